@@ -1,0 +1,357 @@
+/* pith.h - run language models that cache a small latent vector per token, on a CPU.
+ *
+ * This header is the manual. Functions stand in the order in which a program needs them:
+ *
+ *     model bytes -> pith_model -> pith_session -> eval(tokens) -> logits -> pith_sampler -> pith_tokenizer -> text
+ *
+ * Memory.    Every object lives in memory that the caller hands in: ask `pith_X_bytes`, provide that many bytes at an
+ *            address that is a multiple of PITH_ALIGNMENT, call `pith_X_init`. Nothing is allocated inside and nothing is
+ *            freed: drop the memory when you are done. The memory and the model's bytes must outlive the object and stay
+ *            where they are. After init no function calls the heap, opens a file or takes a lock.
+ * Errors.    Every function that can fail returns a pith_status. The functions that read a model file also take a
+ *            `pith_error*` (NULL allowed) and write one sentence that names the field at fault. A failed call leaves the
+ *            object as it was, unless the function says otherwise. The library never aborts, throws, prints or exits.
+ * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so they
+ *            must not change. Replace a model file by renaming a new one over it, never by writing into it.
+ * Threads.   Models and tokenizers are immutable after init: share them freely. A session or a sampler is used by one
+ *            thread at a time; a session entered by a second thread answers PITH_E_BUSY and is unharmed.
+ * Same bits. The same calls give bit-identical logits on every CPU, instruction set and thread count.
+ * Strings    are UTF-8. Those that the library hands out as (pointer, bytes) are not NUL-terminated; `const char*` alone are.
+ */
+#ifndef PITH_H
+#define PITH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(PITH_SHARED) && defined(_WIN32)
+#ifdef PITH_BUILDING
+#define PITH_API __declspec(dllexport)
+#else
+#define PITH_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define PITH_API __attribute__((visibility("default")))
+#else
+#define PITH_API
+#endif
+
+/* ---- Version -------------------------------------------------------------------------------------------------- */
+
+#define PITH_VERSION_MAJOR 0
+#define PITH_VERSION_MINOR 1
+#define PITH_VERSION_PATCH 0
+
+/* Version of the library that runs, "major.minor.patch". Before 1.0 a new minor version may change the ABI. */
+PITH_API const char* pith_version(void);
+
+/* ---- Status --------------------------------------------------------------------------------------------------- */
+
+typedef enum pith_status {
+  PITH_OK = 0,
+  /* The caller's mistake. */
+  PITH_E_ARGUMENT = 10,  /* an argument is NULL or out of range */
+  PITH_E_ABI = 11,       /* struct_size is not one that this version knows */
+  PITH_E_MEMORY = 12,    /* the memory handed in is smaller than pith_X_bytes says */
+  PITH_E_ALIGNMENT = 13, /* an address is not a multiple of PITH_ALIGNMENT */
+  PITH_E_STATE = 14,     /* not possible now: no token evaluated yet, or poisoned by PITH_E_NUMERIC */
+  PITH_E_BUSY = 15,      /* another thread is inside this session */
+  PITH_E_CAPACITY = 16,  /* an output buffer is too small; the needed count was written */
+  /* The model file is malformed. */
+  PITH_E_TRUNCATED = 20, /* the bytes end before what they declare */
+  PITH_E_MAGIC = 21,     /* not a GGUF file */
+  PITH_E_VERSION = 22,   /* a GGUF version other than 3 */
+  PITH_E_ENDIAN = 23,    /* a big-endian GGUF file */
+  PITH_E_LIMIT = 24,     /* a count or length beyond the documented limits */
+  PITH_E_KEY = 25,       /* an empty or unprintable key or tensor name */
+  PITH_E_DUPLICATE = 26, /* a key or tensor name that occurs twice */
+  PITH_E_TYPE = 27,      /* an unknown type, or not the type that the key must have */
+  PITH_E_VALUE = 28,     /* a value outside its type's domain, such as a boolean of 2 */
+  PITH_E_ALIGN = 29,     /* general.alignment or a tensor's offset */
+  PITH_E_DIMS = 30,      /* a tensor with no, too many, zero or negative dimensions */
+  PITH_E_OVERFLOW = 31,  /* sizes that do not fit into 64 bits */
+  PITH_E_OVERLAP = 32,   /* two tensors that share bytes */
+  /* The model file is well formed, but not a model that this version runs. */
+  PITH_E_ARCHITECTURE = 40, /* general.architecture is missing or another one */
+  PITH_E_MISSING = 41,      /* a required key or tensor is missing */
+  PITH_E_HPARAM = 42,       /* a hyper-parameter out of range or at odds with another */
+  PITH_E_SHAPE = 43,        /* a tensor whose shape does not follow from the hyper-parameters */
+  PITH_E_UNSUPPORTED = 44,  /* a feature or type that this version does not run */
+  PITH_E_VOCABULARY = 45,   /* tokens, merges or special ids that do not fit together */
+  PITH_E_NOT_PACKED = 46,   /* a float model: run `pith quantize` first */
+  PITH_E_SPLIT = 47,        /* one part of a model that was split over several files */
+  /* Numbers. */
+  PITH_E_NUMERIC = 60, /* NaN or infinity */
+  PITH_E_CHECKSUM = 61 /* a tensor's bytes do not have the stored hash */
+} pith_status;
+
+/* One short English phrase per status; never NULL, also for values that are no status. */
+PITH_API const char* pith_status_string(pith_status status);
+
+/* What went wrong, in one sentence that names the key, tensor or option and says what to do; NUL-terminated. */
+typedef struct pith_error {
+  char message[256];
+} pith_error;
+
+/* Address alignment of model bytes and of all memory handed in, in bytes. */
+#define PITH_ALIGNMENT 64
+
+/* ---- Model ---------------------------------------------------------------------------------------------------- */
+
+/* The checked view of a packed model file. */
+typedef struct pith_model pith_model;
+
+/* Writes the bytes that pith_model_init needs (under 1 MiB for real models: the weights stay in `data`).
+ * `data`: the whole packed GGUF file, `size` bytes. Reads the file's header and metadata only. */
+PITH_API pith_status pith_model_bytes(const void* data, size_t size, size_t* out_bytes, pith_error* error);
+
+/* Checks the file from end to end, except the values of the weights, and makes a model of it in `memory`.
+ * Returns PITH_OK and *out_model, or what is wrong with the file. */
+PITH_API pith_status pith_model_init(const void* data, size_t size, void* memory, size_t memory_bytes,
+                                     pith_model** out_model, pith_error* error);
+
+typedef enum pith_attention_kind { PITH_ATTENTION_KIND_LATENT = 0, PITH_ATTENTION_KIND_MHA = 1 } pith_attention_kind;
+typedef enum pith_gate_kind { PITH_GATE_NONE = 0, PITH_GATE_UP = 1, PITH_GATE_LATENT = 2 } pith_gate_kind;
+
+/* The shape of a model. Set struct_size = sizeof(pith_model_info) before the call. */
+typedef struct pith_model_info {
+  uint32_t struct_size;
+  uint32_t attention_kind;      /* pith_attention_kind */
+  uint32_t gate_kind;           /* pith_gate_kind */
+  uint32_t n_layers;            /* L */
+  uint32_t width;               /* d, of the residual stream */
+  uint32_t n_heads;             /* n_h */
+  uint32_t n_kv_heads;          /* = n_heads unless attention is grouped MHA */
+  uint32_t content_width;       /* d_n per head; 0 for MHA */
+  uint32_t rope_width;          /* d_r, of the rotary key that all heads share; the head width for MHA */
+  uint32_t value_width;         /* d_v per head */
+  uint32_t latent_width;        /* r; 0 for MHA */
+  uint32_t query_latent_width;  /* 0: full-rank query */
+  uint32_t gate_width;          /* d_e; 0 without gate */
+  uint32_t layer_group_size;    /* layers that share one gate table; 0 without gate */
+  uint32_t feed_forward_width;
+  uint32_t vocab_size;          /* V */
+  uint32_t context_length;      /* tokens that training saw */
+  uint32_t tied_output;         /* 1: the output matrix is the embedding */
+  uint64_t n_parameters;
+  uint64_t weight_bytes;        /* of all tensors, as stored */
+  uint64_t step_weight_bytes;   /* of the tensors that one decoded token reads in full */
+} pith_model_info;
+
+PITH_API pith_status pith_model_get_info(const pith_model* model, pith_model_info* out_info);
+
+typedef enum pith_value_type {
+  PITH_VALUE_UINT = 0,
+  PITH_VALUE_INT = 1,
+  PITH_VALUE_FLOAT = 2,
+  PITH_VALUE_BOOL = 3,
+  PITH_VALUE_STRING = 4,
+  PITH_VALUE_ARRAY = 5
+} pith_value_type;
+
+/* One metadata entry; pointers lead into the model's bytes. */
+typedef struct pith_metadata {
+  const char* key;
+  size_t key_bytes;
+  pith_value_type type;
+  uint64_t uint_value;      /* UINT, BOOL (0 or 1) */
+  int64_t int_value;        /* INT */
+  double float_value;       /* FLOAT */
+  const char* string;       /* STRING */
+  size_t string_bytes;      /* STRING */
+  uint64_t array_count;     /* ARRAY: elements */
+} pith_metadata;
+
+PITH_API size_t pith_model_metadata_count(const pith_model* model);
+PITH_API pith_status pith_model_get_metadata(const pith_model* model, size_t index, pith_metadata* out_metadata);
+
+/* One tensor; pointers lead into the model's bytes. */
+typedef struct pith_tensor {
+  const char* name;
+  size_t name_bytes;
+  const char* type;            /* "q4", "q8", "f32" (packed matrices) or "vector" (plain float32) */
+  uint64_t rows;               /* logical rows; 1 for a vector */
+  uint64_t cols;               /* logical columns */
+  const void* data;
+  uint64_t data_bytes;         /* as stored, padding included */
+  const char* sha256;          /* 64 lower-case hex digits, or NULL where the file has none */
+} pith_tensor;
+
+PITH_API size_t pith_model_tensor_count(const pith_model* model);
+PITH_API pith_status pith_model_get_tensor(const pith_model* model, size_t index, pith_tensor* out_tensor);
+
+/* ---- Session -------------------------------------------------------------------------------------------------- */
+
+/* One conversation with a model: its cache of latents, its scratch, its position. */
+typedef struct pith_session pith_session;
+
+typedef enum pith_precision { PITH_PRECISION_I8 = 0, PITH_PRECISION_F32 = 1 } pith_precision;
+
+typedef enum pith_attention {
+  PITH_ATTENTION_DEFAULT = 0,    /* absorbed where the model allows it, else materialise */
+  PITH_ATTENTION_MATERIALISE = 1 /* recompute keys and values of the whole context, block by block */
+} pith_attention;
+
+typedef struct pith_session_options {
+  uint32_t struct_size;
+  uint32_t capacity;        /* tokens that the cache holds, 1 .. 2^24; 0: the model's context length */
+  uint32_t n_keep;          /* first tokens that stay when the ring is full, < capacity; the oldest others go */
+  uint32_t cache;           /* pith_precision of the cached latents */
+  uint32_t activations;     /* pith_precision of the inputs of matrix products */
+  uint32_t attention;       /* pith_attention */
+  uint32_t max_threads;     /* 1 .. 64; 0: 1 */
+  const char* tier;         /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
+  /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
+  uint64_t (*clock)(void* clock_context);
+  void* clock_context;
+} pith_session_options;
+
+/* Fills in the defaults: capacity 0, n_keep 0, int8 cache and activations, one thread, best tier. */
+PITH_API void pith_session_options_init(pith_session_options* options);
+
+/* Memory of a session before any is taken. Set struct_size = sizeof(pith_session_plan) before the call. */
+typedef struct pith_session_plan {
+  uint32_t struct_size;
+  uint32_t cache_elements_per_token; /* over all layers, without scalars: L (r + d_r), MHA: L 2 n_kv d_v */
+  uint64_t session_bytes;            /* what pith_session_init needs, exactly */
+  uint64_t cache_bytes;              /* of these, the ring of latents */
+  uint64_t cache_bytes_per_token;    /* over all layers, scalars and token id included */
+} pith_session_plan;
+
+/* `options` NULL: the defaults. Pure arithmetic: touches no memory but the outputs. */
+PITH_API pith_status pith_session_get_plan(const pith_model* model, const pith_session_options* options,
+                                           pith_session_plan* out_plan, pith_error* error);
+
+/* Writes session_bytes of the plan: exact; one byte less is refused by pith_session_init. */
+PITH_API pith_status pith_session_bytes(const pith_model* model, const pith_session_options* options, size_t* out_bytes,
+                                        pith_error* error);
+
+/* Makes a session in `memory`, at position 0. Warms up the thread team on the calling thread: the OpenMP runtime
+ * allocates then, and never afterwards on that thread. */
+PITH_API pith_status pith_session_init(const pith_model* model, const pith_session_options* options, void* memory,
+                                       size_t memory_bytes, pith_session** out_session, pith_error* error);
+
+/* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing.
+ * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
+ * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset. */
+PITH_API pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
+
+/* [vocab_size] logits after the last evaluated token, valid until the next call on the session; NULL before the first. */
+PITH_API const float* pith_session_logits(const pith_session* session);
+
+/* Tokens evaluated since init or reset; the next token gets this position. */
+PITH_API uint64_t pith_session_position(const pith_session* session);
+
+/* Forgets all tokens. */
+PITH_API pith_status pith_session_reset(pith_session* session);
+
+/* Uses n_threads of the team from now on, 1 .. max_threads. Changes the speed and no bit. */
+PITH_API pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads);
+
+/* The instruction set that runs: "scalar", "avx2", ... */
+PITH_API const char* pith_session_tier(const pith_session* session);
+
+/* Nanoseconds spent in attention (cache read to head outputs) since init; 0 without a clock. */
+PITH_API uint64_t pith_session_attention_ns(const pith_session* session);
+
+/* Names of the tiers compiled in, best first; NULL past the end. `usable`, if not NULL, says whether this CPU has it. */
+PITH_API const char* pith_tier_name(size_t index, int* usable);
+
+/* ---- Sampler -------------------------------------------------------------------------------------------------- */
+
+/* Draws the next token from logits. The same seed and logits give the same tokens on every machine. */
+typedef struct pith_sampler pith_sampler;
+
+typedef struct pith_sampler_options {
+  uint32_t struct_size;
+  float temperature;        /* >= 0; 0: greedy, the lowest id on a tie */
+  uint32_t top_k;           /* keep the k likeliest; 0: all */
+  float top_p;              /* keep the smallest set with this probability, 0 < p <= 1; 1: all */
+  float min_p;              /* drop tokens less likely than min_p times the likeliest, 0 <= p < 1; 0: none */
+  float repeat_penalty;     /* > 0; divides positive and multiplies negative logits of recent tokens; 1: off */
+  uint32_t repeat_window;   /* recent tokens that the penalty sees, 0 .. 65,536 */
+  uint64_t seed;
+} pith_sampler_options;
+
+/* Defaults: temperature 0.8, top_k 40, top_p 0.95, min_p 0.05, penalty 1 over 64 tokens, seed 1. */
+PITH_API void pith_sampler_options_init(pith_sampler_options* options);
+
+PITH_API pith_status pith_sampler_bytes(const pith_sampler_options* options, uint32_t vocab_size, size_t* out_bytes,
+                                        pith_error* error);
+PITH_API pith_status pith_sampler_init(const pith_sampler_options* options, uint32_t vocab_size, void* memory,
+                                       size_t memory_bytes, pith_sampler** out_sampler, pith_error* error);
+
+/* Tells the repetition penalty about a token that was not drawn by pith_sampler_draw: the prompt. */
+PITH_API pith_status pith_sampler_accept(pith_sampler* sampler, int32_t token);
+
+/* Draws a token and accepts it. `logits`: [vocab_size], unchanged. In this order: penalty, temperature, top_k, top_p,
+ * min_p, draw. PITH_E_NUMERIC: NaN among the logits, or all of them -infinity. */
+PITH_API pith_status pith_sampler_draw(pith_sampler* sampler, const float* logits, int32_t* out_token);
+
+/* ---- Tokenizer ------------------------------------------------------------------------------------------------ */
+
+/* Byte-level BPE from the model's metadata (tokenizer.ggml.model = "gpt2", .pre = "gpt-2"). */
+typedef struct pith_tokenizer pith_tokenizer;
+
+PITH_API pith_status pith_tokenizer_bytes(const pith_model* model, size_t* out_bytes, pith_error* error);
+PITH_API pith_status pith_tokenizer_init(const pith_model* model, void* memory, size_t memory_bytes,
+                                         pith_tokenizer** out_tokenizer, pith_error* error);
+
+/* Ids of the special tokens, or -1 where the model has none. */
+PITH_API int32_t pith_tokenizer_bos(const pith_tokenizer* tokenizer);
+PITH_API int32_t pith_tokenizer_eos(const pith_tokenizer* tokenizer);
+
+/* Work memory that pith_tokenizer_encode needs for a text of n_bytes (any alignment), proportional to n_bytes. */
+PITH_API size_t pith_tokenizer_work_bytes(size_t n_bytes);
+
+/* Text to tokens. At most n_bytes tokens come out. Any bytes are accepted: what is not UTF-8 goes in byte by byte.
+ * Special tokens written in the text are ordinary text. O(n log n) in time, no recursion.
+ * PITH_E_CAPACITY: more than `capacity` tokens; *out_count is the needed capacity and `tokens` holds the first ones. */
+PITH_API pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* text, size_t n_bytes,
+                                           int32_t* tokens, size_t capacity, size_t* out_count, void* work,
+                                           size_t work_bytes);
+
+/* The bytes of one token: possibly a part of a UTF-8 character. Special tokens have none (0 bytes).
+ * PITH_E_ARGUMENT: no such token. */
+PITH_API pith_status pith_tokenizer_decode(const pith_tokenizer* tokenizer, int32_t token, const char** out_text,
+                                           size_t* out_bytes);
+
+/* ---- Text stream ---------------------------------------------------------------------------------------------- */
+
+/* Turns tokens into text that is safe to show at once: holds back a partial UTF-8 character and whatever may become a
+ * stop string. Bytes that never become UTF-8 come out as U+FFFD. A plain struct of fixed size; copy it freely. */
+#define PITH_STREAM_MAX_STOPS 8
+#define PITH_STREAM_MAX_STOP_BYTES 64
+typedef struct pith_stream {
+  uint32_t n_stops;
+  uint32_t stop_bytes[PITH_STREAM_MAX_STOPS];
+  char stops[PITH_STREAM_MAX_STOPS][PITH_STREAM_MAX_STOP_BYTES];
+  uint32_t n_held;  /* bytes in `held` that were not handed out yet */
+  uint32_t stopped; /* 1 once a stop string was seen */
+  char held[2 * PITH_STREAM_MAX_STOP_BYTES];
+} pith_stream;
+
+/* Stop strings: at most PITH_STREAM_MAX_STOPS of 1 .. PITH_STREAM_MAX_STOP_BYTES bytes each, NUL-terminated. */
+PITH_API pith_status pith_stream_init(pith_stream* stream, const char* const* stops, size_t n_stops);
+
+/* Output bytes that pith_stream_push can need for a token text of n_bytes. */
+PITH_API size_t pith_stream_capacity(size_t n_bytes);
+
+/* Takes a token's bytes; writes the bytes to show to `out` and their count to *out_bytes. The text before a stop string
+ * is handed out, the stop string is not; stream->stopped is 1 from then on and nothing more comes out.
+ * PITH_E_CAPACITY: `capacity` is below pith_stream_capacity(n_bytes); nothing was taken. */
+PITH_API pith_status pith_stream_push(pith_stream* stream, const char* text, size_t n_bytes, char* out, size_t capacity,
+                                      size_t* out_bytes);
+
+/* Hands out what is still held back, at the end of the text. `capacity` as for n_bytes = 0. */
+PITH_API pith_status pith_stream_finish(pith_stream* stream, char* out, size_t capacity, size_t* out_bytes);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

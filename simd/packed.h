@@ -1,0 +1,77 @@
+// The stored layouts of weight matrices: one for every instruction set, written by `pith quantize` and used straight from
+// the mapped file.
+//
+// A matrix W [rows, cols] (cols = K, the input width) is cut into panels of 8 rows; rows are padded with zeros to a multiple
+// of 8, columns to a multiple of 32. A panel is a run of blocks of 32 columns, gathered into superblocks so that whole
+// ones are cache lines; the last superblock of a panel holds what is left (a 32-wide block for the smallest K).
+//
+//   q4   superblock of n = 4 blocks (576 bytes) or the 1..3 left over:
+//          uint8 q[n][2][8][8]   [block][half p][row slot][byte b]: low nibble  = u[row][32 block + 8 p + b],
+//                                                                  high nibble = u[row][32 block + 16 + 8 p + b]
+//          fp16  d[n][8]         scales in natural row order
+//        w = d (u - 8), u in 0..15; 4.5 bits a weight
+//   q8   superblock of n = 2 blocks (544 bytes) or the 1 left over:
+//          int8  q[n][4][8][8]   [block][quarter p][row slot][byte b]: q[row][32 block + 8 p + b], -127..127
+//          fp16  d[n][8]
+//        w = d q; 8.5 bits a weight
+//   f32  float w[cols][8]        natural row order, one panel
+//
+// Row slots hold the rows in the order 0, 1, 4, 5, 2, 3, 6, 7: the pairwise adds of AVX2 (hadd) and NEON (addp) then
+// deliver natural order without a permutation.
+#ifndef PITH_SIMD_PACKED_H
+#define PITH_SIMD_PACKED_H
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pith {
+
+constexpr int32_t kPanelRows = 8;
+constexpr int32_t kBlockCols = 32;
+constexpr int32_t kSlotOfRow[kPanelRows] = {0, 1, 4, 5, 2, 3, 6, 7};  // an involution: row of slot too
+
+constexpr int32_t kQ4Blocks = 4;                      // blocks of a full q4 superblock
+constexpr size_t kQ4BlockBytes = 128;                 // nibbles of one block of a panel
+constexpr int32_t kQ8Blocks = 2;                      // blocks of a full q8 superblock
+constexpr size_t kQ8BlockBytes = 256;                 // bytes of one block of a panel
+constexpr size_t kScaleBytes = 2 * kPanelRows;        // fp16 scales of one block of a panel
+
+enum class WeightType : uint8_t { f32, q8, q4 };
+
+constexpr int64_t padded_rows(int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows * kPanelRows; }
+constexpr int64_t padded_cols(int64_t cols) { return (cols + kBlockCols - 1) / kBlockCols * kBlockCols; }
+
+// Bytes of one panel of a matrix with `blocks` = padded_cols / 32 blocks of columns.
+constexpr size_t panel_bytes(WeightType type, int32_t blocks) {
+  switch (type) {
+    case WeightType::q4: return size_t(blocks) * (kQ4BlockBytes + kScaleBytes);
+    case WeightType::q8: return size_t(blocks) * (kQ8BlockBytes + kScaleBytes);
+    case WeightType::f32: break;
+  }
+  return size_t(blocks) * kBlockCols * kPanelRows * sizeof(float);
+}
+
+// Bytes of a packed matrix. The caller has bounded rows and cols (2^31 each), so that this cannot overflow.
+constexpr size_t packed_bytes(WeightType type, int64_t rows, int64_t cols) {
+  return size_t(padded_rows(rows) / kPanelRows) * panel_bytes(type, int32_t(padded_cols(cols) / kBlockCols));
+}
+
+// Where block b of a panel lies: offsets in bytes from the panel's start.
+struct BlockPlace {
+  size_t q, d;
+};
+constexpr BlockPlace block_place(int32_t b, int32_t blocks, int32_t per_super, size_t block_bytes) {
+  const int32_t super = b / per_super, first = super * per_super;
+  const int32_t n = blocks - first < per_super ? blocks - first : per_super;
+  const size_t base = size_t(first) * (block_bytes + kScaleBytes);
+  return {base + size_t(b - first) * block_bytes, base + size_t(n) * block_bytes + size_t(b - first) * kScaleBytes};
+}
+constexpr BlockPlace q4_place(int32_t b, int32_t blocks) { return block_place(b, blocks, kQ4Blocks, kQ4BlockBytes); }
+constexpr BlockPlace q8_place(int32_t b, int32_t blocks) { return block_place(b, blocks, kQ8Blocks, kQ8BlockBytes); }
+
+static_assert(panel_bytes(WeightType::q4, 4) == 576 && panel_bytes(WeightType::q8, 2) == 544);
+static_assert(q4_place(5, 6).q == 576 + 128 && q4_place(5, 6).d == 576 + 256 + 16);
+
+}  // namespace pith
+
+#endif
