@@ -54,14 +54,16 @@ struct Config {
   float yarn_log_multiplier = 0;         // 0.1 mscale_all_dim
   float yarn_beta_fast = 32, yarn_beta_slow = 1;
 
-  bool is_mha() const { return attention == AttentionKind::mha; }
-  int32_t query_head_width() const { return content_width + rope_width; }       // d_n + d_r
-  int32_t query_width() const { return n_heads * query_head_width(); }
-  int32_t head_output_width() const { return n_heads * value_width; }           // input of W_O
-  int32_t kv_head_width() const { return content_width + value_width; }         // d_n + d_v
-  int32_t kv_width() const { return n_heads * kv_head_width(); }                // N: rows of W_UKV
-  int32_t n_gate_tables() const { return gate == Gate::none ? 0 : (n_layers + layer_group_size - 1) / layer_group_size; }
-  int32_t gate_output_width() const { return gate == Gate::up ? kv_width() : latent_width; }  // rows of W_UE
+  constexpr bool is_mha() const { return attention == AttentionKind::mha; }
+  constexpr int32_t query_head_width() const { return content_width + rope_width; }       // d_n + d_r
+  constexpr int32_t query_width() const { return n_heads * query_head_width(); }
+  constexpr int32_t head_output_width() const { return n_heads * value_width; }           // input of W_O
+  constexpr int32_t kv_head_width() const { return content_width + value_width; }         // d_n + d_v
+  constexpr int32_t kv_width() const { return n_heads * kv_head_width(); }                // N: rows of W_UKV
+  constexpr int32_t n_gate_tables() const {
+    return gate == Gate::none ? 0 : (n_layers + layer_group_size - 1) / layer_group_size;
+  }
+  constexpr int32_t gate_output_width() const { return gate == Gate::up ? kv_width() : latent_width; }  // rows of W_UE
 };
 
 class ModelFile;

@@ -61,6 +61,7 @@ struct TensorEntry {
   WeightType packed_type;  // of a listed matrix
   uint32_t rows, cols;     // logical
   std::string_view sha256; // 64 hex digits
+  bool is_bound;           // a weight of the model points at it
 };
 
 // Walks the elements of a metadata array of strings.
@@ -93,6 +94,7 @@ class ModelFile {
   const TensorEntry& tensor(size_t index) const { return tensors_[index]; }
   const MetaEntry* find_meta(std::string_view key) const;      // NULL: absent
   const TensorEntry* find_tensor(std::string_view name) const; // NULL: absent
+  TensorEntry* find_tensor(std::string_view name);
 
   // Typed values. An absent key leaves *value alone and sets *found (if given) to false; a wrong type is PITH_E_TYPE.
   pith_status get_uint(std::string_view key, uint64_t* value, bool* found, pith_error* error) const;

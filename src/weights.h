@@ -79,7 +79,7 @@ class TensorList {
 
 // Points `weights` (whose arrays the caller has placed) at the file's tensors, each checked for presence and shape.
 // PITH_E_UNSUPPORTED names a tensor of the file that no spec lists.
-pith_status bind_weights(const ModelFile& file, const Config& config, Weights* weights, pith_error* error);
+pith_status bind_weights(ModelFile* file, const Config& config, Weights* weights, pith_error* error);
 
 }  // namespace pith
 
