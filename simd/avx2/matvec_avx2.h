@@ -1,0 +1,15 @@
+// Integer matrix-vector products of the AVX2 tier.
+#ifndef PITH_SIMD_AVX2_MATVEC_AVX2_H
+#define PITH_SIMD_AVX2_MATVEC_AVX2_H
+
+#include "kernels.h"
+
+namespace pith::avx2 {
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y);
+void matvec_q8_i8(PanelRange w, Activation a, float* y);
+void matvec_f32_f32(PanelRange w, Activation a, float* y);
+
+}  // namespace pith::avx2
+
+#endif

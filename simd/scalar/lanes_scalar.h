@@ -1,0 +1,62 @@
+// The 16-lane value in plain C++: the oracle of the other tiers. Included inside the tier's anonymous namespace.
+
+struct Lanes {
+  float v[16];
+};
+
+template <typename F>
+Lanes each(F f) {
+  Lanes out;
+  for (int32_t i = 0; i < 16; ++i) out.v[i] = f(i);
+  return out;
+}
+
+Lanes load(const float* x) {
+  return each([=](int32_t i) { return x[i]; });
+}
+void store(Lanes a, float* x) {
+  for (int32_t i = 0; i < 16; ++i) x[i] = a.v[i];
+}
+Lanes splat(float x) {
+  return each([=](int32_t) { return x; });
+}
+Lanes operator+(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.v[i] + b.v[i]; });
+}
+Lanes operator-(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.v[i] - b.v[i]; });
+}
+Lanes operator*(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.v[i] * b.v[i]; });
+}
+Lanes operator/(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.v[i] / b.v[i]; });
+}
+Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
+  return each([&](int32_t i) { return __builtin_fmaf(a.v[i], b.v[i], c.v[i]); });
+}
+// As the vector instructions of x86 define them for NaN: the second operand wins.
+Lanes min(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
+}
+Lanes max(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
+}
+Lanes abs(const Lanes& a) {
+  return each([&](int32_t i) { return __builtin_fabsf(a.v[i]); });
+}
+// |x| < 2^22
+Lanes nearest(const Lanes& a) {
+  return each([&](int32_t i) { return (a.v[i] + 12582912.0f) - 12582912.0f; });
+}
+Lanes scale_by_power(const Lanes& a, const Lanes& n) {
+  return each([&](int32_t i) {
+    const uint32_t bits = uint32_t(int32_t(n.v[i]) + 127) << 23;
+    float power;
+    __builtin_memcpy(&power, &bits, sizeof power);
+    return a.v[i] * power;
+  });
+}
+Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x, const Lanes& y) {
+  return each([&](int32_t i) { return a.v[i] > b.v[i] ? x.v[i] : y.v[i]; });
+}

@@ -1,0 +1,70 @@
+#include "scalar/matvec_scalar.h"
+
+#include "half.h"
+
+namespace pith::scalar {
+namespace {
+
+uint16_t read_half(const uint8_t* bytes) {
+  uint16_t h;
+  __builtin_memcpy(&h, bytes, sizeof h);
+  return h;
+}
+
+// sum_k u q over the 32 columns of one row slot: `bytes` is the slot's first byte.
+int32_t dot_q4(const uint8_t* bytes, const int8_t* q) {
+  int32_t total = 0;
+  for (int32_t p = 0; p < 2; ++p) {
+    for (int32_t i = 0; i < 8; ++i) {
+      const int32_t byte = bytes[64 * p + i];
+      total += (byte & 15) * q[8 * p + i] + (byte >> 4) * q[16 + 8 * p + i];
+    }
+  }
+  return total;
+}
+
+int32_t dot_q8(const uint8_t* bytes, const int8_t* q) {
+  int32_t total = 0;
+  for (int32_t p = 0; p < 4; ++p) {
+    for (int32_t i = 0; i < 8; ++i) total += int8_t(bytes[64 * p + i]) * q[8 * p + i];
+  }
+  return total;
+}
+
+}  // namespace
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y) {
+  const size_t bytes = panel_bytes(WeightType::q4, w.blocks);
+  for (int32_t p = w.first; p < w.last; ++p) {
+    const uint8_t* panel = w.w + bytes * size_t(p);
+    for (int32_t row = 0; row < kPanelRows; ++row) {
+      float acc = 0;
+      for (int32_t b = 0; b < w.blocks; ++b) {
+        const BlockPlace place = q4_place(b, w.blocks);
+        const int32_t total = dot_q4(panel + place.q + 8 * kSlotOfRow[row], a.q + b * kBlockCols) - a.sum8[b];
+        const float d = half_to_float(read_half(panel + place.d + 2 * row));
+        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
+      }
+      y[p * kPanelRows + row] = acc;
+    }
+  }
+}
+
+void matvec_q8_i8(PanelRange w, Activation a, float* y) {
+  const size_t bytes = panel_bytes(WeightType::q8, w.blocks);
+  for (int32_t p = w.first; p < w.last; ++p) {
+    const uint8_t* panel = w.w + bytes * size_t(p);
+    for (int32_t row = 0; row < kPanelRows; ++row) {
+      float acc = 0;
+      for (int32_t b = 0; b < w.blocks; ++b) {
+        const BlockPlace place = q8_place(b, w.blocks);
+        const int32_t total = dot_q8(panel + place.q + 8 * kSlotOfRow[row], a.q + b * kBlockCols);
+        const float d = half_to_float(read_half(panel + place.d + 2 * row));
+        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
+      }
+      y[p * kPanelRows + row] = acc;
+    }
+  }
+}
+
+}  // namespace pith::scalar
