@@ -170,6 +170,8 @@ void check_relations(ConfigReader* in, const Config& c) {
   in->check(c.n_kv_heads <= c.n_heads && c.n_heads % c.n_kv_heads == 0, "attention.head_count_kv", c.n_kv_heads,
             " does not divide the ", c.n_heads, " heads");
   in->check(!c.is_mha() || c.gate == Gate::none, "attention.gate", "a gate needs latent attention");
+  in->check(c.gate != Gate::latent || c.gate_norm != GateNorm::layer_split, "attention.gate_norm",
+            "a gated latent has no k and v parts to norm apart");
   const int64_t head = int64_t(c.content_width) + c.rope_width + c.value_width;
   in->check(c.n_heads * head <= kMaxRows, "attention.head_count", c.n_heads, " heads of this width are too many");
 }

@@ -1,0 +1,36 @@
+// One block of the caller's memory, handed out front to back. The same layout code runs twice: over no memory, to learn
+// the exact size, and over the block, to place the buffers.
+#ifndef PITH_ARENA_H
+#define PITH_ARENA_H
+
+#include <cstddef>
+#include <cstdint>
+
+#include "pith/pith.h"
+
+namespace pith {
+
+class Arena {
+ public:
+  Arena() = default;                                                    // measures
+  explicit Arena(void* memory) : memory_(static_cast<uint8_t*>(memory)) {}  // places; PITH_ALIGNMENT-aligned
+
+  // n elements, aligned to PITH_ALIGNMENT; NULL while measuring. Sizes are bounded by the checked configuration.
+  template <typename T>
+  T* take(size_t n) {
+    T* out = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
+    used_ += (n * sizeof(T) + PITH_ALIGNMENT - 1) / PITH_ALIGNMENT * PITH_ALIGNMENT;
+    return out;
+  }
+
+  bool is_measuring() const { return memory_ == nullptr; }
+  size_t used() const { return used_; }
+
+ private:
+  uint8_t* memory_ = nullptr;
+  size_t used_ = 0;
+};
+
+}  // namespace pith
+
+#endif

@@ -1,0 +1,80 @@
+#include "linear.h"
+
+namespace pith {
+namespace {
+
+// Products below this many multiply-adds stay on one thread: waking a team takes as long as they do (some 5 us).
+constexpr int64_t kSmallProduct = 1 << 18;
+
+constexpr int32_t kPieceRows = 64;  // rows that one thread takes at a time, at least
+
+void add_bias(const Kernels& kernels, const Linear& w, float* y) {
+  if (w.bias != nullptr) kernels.add(y, w.bias, w.rows, y);
+}
+
+int32_t n_panels(const Linear& w) { return int32_t(padded_rows(w.rows) / kPanelRows); }
+
+}  // namespace
+
+void Input::lay_out(int32_t max_cols, Arena* arena) {
+  const size_t cols = size_t(padded_cols(max_cols));
+  x = arena->take<float>(cols);
+  q = arena->take<int8_t>(cols);
+  d = arena->take<float>(cols / kBlockCols);
+  sum8 = arena->take<int32_t>(cols / kBlockCols);
+}
+
+Activation Input::prepare(const Kernels& kernels, int32_t cols, bool is_i8) const {
+  const int32_t padded = int32_t(padded_cols(cols));
+  for (int32_t i = cols; i < padded; ++i) x[i] = 0;
+  if (!is_i8) return {x, nullptr, nullptr, nullptr};
+  kernels.quantize_blocks(x, padded, q, d, sum8);
+  for (int32_t b = 0; b < padded / kBlockCols; ++b)
+    kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
+  return {x, q, d, sum8};
+}
+
+void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, float* y) {
+  const PanelRange range{w.w, w.blocks, first, last};
+  const bool is_integer = a.q != nullptr;
+  switch (w.type) {
+    case WeightType::q4: return is_integer ? k.matvec_q4_i8(range, a, y) : k.matvec_q4_f32(range, a, y);
+    case WeightType::q8: return is_integer ? k.matvec_q8_i8(range, a, y) : k.matvec_q8_f32(range, a, y);
+    case WeightType::f32: return k.matvec_f32_f32(range, a, y);
+  }
+}
+
+void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
+  apply_panels(kernels, w, 0, n_panels(w), a, y);
+  add_bias(kernels, w, y);
+}
+
+void apply(const Kernels& kernels, const Team& team, const Linear& w, Activation a, float* y) {
+  const int32_t step = kPieceRows / kPanelRows, panels = n_panels(w);
+  const bool is_small = int64_t(w.rows) * w.cols < kSmallProduct;
+  team.run(is_small ? 1 : (panels + step - 1) / step, is_small, [&](int32_t piece, int32_t) {
+    const int32_t first = is_small ? 0 : piece * step;
+    const int32_t last = is_small || first + step > panels ? panels : first + step;
+    apply_panels(kernels, w, first, last, a, y);
+  });
+  add_bias(kernels, w, y);
+}
+
+void apply_transposed(const Kernels& k, const Linear& w, int32_t first, int32_t last, const float* x, float* y) {
+  const PanelRange range{w.w, w.blocks, first, last};
+  switch (w.type) {
+    case WeightType::q4: return k.transposed_q4(range, x, y);
+    case WeightType::q8: return k.transposed_q8(range, x, y);
+    case WeightType::f32: return k.transposed_f32(range, x, y);
+  }
+}
+
+void load_row(const Kernels& k, const Linear& w, int32_t row, float* out) {
+  switch (w.type) {
+    case WeightType::q4: return k.row_q4(w.w, w.blocks, row, w.cols, out);
+    case WeightType::q8: return k.row_q8(w.w, w.blocks, row, w.cols, out);
+    case WeightType::f32: return k.row_f32(w.w, w.blocks, row, w.cols, out);
+  }
+}
+
+}  // namespace pith

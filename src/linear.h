@@ -1,0 +1,45 @@
+// Matrix-vector products: the input in the forms that kernels read, and y = W x + bias over a team.
+#ifndef PITH_LINEAR_H
+#define PITH_LINEAR_H
+
+#include <cstdint>
+
+#include "arena.h"
+#include "kernels.h"
+#include "parallel.h"
+#include "weights.h"
+
+namespace pith {
+
+// A vector that goes into a product. Write x [cols], then call prepare().
+struct Input {
+  float* x = nullptr;       // [padded_cols]
+  int8_t* q = nullptr;      // [padded_cols]
+  float* d = nullptr;       // [padded_cols / 32]
+  int32_t* sum8 = nullptr;  // [padded_cols / 32]
+
+  void lay_out(int32_t max_cols, Arena* arena);
+
+  // Pads x [cols] with zeros. With int8 activations quantises it, and puts the rounded values back into x, so that float
+  // and integer kernels see the same numbers.
+  Activation prepare(const Kernels& kernels, int32_t cols, bool is_i8) const;
+};
+
+// y[8 first .. 8 last) for panels of w, by the kernel that fits the weights and the activation. No bias.
+void apply_panels(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation a, float* y);
+
+// y = W x + bias on the calling thread. y: [padded_rows].
+void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
+
+// The same over the team.
+void apply(const Kernels& kernels, const Team& team, const Linear& w, Activation a, float* y);
+
+// y = W^T x over the rows of panels [first, last); x: [8 (last - first)], y: [padded_cols].
+void apply_transposed(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, const float* x, float* y);
+
+// Row `row` of w as floats: out [cols].
+void load_row(const Kernels& kernels, const Linear& w, int32_t row, float* out);
+
+}  // namespace pith
+
+#endif

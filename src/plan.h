@@ -1,0 +1,36 @@
+// The plan of a session: the caller's options, checked and resolved against a model.
+#ifndef PITH_PLAN_H
+#define PITH_PLAN_H
+
+#include <cstdint>
+
+#include "config.h"
+#include "kernels.h"
+#include "pith/pith.h"
+
+namespace pith {
+
+enum class AttentionForm : uint8_t { materialise, absorbed, mha };
+
+constexpr int32_t kTileSlots = 64;  // slots of the ring that one attention tile covers
+
+struct Plan {
+  AttentionForm form;
+  bool cache_i8;        // otherwise float32
+  bool activations_i8;  // otherwise float32
+  int32_t capacity;     // slots of the ring
+  int32_t n_keep;       // of these, pinned
+  int32_t max_threads;
+  const Kernels* kernels;
+  uint64_t (*clock)(void*);
+  void* clock_context;
+
+  int32_t n_tiles() const { return (capacity + kTileSlots - 1) / kTileSlots; }
+};
+
+// `options` NULL: the defaults.
+pith_status make_plan(const Config& config, const pith_session_options* options, Plan* plan, pith_error* error);
+
+}  // namespace pith
+
+#endif
