@@ -70,6 +70,15 @@ class ConfigReader {
     status_ = fail(error_, PITH_E_UNSUPPORTED, "key ", key.text(), ": \"", text, "\" is not known to this version");
   }
 
+  // A key that must be absent or 0.
+  void absent(const char* name, const char* reason) {
+    if (status_ != PITH_OK) return;
+    uint64_t number = 0;
+    const Key key(name);
+    status_ = file_.get_uint(key.text(), &number, nullptr, error_);
+    if (status_ == PITH_OK && number != 0) status_ = fail(error_, PITH_E_UNSUPPORTED, "key ", key.text(), ": ", reason);
+  }
+
   template <typename... Pieces>
   void check(bool good, const char* name, const Pieces&... reason) {
     if (status_ == PITH_OK && !good) status_ = fail(error_, PITH_E_HPARAM, "key ", Key(name).text(), ": ", reason...);
@@ -160,6 +169,12 @@ void read_numbers(ConfigReader* in, Config* c) {
   in->real("rope.scaling.yarn_beta_slow", kTiny, 1e6, false, &c->yarn_beta_slow);
 }
 
+// Features that would change the result if they were passed over.
+void refuse_features(ConfigReader* in) {
+  in->absent("expert_count", "mixtures of experts are not supported");
+  in->absent("attention.sliding_window", "sliding windows inside a layer are not supported");
+}
+
 // What must hold between the keys.
 void check_relations(ConfigReader* in, const Config& c) {
   constexpr int64_t kMaxRows = 1 << 24;
@@ -191,6 +206,7 @@ pith_status read_config(const ModelFile& file, Config* config, pith_error* error
   read_kinds(&in, config);
   read_widths(&in, config);
   if (in.status() == PITH_OK) read_numbers(&in, config);
+  refuse_features(&in);
   if (in.status() == PITH_OK) check_relations(&in, *config);
   return in.status();
 }

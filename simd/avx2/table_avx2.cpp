@@ -36,7 +36,7 @@ constexpr Kernels kTable = {
 #define PITH_TIER_MATVEC_F32 avx2::matvec_f32_f32
 #include "generic/table.h"
 };
-static_assert(is_full(kTable));
+PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsAvx2 = kTable;
 
 }  // namespace pith

@@ -31,7 +31,7 @@ constexpr Kernels kTable = {
 #define PITH_TIER_MATVEC_F32 matvec_unpacked<unpack_f32, WeightType::f32>
 #include "generic/table.h"
 };
-static_assert(is_full(kTable));
+PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsScalar = kTable;
 
 }  // namespace pith
