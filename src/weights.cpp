@@ -81,7 +81,7 @@ constexpr size_t kLayerCount = sizeof kLayerRules / sizeof kLayerRules[0];
 
 enum Scope : int32_t { kModel, kGateTables, kLayers, kEnd };
 
-// "before" + number + "after", or just "after" for number < 0.
+// "before" + number + "." + "after", or just "after" for number < 0.
 void write_name(char (&name)[64], const char* before, int32_t number, const char* after) {
   size_t n = 0;
   if (number >= 0) {
@@ -93,6 +93,7 @@ void write_name(char (&name)[64], const char* before, int32_t number, const char
       number /= 10;
     } while (number != 0);
     while (count > 0) name[n++] = digits[--count];
+    name[n++] = '.';
   }
   while (*after != '\0') name[n++] = *after++;
   name[n] = '\0';
@@ -168,7 +169,7 @@ bool TensorList::next(TensorSpec* spec) {
     current_ = rule_++;
     if (scope_ == kGateTables) {
       *spec = {{}, TensorKind::matrix, Presence::required, layer_, config_.vocab_size, config_.gate_width};
-      write_name(spec->name, "gate_embd.", layer_, ".weight");
+      write_name(spec->name, "gate_embd.", layer_, "weight");
       return true;
     }
     const bool listed = scope_ == kModel ? fill_spec(kModelRules[current_], config_, -1, spec)
