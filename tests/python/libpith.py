@@ -1,0 +1,68 @@
+"""The C ABI through ctypes, as far as the tests need it. PITH_LIBRARY names libpith.so."""
+
+import ctypes
+import os
+
+import numpy as np
+import pytest
+
+I8, F32 = 0, 1           # pith_precision
+DEFAULT, MATERIALISE = 0, 1  # pith_attention
+
+
+class Options(ctypes.Structure):
+    """pith_session_options"""
+    _fields_ = [(name, ctypes.c_uint32) for name in
+                ("struct_size", "capacity", "n_keep", "cache", "activations", "attention", "max_threads")]
+    _fields_ += [("tier", ctypes.c_char_p), ("clock", ctypes.c_void_p), ("clock_context", ctypes.c_void_p)]
+
+
+def library():
+    path = os.environ.get("PITH_LIBRARY")
+    if not path:
+        pytest.skip("PITH_LIBRARY does not name libpith.so")
+    lib = ctypes.CDLL(path)
+    lib.pith_session_logits.restype = ctypes.POINTER(ctypes.c_float)
+    return lib
+
+
+class Memory:
+    """n bytes at a multiple of 64."""
+
+    def __init__(self, n, content=b""):
+        self.block = ctypes.create_string_buffer(n + 64)
+        self.address = ctypes.c_void_p((ctypes.addressof(self.block) + 63) // 64 * 64)
+        self.n = ctypes.c_size_t(n)
+        ctypes.memmove(self.address, content, len(content))
+
+
+def check(status, error):
+    assert status == 0, (status, error.value.decode())
+
+
+class Model:
+    def __init__(self, data):
+        self.lib = library()
+        self.data, self.error, self.handle = Memory(len(data), data), ctypes.create_string_buffer(256), ctypes.c_void_p()
+        n = ctypes.c_size_t()
+        check(self.lib.pith_model_bytes(self.data.address, self.data.n, ctypes.byref(n), self.error), self.error)
+        self.memory = Memory(n.value)
+        check(self.lib.pith_model_init(self.data.address, self.data.n, self.memory.address, n, ctypes.byref(self.handle),
+                                       self.error), self.error)
+
+    def logits(self, ids, vocab_size, **options):
+        """[len(ids), vocab_size] float32: the ids decoded one by one in a fresh session."""
+        o = Options()
+        self.lib.pith_session_options_init(ctypes.byref(o))
+        for name, value in options.items():
+            setattr(o, name, value)
+        n, session = ctypes.c_size_t(), ctypes.c_void_p()
+        check(self.lib.pith_session_bytes(self.handle, ctypes.byref(o), ctypes.byref(n), self.error), self.error)
+        memory = Memory(n.value)
+        check(self.lib.pith_session_init(self.handle, ctypes.byref(o), memory.address, n, ctypes.byref(session),
+                                         self.error), self.error)
+        rows = []
+        for token in ids:
+            assert self.lib.pith_session_eval(session, ctypes.byref(ctypes.c_int32(int(token))), ctypes.c_size_t(1)) == 0
+            rows.append(np.ctypeslib.as_array(self.lib.pith_session_logits(session), (vocab_size,)).copy())
+        return np.array(rows)

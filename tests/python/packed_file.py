@@ -1,0 +1,115 @@
+"""A second, independent writer of packed models (float32 panels), from the prose of simd/packed.h and src/model_file.h.
+
+It shares no code with `pith quantize`: the runtime must agree with PyTorch through either of them.
+"""
+
+import math
+import struct
+
+import numpy as np
+
+from model import rope_frequencies, rope_magnitude, score_scale  # tools/train
+
+U32, F32, BOOL, STRING, ARRAY, U64 = 4, 6, 7, 8, 9, 10
+
+
+def panels(w):
+    """float32 panels of 8 rows: [rows / 8, cols, 8], rows padded to 8 and columns to 32."""
+    rows, cols = w.shape
+    padded = np.zeros((-(-rows // 8) * 8, -(-cols // 32) * 32), np.float32)
+    padded[:rows, :cols] = w
+    return np.ascontiguousarray(padded.reshape(-1, 8, padded.shape[1]).transpose(0, 2, 1)).tobytes()
+
+
+def text(s):
+    return struct.pack("<Q", len(s.encode())) + s.encode()
+
+
+def array(kind, items):
+    return struct.pack("<IQ", kind, len(items)) + b"".join(items)
+
+
+def fold(model):
+    """The state dict [name -> float64] with gamma, beta and the score scale folded into W_Q and W_O."""
+    c = model.c
+    tensors = {k: v.detach().double().numpy() for k, v in model.state_dict().items()}
+    for n in range(c.n_layers):
+        b = f"blk.{n}."
+        gamma, beta = np.ones((c.n_heads, c.kv_head_width)), np.zeros((c.n_heads, c.kv_head_width))
+        if c.gate == "up" and c.gate_norm != "none":
+            gamma = tensors[b + "attn_gate_norm.weight"].reshape(gamma.shape)
+            beta = tensors.get(b + "attn_gate_norm.bias", beta).reshape(gamma.shape)
+        factor = np.full((c.n_heads, c.query_head_width), score_scale(c))
+        factor[:, :c.content_width] *= gamma[:, :c.content_width]
+        factor[:, c.content_width:] *= rope_magnitude(c) ** 2
+        query = b + ("attn_q_b" if c.query_latent_width else "attn_q")
+        for part in (".weight", ".bias"):
+            if query + part in tensors:
+                tensors[query + part] = (tensors[query + part].T * factor.reshape(-1)).T
+        output = tensors[b + "attn_output.weight"]
+        if beta.any():
+            shift = output @ beta[:, c.content_width:].reshape(-1)
+            tensors[b + "attn_output.bias"] = tensors.get(b + "attn_output.bias", 0) + shift
+        tensors[b + "attn_output.weight"] = output * gamma[:, c.content_width:].reshape(-1)
+    return tensors
+
+
+def metadata(c):
+    """(key, type, bytes) of the hyper-parameters."""
+    def u32(key, value):
+        return key, U32, struct.pack("<I", value)
+
+    def string(key, value):
+        return key, STRING, text(value)
+
+    e = "egmla."
+    out = [string("general.architecture", "egmla"), u32("general.alignment", 64), u32("pith.packed.version", 1),
+           (e + "folded", BOOL, b"\1"), (e + "rope.interleaved", BOOL, bytes([c.rope_interleaved])),
+           string(e + "attention.kind", c.attention), string(e + "attention.gate", c.gate),
+           string(e + "attention.kv_norm", c.kv_norm), string(e + "block_norm", c.block_norm),
+           string(e + "feed_forward.kind", c.feed_forward)]
+    numbers = {"block_count": c.n_layers, "embedding_length": c.width, "attention.head_count": c.n_heads,
+               "attention.value_length": c.value_width, "feed_forward_length": c.feed_forward_width,
+               "vocab_size": c.vocab_size, "context_length": c.context_length}
+    if c.attention == "mha":
+        numbers["attention.head_count_kv"] = c.n_kv_heads
+    else:
+        numbers |= {"attention.key_length_content": c.content_width, "rope.dimension_count": c.rope_width,
+                    "attention.kv_lora_rank": c.latent_width}
+    if c.query_latent_width:
+        numbers["attention.q_lora_rank"] = c.query_latent_width
+    if c.gate != "none":
+        out.append(string(e + "attention.gate_norm", c.gate_norm))
+        numbers |= {"attention.gate_length": c.gate_width, "attention.layer_group_size": c.layer_group_size}
+    out += [u32(e + key, value) for key, value in numbers.items()]
+    reals = ["embedding_scale", "residual_scale", "logit_scale", "block_norm_epsilon"]
+    out += [(e + key, F32, struct.pack("<f", getattr(c, key))) for key in reals]
+    norms = ["kv_norm_epsilon", "q_norm_epsilon", "gate_norm_epsilon"]
+    return out + [(e + "attention." + key, F32, struct.pack("<f", getattr(c, key))) for key in norms]
+
+
+def write(model):
+    """The packed file of a model, as bytes."""
+    c = model.c
+    entries = []  # name, type, rows, cols, bytes
+    for name, w in fold(model).items():
+        is_matrix = w.ndim == 2
+        rows, cols = w.shape if is_matrix else (1, len(w))
+        entries.append((name, "f32" if is_matrix else "vector", rows, cols,
+                        panels(w) if is_matrix else w.astype(np.float32).tobytes()))
+    turns = [round(float(f) / (2 * math.pi) * 2**64) % 2**64 for f in rope_frequencies(c)]
+    meta = metadata(c) + [
+        ("pith.rope.frequencies", ARRAY, array(U64, [struct.pack("<Q", t) for t in turns])),
+        ("pith.packed.names", ARRAY, array(STRING, [text(e[0]) for e in entries])),
+        ("pith.packed.types", ARRAY, array(STRING, [text(e[1]) for e in entries])),
+        ("pith.packed.rows", ARRAY, array(U32, [struct.pack("<I", e[2]) for e in entries])),
+        ("pith.packed.cols", ARRAY, array(U32, [struct.pack("<I", e[3]) for e in entries])),
+        ("pith.packed.sha256", ARRAY, array(STRING, [text("0" * 64) for _ in entries]))]
+    head = b"GGUF" + struct.pack("<IQQ", 3, len(entries), len(meta))
+    head += b"".join(text(key) + struct.pack("<I", kind) + value for key, kind, value in meta)
+    body = b""
+    for name, kind, _, cols, data in entries:
+        dim, gguf_type = (cols, 0) if kind == "vector" else (len(data), 24)
+        head += text(name) + struct.pack("<IQIQ", 1, dim, gguf_type, len(body))
+        body += data + bytes(-len(data) % 64)
+    return head + bytes(-len(head) % 64) + body
