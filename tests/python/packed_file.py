@@ -21,6 +21,42 @@ def panels(w):
     return np.ascontiguousarray(padded.reshape(-1, 8, padded.shape[1]).transpose(0, 2, 1)).tobytes()
 
 
+SLOTS = [0, 1, 4, 5, 2, 3, 6, 7]  # the row that each slot of a panel holds
+
+
+def blocks(w):
+    """w padded to panels and blocks: [panels, blocks, 8 slots, 32 columns], rows in slot order."""
+    rows, cols = w.shape
+    padded = np.zeros((-(-rows // 8) * 8, -(-cols // 32) * 32))
+    padded[:rows, :cols] = w
+    return padded.reshape(-1, 8, padded.shape[1] // 32, 32)[:, SLOTS].transpose(0, 2, 1, 3)
+
+
+def interleave(codes, scales, per_super):
+    """codes [panels, blocks, bytes] and scales [panels, blocks, 8] of fp16, superblock by superblock."""
+    out = b""
+    for panel_codes, panel_scales in zip(codes, scales):
+        for b in range(0, len(panel_codes), per_super):
+            out += panel_codes[b:b + per_super].tobytes() + panel_scales[b:b + per_super].tobytes()
+    return out
+
+
+def quantized(w, kind):
+    """(bytes of the packed matrix, the matrix [rows, cols] that they stand for): plain rounding to the largest value."""
+    x, top = blocks(w), 127 if kind == "q8" else 7
+    d = (np.abs(x).max(-1) / top).astype(np.float16).astype(np.float64)
+    q = np.clip(np.rint(x / np.where(d == 0, 1, d)[..., None]), -top, top).astype(np.int8)
+    exact = (q * d[..., None]).transpose(0, 2, 1, 3)[:, np.argsort(SLOTS)].reshape(-1, x.shape[1] * 32)
+    natural = d[..., np.argsort(SLOTS)].astype(np.float16)
+    if kind == "q8":  # [quarter p][slot][byte]: column 8 p + b
+        codes = q.reshape(*q.shape[:3], 4, 8).transpose(0, 1, 3, 2, 4).reshape(*q.shape[:2], 256)
+        return interleave(codes, natural, 2), exact[:w.shape[0], :w.shape[1]]
+    u = (q + 8).astype(np.uint8)  # [half p][slot][byte]: low nibble column 8 p + b, high nibble 16 + 8 p + b
+    low, high = u[..., :16], u[..., 16:]
+    codes = (low | high << 4).reshape(*q.shape[:3], 2, 8).transpose(0, 1, 3, 2, 4).reshape(*q.shape[:2], 128)
+    return interleave(codes, natural, 4), exact[:w.shape[0], :w.shape[1]]
+
+
 def text(s):
     return struct.pack("<Q", len(s.encode())) + s.encode()
 
@@ -88,15 +124,20 @@ def metadata(c):
     return out + [(e + "attention." + key, F32, struct.pack("<f", getattr(c, key))) for key in norms]
 
 
-def write(model):
-    """The packed file of a model, as bytes."""
+def write(model, kind="f32", stored=None):
+    """The packed file of a model, as bytes. `stored`, a dict, receives the folded matrices as they were rounded."""
     c = model.c
     entries = []  # name, type, rows, cols, bytes
     for name, w in fold(model).items():
         is_matrix = w.ndim == 2
         rows, cols = w.shape if is_matrix else (1, len(w))
-        entries.append((name, "f32" if is_matrix else "vector", rows, cols,
-                        panels(w) if is_matrix else w.astype(np.float32).tobytes()))
+        if is_matrix and kind != "f32":
+            data, exact = quantized(w, kind)
+            if stored is not None:
+                stored[name] = exact
+        else:
+            data = panels(w) if is_matrix else w.astype(np.float32).tobytes()
+        entries.append((name, kind if is_matrix else "vector", rows, cols, data))
     turns = [round(float(f) / (2 * math.pi) * 2**64) % 2**64 for f in rope_frequencies(c)]
     meta = metadata(c) + [
         ("pith.rope.frequencies", ARRAY, array(U64, [struct.pack("<Q", t) for t in turns])),

@@ -77,6 +77,32 @@ def test_runtime_agrees_with_pytorch(name):
     assert relative(runtime.logits(ids, 300), expected) < 0.1
 
 
+@pytest.mark.parametrize("kind", ["q8", "q4"])
+@pytest.mark.parametrize("name", ["egmla joint layer norm, shared tables", "mla r = 96", "grouped mha"])
+def test_stored_layouts(name, kind):
+    """Packed weights mean what the prose says: with the rounded matrices in PyTorch, only float32 rounding is left."""
+    model = random_model(VARIANTS[name], 7)
+    with torch.no_grad():  # W_O beta_v is folded before W_O is rounded: leave beta out of this comparison
+        for key, p in model.named_parameters():
+            if key.endswith("attn_gate_norm.bias"):
+                p.zero_()
+    stored = {}
+    runtime = libpith.Model(packed_file.write(model, kind, stored))
+    folded = packed_file.fold(model)
+    with torch.no_grad():
+        for key, p in model.named_parameters():
+            if key in stored:  # undo the fold on the rounded matrix: it is a scale per row or per column
+                scale = np.divide(model.state_dict()[key].numpy(), folded[key], out=np.ones_like(folded[key]), where=folded[key] != 0)
+                p.copy_(torch.from_numpy(stored[key] * scale))
+        ids = np.random.default_rng(7).integers(0, 300, 100)
+        expected = model(torch.tensor(ids)[None])[0].numpy()
+    got = runtime.logits(ids, 300, cache=libpith.F32, activations=libpith.F32)
+    assert relative(got, expected) < 2e-5
+    quantized = runtime.logits(ids, 300)
+    assert relative(quantized, expected) < 0.1
+    assert np.array_equal(quantized, runtime.logits(ids, 300, tier=b"scalar"))
+
+
 def test_a_wrong_gate_is_seen():
     """The comparison has teeth: one gate row off is far beyond the bound."""
     model = random_model(VARIANTS["egmla joint layer norm, shared tables"], 1)
