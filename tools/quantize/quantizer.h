@@ -1,0 +1,26 @@
+// Packs a float matrix into the stored layouts of simd/packed.h.
+#ifndef PITH_QUANTIZE_QUANTIZER_H
+#define PITH_QUANTIZE_QUANTIZER_H
+
+#include <cstdint>
+
+#include "packed.h"
+
+namespace pith {
+
+// w [rows, cols] -> out [packed_bytes(type, rows, cols)]. Deterministic for any number of threads.
+//   q8: d = fp16(max|w| / 127); the largest code of a block is 127, so that re-quantising a dequantised row is exact.
+//   q4: per row and 32 columns, the fp16 scale (of either sign) and the codes with the least squared error found.
+void pack_matrix(WeightType type, const float* w, int64_t rows, int64_t cols, uint8_t* out);
+
+// One block of 32 values of a row: codes and scale. The pieces of pack_matrix.
+struct BlockCodes {
+  int8_t q[kBlockCols];  // q8: -127..127; q4: u - 8, in -8..7
+  uint16_t d;            // fp16
+};
+BlockCodes quantize_q8(const float (&x)[kBlockCols]);
+BlockCodes quantize_q4(const float (&x)[kBlockCols]);
+
+}  // namespace pith
+
+#endif
