@@ -1,7 +1,5 @@
 #include "pack.h"
 
-#include <openssl/evp.h>
-
 #include <cmath>
 #include <cstring>
 #include <stdexcept>
@@ -12,20 +10,11 @@
 #include "fold.h"
 #include "half.h"
 #include "quantizer.h"
+#include "sha256.h"
 #include "weights.h"
 
 namespace pith {
 namespace {
-
-std::string sha256_hex(const std::vector<uint8_t>& bytes) {
-  unsigned char digest[EVP_MAX_MD_SIZE];
-  unsigned size = 0;
-  if (EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr) != 1)
-    throw std::runtime_error("SHA-256 is not available from OpenSSL");
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
-}
 
 void check(pith_status status, const pith_error& error) {
   if (status != PITH_OK) throw std::runtime_error(error.message);
@@ -162,7 +151,7 @@ class Packer {
     if (spec.kind == TensorKind::vector) {
       std::vector<uint8_t> bytes(values.size() * sizeof(float));
       std::memcpy(bytes.data(), values.data(), bytes.size());
-      note(spec, "vector", 1, sha256_hex(bytes));
+      note(spec, "vector", 1, sha256_hex(bytes.data(), bytes.size()));
       writer_.add_tensor_f32(name, {uint64_t(spec.cols)}, values);
       return;
     }
@@ -170,7 +159,7 @@ class Packer {
     const WeightType type = is_table ? options_.embedding_type : options_.type;
     packed_.emplace_back(packed_bytes(type, spec.rows, spec.cols));
     pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data());
-    note(spec, type == WeightType::q4 ? "q4" : type == WeightType::q8 ? "q8" : "f32", spec.rows, sha256_hex(packed_.back()));
+    note(spec, type == WeightType::q4 ? "q4" : type == WeightType::q8 ? "q8" : "f32", spec.rows, sha256_hex(packed_.back().data(), packed_.back().size()));
     writer_.add_tensor(name, TensorType::i8, {packed_.back().size()}, packed_.back());
     if (options_.progress) options_.progress(writer_.file_bytes(), total_bytes());
   }

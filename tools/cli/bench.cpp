@@ -1,0 +1,158 @@
+// pith bench: prefill and decode at given depths and thread counts.
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <thread>
+
+#include <fmt/format.h>
+
+#include "memory_bandwidth.h"
+#include "options.h"
+#include "token_source.h"
+
+#ifndef PITH_COMMIT
+#define PITH_COMMIT "unknown"
+#endif
+
+namespace pith::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct BenchOptions {
+  ModelOption model;
+  SessionOptions session;
+  std::vector<uint32_t> depths = {0, 256}, threads;
+  uint32_t tokens = 32, repeat = 3;
+  uint64_t seed = 1;
+  std::string text;
+  bool json = false;
+};
+
+uint64_t clock_ns(void*) {
+  return uint64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+}
+
+// The tokens that fill the context and are then decoded.
+std::vector<int32_t> bench_tokens(const BenchOptions& options, const Model& model, size_t n) {
+  if (options.text.empty()) return text_like_tokens(n, model.info().vocab_size, options.seed);
+  std::vector<int32_t> tokens = Tokenizer(model).encode(read_file(options.text));
+  if (tokens.empty()) throw std::runtime_error("option --text: the file is empty");
+  for (size_t i = 0; tokens.size() < n; ++i) tokens.push_back(tokens[i]);
+  tokens.resize(n);
+  return tokens;
+}
+
+struct Phase {
+  const char* name;
+  uint32_t threads, tokens, depth, repeat;
+  double seconds, attention_seconds, machine_gb_per_s;
+};
+
+Json row(const Phase& p, const Session& session, const pith_session_plan& plan, const pith_model_info& info) {
+  const double per_token = p.seconds / p.tokens;
+  const double cache = double(plan.cache_bytes_per_token) * (p.depth + p.tokens / 2.0);  // read by an average token
+  const double bytes = double(info.step_weight_bytes) + cache;
+  return {{"phase", p.name}, {"threads", p.threads}, {"tokens", p.tokens}, {"depth", p.depth}, {"repeat", p.repeat},
+          {"tokens_per_s", 1 / per_token}, {"ms_per_token", 1e3 * per_token},
+          {"weight_bytes_per_token", info.step_weight_bytes}, {"cache_bytes", plan.cache_bytes}, {"pool_bytes", 0},
+          {"attention_ms", 1e3 * p.attention_seconds / p.tokens}, {"read_gb_per_s", bytes / per_token / 1e9},
+          {"machine_read_gb_per_s", p.machine_gb_per_s}, {"logits_hash", logits_hash(session.logits())}};
+}
+
+// Fills the context to `depth` (the prefill row, unless the depth is 0), then decodes token by token.
+void measure(const BenchOptions& options, const Model& model, uint32_t threads, uint32_t depth, uint32_t repeat,
+             double machine_gb_per_s, Json* runs) {
+  pith_session_options resolved = options.session.resolve();
+  resolved.capacity = std::max({options.session.context, depth + options.tokens, 1u});
+  resolved.max_threads = threads;
+  resolved.clock = clock_ns;
+  Session session(model, resolved);
+  pith_session_plan plan{};
+  plan.struct_size = sizeof plan;
+  check(pith_session_get_plan(model.get(), &resolved, &plan, nullptr));
+  const std::vector<int32_t> tokens = bench_tokens(options, model, depth + options.tokens);
+  const auto timed = [&](const char* phase, uint32_t first, uint32_t n, bool one_by_one) {
+    const uint64_t attention = pith_session_attention_ns(session.get());
+    const double start = seconds();
+    if (one_by_one) {
+      for (uint32_t i = 0; i < n; ++i) session.eval(tokens[first + i]);
+    } else {
+      session.eval(std::span(tokens).subspan(first, n));
+    }
+    const Phase p{phase, threads, n, first, repeat, seconds() - start,
+                  double(pith_session_attention_ns(session.get()) - attention) / 1e9, machine_gb_per_s};
+    runs->push_back(row(p, session, plan, model.info()));
+  };
+  if (depth > 0) timed("prefill", 0, depth, false);
+  timed("decode", depth, options.tokens, true);
+}
+
+double median(std::vector<double> values) {
+  std::sort(values.begin(), values.end());
+  const size_t middle = values.size() / 2;
+  return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+}
+
+// One line per phase, thread count and depth: the medians over the repetitions.
+void print_table(const Json& document) {
+  fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].get<std::string>(),
+             document["tier"].get<std::string>(), document["commit"].get<std::string>(), document["cpu"].get<std::string>());
+  fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens", "depth",
+             "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
+  const Json& runs = document["runs"];
+  std::vector<bool> printed(runs.size());
+  for (size_t i = 0; i < runs.size(); ++i) {
+    if (printed[i]) continue;
+    std::vector<double> ms, attention, gb;
+    for (size_t j = i; j < runs.size(); ++j) {
+      const bool same = runs[j]["phase"] == runs[i]["phase"] && runs[j]["threads"] == runs[i]["threads"] &&
+                        runs[j]["depth"] == runs[i]["depth"] && runs[j]["tokens"] == runs[i]["tokens"];
+      if (!same) continue;
+      printed[j] = true;
+      ms.push_back(runs[j]["ms_per_token"]);
+      attention.push_back(runs[j]["attention_ms"]);
+      gb.push_back(runs[j]["read_gb_per_s"]);
+    }
+    fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n", runs[i]["phase"].get<std::string>(),
+               runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(), 1e3 / median(ms), median(ms),
+               median(attention), median(gb), runs[i]["machine_read_gb_per_s"].get<double>());
+  }
+}
+
+void bench(BenchOptions options) {
+  const Model model = options.model.load();
+  if (options.threads.empty()) options.threads = {options.session.n_threads()};
+  Json runs = Json::array();
+  for (uint32_t repeat = 0; repeat < options.repeat; ++repeat) {
+    for (const uint32_t threads : options.threads) {
+      const double machine = read_gb_per_s(threads);
+      for (const uint32_t depth : options.depths) measure(options, model, threads, depth, repeat, machine, &runs);
+    }
+  }
+  const Session probe(model, options.session.resolve());
+  const Json document = {{"model", options.model.name()}, {"tier", pith_session_tier(probe.get())}, {"commit", PITH_COMMIT},
+                         {"cpu", cpu_name()}, {"runs", runs}};
+  if (options.json) print_json(document);
+  else print_table(document);
+}
+
+}  // namespace
+
+void add_bench(CLI::App* app, int*) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = app->add_subcommand("bench", "Measure prefill and decode");
+  options->model.add_to(command);
+  options->session.add_to(command);
+  command->remove_option(command->get_option("--threads"));
+  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; all cores if left out")->delimiter(',');
+  command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")->delimiter(',');
+  command->add_option("-n,--tokens", options->tokens, "Tokens to decode")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command->add_option("--repeat", options->repeat, "Repetitions")->check(CLI::Range(1, 1000))->capture_default_str();
+  command->add_option("--text", options->text, "Fill the context from this file instead of the generator");
+  command->add_option("--seed", options->seed, "Seed of the generator")->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON document with every repetition");
+  command->callback([options] { bench(*options); });
+}
+
+}  // namespace pith::cli

@@ -1,0 +1,112 @@
+// pith info: what a model is and what it will take, from the file's header, before any memory is taken for a session.
+#include <fmt/format.h>
+
+#include "options.h"
+
+namespace pith::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct InfoOptions {
+  ModelOption model;
+  SessionOptions session;
+  bool json = false, tensors = false;
+};
+
+Json config_json(const pith_model_info& i) {
+  return {{"attention", i.attention_kind == PITH_ATTENTION_KIND_MHA ? "mha" : "latent"},
+          {"gate", i.gate_kind == PITH_GATE_UP ? "up" : i.gate_kind == PITH_GATE_LATENT ? "latent" : "none"},
+          {"layers", i.n_layers}, {"width", i.width}, {"heads", i.n_heads}, {"kv_heads", i.n_kv_heads},
+          {"content_width", i.content_width}, {"rope_width", i.rope_width}, {"value_width", i.value_width},
+          {"latent_width", i.latent_width}, {"query_latent_width", i.query_latent_width}, {"gate_width", i.gate_width},
+          {"layer_group_size", i.layer_group_size}, {"feed_forward_width", i.feed_forward_width},
+          {"vocab_size", i.vocab_size}, {"context_length", i.context_length}, {"tied_output", i.tied_output == 1},
+          {"parameters", i.n_parameters}};
+}
+
+// Long arrays are given by their length.
+Json value_json(const pith_metadata& m) {
+  switch (m.type) {
+    case PITH_VALUE_UINT: return m.uint_value;
+    case PITH_VALUE_INT: return m.int_value;
+    case PITH_VALUE_FLOAT: return m.float_value;
+    case PITH_VALUE_BOOL: return m.uint_value != 0;
+    case PITH_VALUE_STRING: return std::string(m.string, m.string_bytes);
+    case PITH_VALUE_ARRAY: break;
+  }
+  return {{"array", m.array_count}};
+}
+
+Json metadata_json(const Model& model) {
+  Json out = Json::object();
+  for (size_t i = 0; i < pith_model_metadata_count(model.get()); ++i) {
+    pith_metadata m{};
+    check(pith_model_get_metadata(model.get(), i, &m));
+    out[std::string(m.key, m.key_bytes)] = value_json(m);
+  }
+  return out;
+}
+
+Json tensors_json(const Model& model) {
+  Json out = Json::array();
+  for (size_t i = 0; i < pith_model_tensor_count(model.get()); ++i) {
+    pith_tensor t{};
+    check(pith_model_get_tensor(model.get(), i, &t));
+    out.push_back({{"name", std::string(t.name, t.name_bytes)}, {"type", t.type}, {"shape", {t.rows, t.cols}},
+                   {"bytes", t.data_bytes}, {"sha256", std::string(t.sha256, 64)}});
+  }
+  return out;
+}
+
+Json plan_json(const Model& model, const pith_session_options& options) {
+  pith_session_plan plan{};
+  plan.struct_size = sizeof plan;
+  pith_error error{};
+  check(pith_session_get_plan(model.get(), &options, &plan, &error), &error);
+  return {{"weights_bytes", model.info().weight_bytes}, {"session_bytes", plan.session_bytes},
+          {"cache_bytes", plan.cache_bytes}, {"cache_bytes_per_token", plan.cache_bytes_per_token},
+          {"cache_elements_per_token", plan.cache_elements_per_token}};
+}
+
+void print_table(const Json& document, bool with_tensors) {
+  const auto print_all = [](const Json& object) {
+    for (const auto& [key, value] : object.items())
+      fmt::print("  {:<40} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  };
+  fmt::print("model {}\n", document["model"].get<std::string>());
+  print_all(document["config"]);
+  fmt::print("metadata\n");
+  print_all(document["metadata"]);
+  if (with_tensors) {
+    fmt::print("tensors\n");
+    for (const Json& t : document["tensors"])
+      fmt::print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", t["name"].get<std::string>(), t["type"].get<std::string>(),
+                 t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
+  }
+  fmt::print("memory\n");
+  print_all(document["plan"]);
+}
+
+void info(const InfoOptions& options) {
+  const Model model = options.model.load();
+  const Json document = {{"model", options.model.name()}, {"config", config_json(model.info())},
+                         {"metadata", metadata_json(model)}, {"tensors", tensors_json(model)},
+                         {"plan", plan_json(model, options.session.resolve())}};
+  if (options.json) print_json(document);
+  else print_table(document, options.tensors);
+}
+
+}  // namespace
+
+void add_info(CLI::App* app, int*) {
+  auto options = std::make_shared<InfoOptions>();
+  CLI::App* command = app->add_subcommand("info", "Metadata, licence, tensors and memory of a model");
+  options->model.add_to(command);
+  options->session.add_to(command);
+  command->add_flag("--tensors", options->tensors, "List the tensors too");
+  command->add_flag("--json", options->json, "One JSON document, tensors included");
+  command->callback([options] { info(*options); });
+}
+
+}  // namespace pith::cli
