@@ -8,18 +8,8 @@ using namespace pith;
 
 namespace {
 
-bool is_aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % PITH_ALIGNMENT == 0; }
-
 #define PITH_STRINGIFY_(x) #x
 #define PITH_STRINGIFY(x) PITH_STRINGIFY_(x)
-
-pith_status check_memory(const char* what, const void* memory, size_t have, size_t need, pith_error* error) {
-  if (memory == nullptr) return fail(error, PITH_E_ARGUMENT, what, ": memory is NULL");
-  if (!is_aligned(memory)) return fail(error, PITH_E_ALIGNMENT, what, ": memory is not aligned to 64 bytes");
-  if (have < need)
-    return fail(error, PITH_E_MEMORY, what, ": needs ", uint64_t(need), " bytes of memory, has ", uint64_t(have));
-  return PITH_OK;
-}
 
 pith_status check_data(const void* data, pith_error* error) {
   if (data == nullptr) return fail(error, PITH_E_ARGUMENT, "model: data is NULL");

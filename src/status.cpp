@@ -41,6 +41,14 @@ pith_status fail_pieces(pith_error* error, pith_status status, const Piece* piec
   return status;
 }
 
+pith_status check_memory(const char* what, const void* memory, size_t have, size_t need, pith_error* error) {
+  if (memory == nullptr) return fail(error, PITH_E_ARGUMENT, what, ": memory is NULL");
+  if (!is_aligned(memory)) return fail(error, PITH_E_ALIGNMENT, what, ": memory is not aligned to 64 bytes");
+  if (have < need)
+    return fail(error, PITH_E_MEMORY, what, ": needs ", uint64_t(need), " bytes of memory, has ", uint64_t(have));
+  return PITH_OK;
+}
+
 }  // namespace pith
 
 extern "C" const char* pith_status_string(pith_status status) {

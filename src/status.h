@@ -38,6 +38,11 @@ pith_status fail(pith_error* error, pith_status status, const Pieces&... pieces)
   return fail_pieces(error, status, list, sizeof...(pieces));
 }
 
+inline bool is_aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % PITH_ALIGNMENT == 0; }
+
+// The memory that a caller handed in for `what`.
+pith_status check_memory(const char* what, const void* memory, size_t have, size_t need, pith_error* error);
+
 }  // namespace pith
 
 // Returns from the enclosing function if `expression` is not PITH_OK.
