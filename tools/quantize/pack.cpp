@@ -72,125 +72,116 @@ struct FloatModel {
   }
 };
 
-// Packs tensor by tensor, in the order of TensorList; a layer is folded as a whole before its tensors are packed.
+// LongRoPE's divisors, of the long table where the model is meant for more than the original context.
+std::vector<float> rope_divisors(const ModelFile& file, const Config& c) {
+  if (c.rope_scaling != RopeScaling::longrope) return {};
+  const char* name = c.context_length > c.rope_original_context ? "rope_factors_long.weight" : "rope_factors_short.weight";
+  const TensorEntry* t = file.find_tensor(name);
+  if (t == nullptr) throw std::runtime_error(fmt::format("tensor {}: missing", name));
+  const std::vector<float> divisors = floats(*t);
+  if (divisors.size() != size_t(c.rope_width / 2))
+    throw std::runtime_error(fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), c.rope_width / 2));
+  return divisors;
+}
+
+void copy_metadata(const ModelFile& file, GgufWriter* writer) {
+  for (size_t i = 0; i < file.n_meta(); ++i) {
+    const MetaEntry& entry = file.meta(i);
+    if (entry.key != "general.alignment" && entry.key != "general.file_type") writer->add_entry(entry);
+  }
+}
+
+// A tensor that nothing reads would silently change what the model means.
+void check_strangers(const ModelFile& file) {
+  for (size_t i = 0; i < file.n_tensors(); ++i) {
+    const TensorEntry& t = file.tensor(i);
+    if (!t.is_bound && !t.name.starts_with("rope_factors_"))
+      throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", t.name));
+  }
+}
+
+// Packs in the order of TensorList; a layer is folded as a whole before its tensors are packed.
 class Packer {
  public:
-  Packer(const void* data, size_t size, const PackOptions& options) : model_(data, size), options_(options) {}
+  Packer(const Config& config, const PackOptions& options, std::function<std::vector<float>(const TensorSpec&)> load)
+      : config_(config), options_(options), load_(std::move(load)) {}
 
-  std::vector<uint8_t> pack() {
-    copy_metadata();
-    TensorList list(model_.config);
+  void pack(const std::function<void(GgufWriter*)>& write_metadata, const std::vector<float>& divisors, const ByteSink& sink) {
+    write_metadata(&writer_);
+    writer_.add_bool("egmla.folded", true);
+    writer_.add_u32("pith.packed.version", 1);
+    writer_.add_array_u64("pith.rope.frequencies", rope_turns(config_, divisors));
+    TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      const std::string name = spec.name;
-      if (name.starts_with("blk.")) add_of_layer(name, spec);
-      else if (const TensorEntry* t = find(spec)) add(spec, floats(*t));
+      if (is_of_layer(spec)) {
+        if (spec.layer != layer_) load_layer(spec.layer);
+        const auto found = tensors_.find(short_name(spec));
+        if (found != tensors_.end()) add(spec, found->second);
+      } else if (const std::vector<float> values = load_(spec); !values.empty()) {
+        add(spec, values);
+      }
     }
-    check_strangers();
     add_directory();
-    return writer_.bytes();
+    writer_.write(sink);
   }
 
  private:
-  void copy_metadata() {
-    for (size_t i = 0; i < model_.file.n_meta(); ++i) {
-      const MetaEntry& entry = model_.file.meta(i);
-      if (entry.key != "general.alignment" && entry.key != "general.file_type") writer_.add_entry(entry);
-    }
-    writer_.add_u32("general.alignment", PITH_ALIGNMENT);
-    writer_.add_bool("egmla.folded", true);
-    writer_.add_u32("pith.packed.version", 1);
-    writer_.add_array_u64("pith.rope.frequencies", rope_turns(model_.config, rope_divisors()));
-  }
+  static bool is_of_layer(const TensorSpec& spec) { return std::string_view(spec.name).starts_with("blk."); }
 
-  // LongRoPE's divisors, of the long table where the model is meant for more than the original context.
-  std::vector<float> rope_divisors() {
-    const Config& c = model_.config;
-    if (c.rope_scaling != RopeScaling::longrope) return {};
-    const char* name = c.context_length > c.rope_original_context ? "rope_factors_long.weight" : "rope_factors_short.weight";
-    const TensorEntry* t = model_.file.find_tensor(name);
-    if (t == nullptr) throw std::runtime_error(fmt::format("tensor {}: missing", name));
-    const std::vector<float> divisors = floats(*t);
-    if (divisors.size() != size_t(c.rope_width / 2))
-      throw std::runtime_error(fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), c.rope_width / 2));
-    return divisors;
-  }
-
-  TensorEntry* find(const TensorSpec& spec) {
-    TensorEntry* t = model_.file.find_tensor(std::string_view(spec.name));
-    if (t == nullptr && spec.presence == Presence::required)
-      throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
-    if (t == nullptr) return nullptr;
-    check_shape(*t, spec);
-    t->is_bound = true;
-    return t;
-  }
-
-  void add_of_layer(const std::string& name, const TensorSpec& spec) {
-    if (spec.layer != layer_) load_layer(spec.layer);
-    const auto found = tensors_.find(name.substr(name.find('.', 4) + 1));
-    if (found != tensors_.end()) add(spec, found->second);
+  // "attn_q.weight" of "blk.3.attn_q.weight".
+  static std::string short_name(const TensorSpec& spec) {
+    const std::string name = spec.name;
+    return name.substr(name.find('.', 4) + 1);
   }
 
   void load_layer(int32_t layer) {
     layer_ = layer;
     tensors_.clear();
-    TensorList list(model_.config);
+    TensorList list(config_);
     TensorSpec spec;
-    const std::string prefix = fmt::format("blk.{}.", layer);
     while (list.next(&spec)) {
-      const std::string name = spec.name;
-      if (!name.starts_with(prefix)) continue;
-      if (const TensorEntry* t = find(spec)) tensors_[name.substr(prefix.size())] = floats(*t);
+      if (!is_of_layer(spec) || spec.layer != layer) continue;
+      if (std::vector<float> values = load_(spec); !values.empty()) tensors_[short_name(spec)] = std::move(values);
     }
-    fold_layer(model_.config, &tensors_);
+    fold_layer(config_, &tensors_);
   }
 
   void add(const TensorSpec& spec, const std::vector<float>& values) {
-    const std::string name = spec.name;
     if (spec.kind == TensorKind::vector) {
-      std::vector<uint8_t> bytes(values.size() * sizeof(float));
-      std::memcpy(bytes.data(), values.data(), bytes.size());
-      note(spec, "vector", 1, sha256_hex(bytes.data(), bytes.size()));
-      writer_.add_tensor_f32(name, {uint64_t(spec.cols)}, values);
+      note(spec, "vector", sha256_hex(values.data(), values.size() * sizeof(float)));
+      writer_.add_tensor_f32(spec.name, {uint64_t(spec.cols)}, values);
       return;
     }
-    const bool is_table = !name.starts_with("blk.");
-    const WeightType type = is_table ? options_.embedding_type : options_.type;
+    const WeightType type = is_of_layer(spec) ? options_.type : options_.embedding_type;
     packed_.emplace_back(packed_bytes(type, spec.rows, spec.cols));
     pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data());
-    note(spec, type == WeightType::q4 ? "q4" : type == WeightType::q8 ? "q8" : "f32", spec.rows, sha256_hex(packed_.back().data(), packed_.back().size()));
-    writer_.add_tensor(name, TensorType::i8, {packed_.back().size()}, packed_.back());
-    if (options_.progress) options_.progress(writer_.file_bytes(), total_bytes());
+    const char* const names[] = {"f32", "q8", "q4"};
+    note(spec, names[size_t(type)], sha256_hex(packed_.back().data(), packed_.back().size()));
+    writer_.add_tensor(spec.name, TensorType::i8, {packed_.back().size()}, packed_.back());
+    n_done_ += packed_.back().size();
+    if (options_.progress) options_.progress(n_done_, total_bytes());
   }
 
-  // An estimate of the packed file's size, for the progress: exact but for the vectors.
-  uint64_t total_bytes() {
-    if (total_ > 0) return total_;
-    TensorList list(model_.config);
+  // Bytes of all matrices that the model may have, for the progress.
+  uint64_t total_bytes() const {
+    uint64_t total = 0;
+    TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      if (spec.kind == TensorKind::vector || model_.file.find_tensor(std::string_view(spec.name)) == nullptr) continue;
-      const bool is_table = !std::string_view(spec.name).starts_with("blk.");
-      total_ += packed_bytes(is_table ? options_.embedding_type : options_.type, spec.rows, spec.cols);
+      if (spec.kind == TensorKind::matrix && (spec.presence == Presence::required || has_output_))
+        total += packed_bytes(is_of_layer(spec) ? options_.type : options_.embedding_type, spec.rows, spec.cols);
     }
-    return total_;
+    return total;
   }
 
-  void note(const TensorSpec& spec, const char* type, int32_t rows, const std::string& hash) {
+  void note(const TensorSpec& spec, const char* type, const std::string& hash) {
+    has_output_ = has_output_ || std::string_view(spec.name) == "output.weight";
     names_.push_back(spec.name);
     types_.push_back(type);
-    rows_.push_back(uint32_t(rows));
+    rows_.push_back(uint32_t(spec.rows));
     cols_.push_back(uint32_t(spec.cols));
     hashes_.push_back(hash);
-  }
-
-  void check_strangers() const {
-    for (size_t i = 0; i < model_.file.n_tensors(); ++i) {
-      const TensorEntry& t = model_.file.tensor(i);
-      if (!t.is_bound && !t.name.starts_with("rope_factors_"))
-        throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", t.name));
-    }
   }
 
   void add_directory() {
@@ -201,15 +192,17 @@ class Packer {
     writer_.add_array_of_strings("pith.packed.sha256", hashes_);
   }
 
-  FloatModel model_;
-  PackOptions options_;
+  const Config& config_;
+  const PackOptions& options_;
+  std::function<std::vector<float>(const TensorSpec&)> load_;
   GgufWriter writer_{PITH_ALIGNMENT};
   int32_t layer_ = -1;
-  LayerTensors tensors_;                     // of layer_, folded
+  LayerTensors tensors_;                      // of layer_, folded
   std::vector<std::vector<uint8_t>> packed_;  // outlive the writer's spans
   std::vector<std::string> names_, types_, hashes_;
   std::vector<uint32_t> rows_, cols_;
-  uint64_t total_ = 0;
+  uint64_t n_done_ = 0;
+  bool has_output_ = false;
 };
 
 }  // namespace
@@ -223,8 +216,32 @@ PackOptions pack_options(const std::string& type) {
   return options;
 }
 
+void pack_tensors(const Config& config, const PackOptions& options, const std::function<void(GgufWriter*)>& write_metadata,
+                  const std::function<std::vector<float>(const TensorSpec&)>& load, const std::vector<float>& divisors,
+                  const ByteSink& sink) {
+  Packer(config, options, load).pack(write_metadata, divisors, sink);
+}
+
 std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options) {
-  return Packer(data, size, options).pack();
+  FloatModel model(data, size);
+  const auto load = [&](const TensorSpec& spec) -> std::vector<float> {
+    TensorEntry* t = model.file.find_tensor(std::string_view(spec.name));
+    if (t == nullptr && spec.presence == Presence::required)
+      throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
+    if (t == nullptr) return {};
+    check_shape(*t, spec);
+    t->is_bound = true;
+    return floats(*t);
+  };
+  std::vector<uint8_t> out;
+  const ByteSink sink = [&](const void* bytes, size_t n) {
+    const uint8_t* first = static_cast<const uint8_t*>(bytes);
+    out.insert(out.end(), first, first + n);
+  };
+  pack_tensors(model.config, options, [&](GgufWriter* writer) { copy_metadata(model.file, writer); }, load,
+               rope_divisors(model.file, model.config), sink);
+  check_strangers(model.file);
+  return out;
 }
 
 }  // namespace pith

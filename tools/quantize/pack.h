@@ -9,6 +9,7 @@
 
 #include "gguf_writer.h"
 #include "packed.h"
+#include "weights.h"
 
 namespace pith {
 
@@ -24,6 +25,15 @@ PackOptions pack_options(const std::string& type);
 // Folds and packs a float GGUF (F32, F16, BF16) of `size` bytes, 64-byte aligned. Throws std::runtime_error with a
 // sentence that names the key or tensor.
 std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options);
+
+// The packer behind both: from wherever the float tensors come. Floats are in memory a layer at a time, the packed file as
+// a whole (its header holds the hashes).
+//   write_metadata  adds the model's own keys
+//   load            returns a tensor's values [rows, cols], empty where the model has no such tensor; called once each
+//   divisors        LongRoPE's, [d_r / 2], or empty
+void pack_tensors(const Config& config, const PackOptions& options, const std::function<void(GgufWriter*)>& write_metadata,
+                  const std::function<std::vector<float>(const TensorSpec&)>& load, const std::vector<float>& divisors,
+                  const ByteSink& sink);
 
 }  // namespace pith
 

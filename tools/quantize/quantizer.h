@@ -8,10 +8,11 @@
 
 namespace pith {
 
-// w [rows, cols] -> out [packed_bytes(type, rows, cols)]. Deterministic for any number of threads.
+// w [rows, cols], finite -> out [packed_bytes(type, rows, cols)]. Deterministic for any number of threads. Returns false,
+// with `out` useless, where a block's scale is beyond fp16 (weights above 4.5e5 in q4, 8.3e6 in q8).
 //   q8: d = fp16(max|w| / 127); the largest code of a block is 127, so that re-quantising a dequantised row is exact.
 //   q4: per row and 32 columns, the fp16 scale (of either sign) and the codes with the least squared error found.
-void pack_matrix(WeightType type, const float* w, int64_t rows, int64_t cols, uint8_t* out);
+[[nodiscard]] bool pack_matrix(WeightType type, const float* w, int64_t rows, int64_t cols, uint8_t* out);
 
 // One block of 32 values of a row: codes and scale. The pieces of pack_matrix.
 struct BlockCodes {

@@ -7,25 +7,32 @@
 #include <vector>
 
 #include "config.h"
+#include "gguf_writer.h"
+#include "pack.h"
 
 namespace pith {
 
 struct SynthSpec {
   std::string name;
   Config config;
-  bool tied = false;        // no output.weight
-  bool biases = false;      // a bias on every linear that may have one
+  bool tied = false;    // no output.weight
+  bool biases = false;  // the tensors that a model may have, beside those that it must have
   uint64_t seed = 1;
 };
 
-// The spec of a named shape ("paper-kv64", ...), or of a JSON file whose keys are the metadata keys of the model file.
+// The spec of a named shape ("paper-kv64", ...), or of a JSON file whose keys are metadata keys without "egmla.".
 // Throws std::runtime_error with a sentence that names the key.
 SynthSpec synth_spec(const std::string& shape_or_json_path);
 std::vector<std::string> synth_shape_names();
 
-// A float32 GGUF file of the spec. Gammas are near 1 and betas near 0 but neither exactly; weights are scaled so that
-// activations and logits have magnitude about 1. Has a byte-level vocabulary of config.vocab_size >= 257 tokens.
+// A float32 GGUF file of the spec: matrices of variance 1 / columns, so that activations have magnitude about 1, gammas
+// around 1 and betas around 0. Has a byte-level vocabulary of config.vocab_size >= 257 tokens. The same bytes for the same
+// spec on every machine. `sink` receives the file; one tensor is in memory at a time.
+void synth_float(const SynthSpec& spec, const ByteSink& sink);
 std::vector<uint8_t> synth_float(const SynthSpec& spec);
+
+// The same, folded and packed, tensor by tensor: for models that do not fit into memory as floats.
+void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink);
 
 }  // namespace pith
 

@@ -1,0 +1,196 @@
+#include "synth.h"
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "metadata_writer.h"
+#include "weights.h"
+
+namespace pith {
+namespace {
+
+uint64_t mix(uint64_t x) {  // SplitMix64's finaliser
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+// About normal, mean 0, variance 1: the sum of four uniform 16-bit numbers, by counter.
+float normal(uint64_t stream, uint64_t index) {
+  const uint64_t bits = mix(stream + index * 0x9e3779b97f4a7c15ull);
+  double total = 0;
+  for (int i = 0; i < 4; ++i) total += double(bits >> (16 * i) & 0xffff);
+  return float((total / 65536 - 2) * 1.7320508075688772);  // variance of the sum: 4 / 12
+}
+
+// The values of a tensor: [rows, cols].
+std::vector<float> tensor_values(const SynthSpec& spec, const TensorSpec& tensor) {
+  const std::string_view name = tensor.name;
+  uint64_t stream = spec.seed;
+  for (const char c : name) stream = mix(stream ^ uint8_t(c));
+  const bool is_gamma = tensor.kind == TensorKind::vector && name.ends_with("norm.weight");
+  const bool is_table = name.starts_with("token_embd") || name.starts_with("gate_embd");
+  const double spread = tensor.kind == TensorKind::vector ? 0.2 : is_table ? 1.0 : 1.0 / std::sqrt(double(tensor.cols));
+  std::vector<float> out(size_t(tensor.rows) * size_t(tensor.cols));
+#pragma omp parallel for schedule(static)
+  for (size_t i = 0; i < out.size(); ++i) out[i] = float(spread) * normal(stream, i) + (is_gamma ? 1.0f : 0.0f);
+  return out;
+}
+
+bool is_present(const SynthSpec& spec, const TensorSpec& tensor) {
+  if (std::string_view(tensor.name) == "output.weight") return !spec.tied;
+  return tensor.presence == Presence::required || spec.biases;
+}
+
+std::vector<TensorSpec> tensors_of(const SynthSpec& spec) {
+  std::vector<TensorSpec> out;
+  TensorList list(spec.config);
+  TensorSpec tensor;
+  while (list.next(&tensor)) {
+    if (is_present(spec, tensor)) out.push_back(tensor);
+  }
+  return out;
+}
+
+// LongRoPE's divisors: from 1 for the fastest pair to the factor for the slowest.
+std::vector<float> rope_divisors(const Config& c) {
+  std::vector<float> out;
+  for (int32_t i = 0; i < c.rope_width / 2; ++i) out.push_back(1 + (c.rope_factor - 1) * float(i) / float(c.rope_width / 2));
+  return out;
+}
+
+GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& tensors) {
+  GgufWriter writer;
+  write_config(spec.config, &writer);
+  writer.add_string("general.name", spec.name);
+  writer.add_string("general.description", "random weights");
+  write_byte_vocabulary(spec.config.vocab_size, &writer);
+  for (const TensorSpec& tensor : tensors) {
+    std::vector<uint64_t> dims = {uint64_t(tensor.cols)};
+    if (tensor.kind == TensorKind::matrix) dims.push_back(uint64_t(tensor.rows));
+    writer.add_tensor(tensor.name, TensorType::f32, dims, [&spec, &tensor](uint8_t* out) {
+      const std::vector<float> values = tensor_values(spec, tensor);
+      std::memcpy(out, values.data(), values.size() * sizeof(float));
+    });
+  }
+  if (spec.config.rope_scaling == RopeScaling::longrope) {
+    for (const char* name : {"rope_factors_short.weight", "rope_factors_long.weight"})
+      writer.add_tensor_f32(name, {uint64_t(spec.config.rope_width / 2)}, rope_divisors(spec.config));
+  }
+  return writer;
+}
+
+Config paper_shape(int32_t latent_width, bool gated) {
+  Config c;
+  c.n_layers = c.n_heads = c.n_kv_heads = 12;
+  c.width = 768;
+  c.content_width = c.rope_width = c.value_width = 64;
+  c.latent_width = latent_width;
+  c.feed_forward_width = 2048;
+  c.vocab_size = 50304;
+  c.context_length = 32768;
+  if (!gated) return c;
+  c.gate = Gate::up;
+  c.gate_norm = GateNorm::layer;
+  c.gate_width = 256;
+  c.layer_group_size = 3;
+  return c;
+}
+
+Config mha_shape() {
+  Config c = paper_shape(0, false);
+  c.attention = AttentionKind::mha;
+  c.content_width = 0;
+  return c;
+}
+
+Config paper_1b_shape() {
+  Config c = paper_shape(512, false);
+  c.n_layers = 24;
+  c.width = 2048;
+  c.n_heads = c.n_kv_heads = 16;
+  c.content_width = c.value_width = 128;
+  c.feed_forward_width = 5632;
+  return c;
+}
+
+Config story_shape(int32_t width, int32_t heads, int32_t rope, int32_t latent, int32_t gate, int32_t feed_forward, int32_t vocab) {
+  Config c = paper_shape(latent, true);
+  c.width = width;
+  c.n_heads = c.n_kv_heads = heads;
+  c.content_width = c.value_width = 32;
+  c.rope_width = rope;
+  c.gate_width = gate;
+  c.feed_forward_width = feed_forward;
+  c.vocab_size = vocab;
+  c.context_length = 512;
+  return c;
+}
+
+struct Shape {
+  const char* name;
+  Config config;
+  bool tied;
+};
+
+std::vector<Shape> shapes() {
+  return {{"paper-kv64", paper_shape(64, true), false}, {"paper-kv16", paper_shape(16, true), false},
+          {"paper-mla256", paper_shape(256, false), false}, {"paper-mha", mha_shape(), false},
+          {"paper-1b", paper_1b_shape(), false},
+          {"m", story_shape(192, 6, 16, 16, 64, 512, 2048), true},
+          {"xl", story_shape(384, 12, 32, 32, 128, 1024, 4096), true}};
+}
+
+}  // namespace
+
+std::vector<std::string> synth_shape_names() {
+  std::vector<std::string> names;
+  for (const Shape& shape : shapes()) names.push_back(shape.name);
+  return names;
+}
+
+SynthSpec synth_spec(const std::string& shape_or_json_path) {
+  for (const Shape& shape : shapes()) {
+    if (shape.name == shape_or_json_path) return {shape.name, shape.config, shape.tied, false, 1};
+  }
+  std::ifstream in(shape_or_json_path);
+  if (!in)
+    throw std::runtime_error(fmt::format("argument SHAPE: \"{}\" is neither a file nor one of {}", shape_or_json_path,
+                                         fmt::join(synth_shape_names(), ", ")));
+  nlohmann::json object = nlohmann::json::parse(in, nullptr, false);
+  if (object.is_discarded()) throw std::runtime_error(fmt::format("file {}: not JSON", shape_or_json_path));
+  const bool tied = object.value("tied", false), biases = object.value("biases", false);
+  object.erase("tied");
+  object.erase("biases");
+  return {shape_or_json_path, config_from_json(object), tied, biases, 1};
+}
+
+void synth_float(const SynthSpec& spec, const ByteSink& sink) {
+  const std::vector<TensorSpec> tensors = tensors_of(spec);
+  float_writer(spec, tensors).write(sink);
+}
+
+std::vector<uint8_t> synth_float(const SynthSpec& spec) {
+  const std::vector<TensorSpec> tensors = tensors_of(spec);
+  return float_writer(spec, tensors).bytes();
+}
+
+void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink) {
+  pack_tensors(
+      spec.config, options,
+      [&](GgufWriter* writer) {
+        writer->add_string("general.name", spec.name);
+        writer->add_string("general.description", "random weights");
+        write_config(spec.config, writer);
+        write_byte_vocabulary(spec.config.vocab_size, writer);
+      },
+      [&](const TensorSpec& tensor) { return is_present(spec, tensor) ? tensor_values(spec, tensor) : std::vector<float>(); },
+      spec.config.rope_scaling == RopeScaling::longrope ? rope_divisors(spec.config) : std::vector<float>(), sink);
+}
+
+}  // namespace pith
