@@ -30,9 +30,9 @@ float element(const TensorEntry& t, size_t i) {
       std::memcpy(&value, &bits, sizeof value);
       return value;
     }
-    case TensorType::i8: break;
+    case TensorType::i8: break;  // check_tensors has refused it
   }
-  throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", t.name));
+  return 0;
 }
 
 std::vector<float> floats(const TensorEntry& t) {
@@ -91,12 +91,25 @@ void copy_metadata(const ModelFile& file, GgufWriter* writer) {
   }
 }
 
-// A tensor that nothing reads would silently change what the model means.
-void check_strangers(const ModelFile& file) {
-  for (size_t i = 0; i < file.n_tensors(); ++i) {
-    const TensorEntry& t = file.tensor(i);
-    if (!t.is_bound && !t.name.starts_with("rope_factors_"))
-      throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", t.name));
+// Holds the file's tensors against the list of those that the configuration has. A tensor that nothing reads would silently
+// change what the model means.
+void check_tensors(ModelFile* file, const Config& config) {
+  TensorList list(config);
+  TensorSpec spec;
+  while (list.next(&spec)) {
+    TensorEntry* t = file->find_tensor(std::string_view(spec.name));
+    if (t == nullptr && spec.presence == Presence::required)
+      throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
+    if (t == nullptr) continue;
+    check_shape(*t, spec);
+    t->is_bound = true;
+  }
+  for (size_t i = 0; i < file->n_tensors(); ++i) {
+    const TensorEntry& t = file->tensor(i);
+    const bool is_known = t.is_bound || t.name == "rope_factors_long.weight" || t.name == "rope_factors_short.weight";
+    if (!is_known) throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", t.name));
+    if (t.type == TensorType::i8)
+      throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", t.name));
   }
 }
 
@@ -129,6 +142,11 @@ class Packer {
  private:
   static bool is_of_layer(const TensorSpec& spec) { return std::string_view(spec.name).starts_with("blk."); }
 
+  WeightType type_of(const TensorSpec& spec) const {
+    const std::string_view name = spec.name;
+    return name == "token_embd.weight" || name == "output.weight" ? options_.embedding_type : options_.type;
+  }
+
   // "attn_q.weight" of "blk.3.attn_q.weight".
   static std::string short_name(const TensorSpec& spec) {
     const std::string name = spec.name;
@@ -153,7 +171,7 @@ class Packer {
       writer_.add_tensor_f32(spec.name, {uint64_t(spec.cols)}, values);
       return;
     }
-    const WeightType type = is_of_layer(spec) ? options_.type : options_.embedding_type;
+    const WeightType type = type_of(spec);
     packed_.emplace_back(packed_bytes(type, spec.rows, spec.cols));
     pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data());
     const char* const names[] = {"f32", "q8", "q4"};
@@ -163,14 +181,19 @@ class Packer {
     if (options_.progress) options_.progress(n_done_, total_bytes());
   }
 
-  // Bytes of all matrices that the model may have, for the progress.
+  WeightType type_of(const TensorSpec& spec) const {
+    if (is_of_layer(spec)) return options_.type;
+    return std::string_view(spec.name).starts_with("gate_embd.") ? options_.gate_table_type : options_.embedding_type;
+  }
+
+  // Bytes of the model's matrices, for the progress.
   uint64_t total_bytes() const {
     uint64_t total = 0;
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
       if (spec.kind == TensorKind::matrix && (spec.presence == Presence::required || has_output_))
-        total += packed_bytes(is_of_layer(spec) ? options_.type : options_.embedding_type, spec.rows, spec.cols);
+        total += packed_bytes(type_of(spec), spec.rows, spec.cols);
     }
     return total;
   }
@@ -211,7 +234,7 @@ PackOptions pack_options(const std::string& type) {
   PackOptions options;
   if (type == "q4") return options;
   if (type == "q8") options.type = WeightType::q8;
-  else if (type == "f32") options.type = options.embedding_type = WeightType::f32;
+  else if (type == "f32") options.type = options.embedding_type = options.gate_table_type = WeightType::f32;
   else throw std::runtime_error(fmt::format("option --type: \"{}\" is not q4, q8 or f32", type));
   return options;
 }
@@ -222,25 +245,23 @@ void pack_tensors(const Config& config, const PackOptions& options, const std::f
   Packer(config, options, load).pack(write_metadata, divisors, sink);
 }
 
-std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options) {
+void pack_model(const void* data, size_t size, const PackOptions& options, const ByteSink& sink) {
   FloatModel model(data, size);
-  const auto load = [&](const TensorSpec& spec) -> std::vector<float> {
-    TensorEntry* t = model.file.find_tensor(std::string_view(spec.name));
-    if (t == nullptr && spec.presence == Presence::required)
-      throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
-    if (t == nullptr) return {};
-    check_shape(*t, spec);
-    t->is_bound = true;
-    return floats(*t);
-  };
-  std::vector<uint8_t> out;
-  const ByteSink sink = [&](const void* bytes, size_t n) {
-    const uint8_t* first = static_cast<const uint8_t*>(bytes);
-    out.insert(out.end(), first, first + n);
+  check_tensors(&model.file, model.config);
+  const auto load = [&](const TensorSpec& spec) {
+    const TensorEntry* t = model.file.find_tensor(std::string_view(spec.name));
+    return t == nullptr ? std::vector<float>() : floats(*t);
   };
   pack_tensors(model.config, options, [&](GgufWriter* writer) { copy_metadata(model.file, writer); }, load,
                rope_divisors(model.file, model.config), sink);
-  check_strangers(model.file);
+}
+
+std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options) {
+  std::vector<uint8_t> out;
+  pack_model(data, size, options, [&out](const void* bytes, size_t n) {
+    const auto* first = static_cast<const uint8_t*>(bytes);
+    out.insert(out.end(), first, first + n);
+  });
   return out;
 }
 

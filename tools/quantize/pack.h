@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "gguf_writer.h"
@@ -15,15 +16,17 @@ namespace pith {
 
 struct PackOptions {
   WeightType type = WeightType::q4;         // of the matrices
-  WeightType embedding_type = WeightType::q8;  // of token_embd, output and the gate tables
-  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes of the packed file; may be empty
+  WeightType embedding_type = WeightType::q8;  // of token_embd and output, which suffer most from rounding
+  std::function<void(uint64_t done, uint64_t total)> progress;  // bytes of packed matrices; may be empty
 };
 
 // "q4" (with q8 embeddings), "q8" or "f32" (throughout). Throws std::runtime_error for another name.
 PackOptions pack_options(const std::string& type);
 
-// Folds and packs a float GGUF (F32, F16, BF16) of `size` bytes, 64-byte aligned. Throws std::runtime_error with a
-// sentence that names the key or tensor.
+// Folds and packs a float GGUF (F32, F16, BF16) of `size` bytes. Throws std::runtime_error with a sentence that names the
+// key or tensor: before any work for what is missing, misshaped or unknown, while it works for numbers that are not finite
+// or too large.
+void pack_model(const void* data, size_t size, const PackOptions& options, const ByteSink& sink);
 std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options);
 
 // The packer behind both: from wherever the float tensors come. Floats are in memory a layer at a time, the packed file as
