@@ -173,17 +173,14 @@ class Packer {
     }
     const WeightType type = type_of(spec);
     packed_.emplace_back(packed_bytes(type, spec.rows, spec.cols));
-    pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data());
+    if (!pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data()))
+      throw std::runtime_error(fmt::format("tensor {}: its weights are too large for fp16 scales; pack it as f32",
+                                           static_cast<const char*>(spec.name)));
     const char* const names[] = {"f32", "q8", "q4"};
     note(spec, names[size_t(type)], sha256_hex(packed_.back().data(), packed_.back().size()));
     writer_.add_tensor(spec.name, TensorType::i8, {packed_.back().size()}, packed_.back());
     n_done_ += packed_.back().size();
     if (options_.progress) options_.progress(n_done_, total_bytes());
-  }
-
-  WeightType type_of(const TensorSpec& spec) const {
-    if (is_of_layer(spec)) return options_.type;
-    return std::string_view(spec.name).starts_with("gate_embd.") ? options_.gate_table_type : options_.embedding_type;
   }
 
   // Bytes of the model's matrices, for the progress.
@@ -234,7 +231,7 @@ PackOptions pack_options(const std::string& type) {
   PackOptions options;
   if (type == "q4") return options;
   if (type == "q8") options.type = WeightType::q8;
-  else if (type == "f32") options.type = options.embedding_type = options.gate_table_type = WeightType::f32;
+  else if (type == "f32") options.type = options.embedding_type = WeightType::f32;
   else throw std::runtime_error(fmt::format("option --type: \"{}\" is not q4, q8 or f32", type));
   return options;
 }
