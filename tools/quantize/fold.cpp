@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <stdexcept>
 
 namespace pith {
 namespace {
@@ -62,6 +63,29 @@ void fold_output(const Config& c, const std::vector<float>& gamma, const std::ve
   }
 }
 
+// What YaRN multiplies the frequency of every pair by; [d_r / 2].
+std::vector<double> yarn_factors(const Config& c) {
+  if (c.rope_base == 1) throw std::runtime_error("key egmla.rope.freq_base: YaRN needs a base above 1");
+  const double d_r = c.rope_width, log_base = std::log(double(c.rope_base));
+  const auto dim = [&](double turns) {
+    return d_r * std::log(c.rope_original_context / (2 * std::numbers::pi * turns)) / (2 * log_base);
+  };
+  const double low = std::max(std::floor(dim(double(c.yarn_beta_fast))), 0.0);
+  double high = std::min(std::ceil(dim(double(c.yarn_beta_slow))), d_r - 1);
+  if (low == high) high += 0.001;
+  std::vector<double> factors;
+  for (int32_t i = 0; i < c.rope_width / 2; ++i) {
+    const double ramp = std::clamp((i - low) / (high - low), 0.0, 1.0);
+    factors.push_back((1 - ramp) + ramp / double(c.rope_factor));
+  }
+  return factors;
+}
+
+float checked_divisor(const std::vector<float>& divisors, size_t i) {
+  if (divisors[i] > 0) return divisors[i];
+  throw std::runtime_error("tensor rope_factors: element " + std::to_string(i) + " is not positive");
+}
+
 }  // namespace
 
 void fold_layer(const Config& config, LayerTensors* tensors) {
@@ -72,23 +96,15 @@ void fold_layer(const Config& config, LayerTensors* tensors) {
 }
 
 std::vector<uint64_t> rope_turns(const Config& c, const std::vector<float>& divisors) {
-  const double d_r = c.rope_width, base = double(c.rope_base);
-  const auto dim = [&](double turns) {
-    return d_r * std::log(c.rope_original_context / (2 * std::numbers::pi * turns)) / (2 * std::log(base));
-  };
-  double low = 0, high = 1;
-  if (c.rope_scaling == RopeScaling::yarn) {
-    low = std::max(std::floor(dim(double(c.yarn_beta_fast))), 0.0);
-    high = std::min(std::ceil(dim(double(c.yarn_beta_slow))), d_r - 1);
-    if (low == high) high += 0.001;
-  }
+  const int32_t n_pairs = c.rope_width / 2;
+  const std::vector<double> factors = c.rope_scaling == RopeScaling::yarn ? yarn_factors(c) : std::vector<double>(size_t(n_pairs), 1.0);
   std::vector<uint64_t> turns;
-  for (int32_t i = 0; i < c.rope_width / 2; ++i) {
-    long double f = std::pow((long double)base, -2.0L * i / c.rope_width) / (2 * std::numbers::pi_v<long double>);
-    const double ramp = std::clamp((i - low) / (high - low), 0.0, 1.0);
-    if (c.rope_scaling == RopeScaling::yarn) f *= (1 - ramp) + ramp / double(c.rope_factor);
-    if (!divisors.empty()) f /= divisors[size_t(i)];
-    turns.push_back(uint64_t(std::min(std::roundl(f * 0x1p64L), 0x1p64L - 1)));
+  for (int32_t i = 0; i < n_pairs; ++i) {
+    long double f = std::pow(static_cast<long double>(c.rope_base), -2.0L * i / c.rope_width);
+    f = f / (2 * std::numbers::pi_v<long double>) * static_cast<long double>(factors[size_t(i)]);
+    if (!divisors.empty()) f /= static_cast<long double>(checked_divisor(divisors, size_t(i)));
+    const long double fixed = std::round((f - std::floor(f)) * 0x1p64L);
+    turns.push_back(fixed >= 0x1p64L ? 0 : uint64_t(fixed));
   }
   return turns;
 }

@@ -29,6 +29,9 @@ void fold_layer(const Config& config, LayerTensors* tensors);
 //   YaRN: dim(n) = d_r ln(original / (2 pi n)) / (2 ln base); low = max(floor(dim(beta_fast)), 0), high =
 //   min(ceil(dim(beta_slow)), d_r - 1), plus 0.001 if equal; ramp_i = clamp((i - low) / (high - low), 0, 1);
 //   the frequency is multiplied by (1 - ramp_i) + ramp_i / factor
+// Sources: transformers' modeling_rope_utils.py, _compute_yarn_parameters and _compute_longrope_parameters; DeepSeek-V2's
+// modeling_deepseek.py, yarn_find_correction_range. Whole turns drop out: they change no angle. Throws std::runtime_error
+// for divisors that are not positive, and for YaRN with a base of 1.
 std::vector<uint64_t> rope_turns(const Config& config, const std::vector<float>& divisors);
 
 }  // namespace pith

@@ -1,7 +1,9 @@
 #include "metadata_writer.h"
 
-#include <set>
+#include <algorithm>
+#include <iterator>
 #include <stdexcept>
+#include <string_view>
 
 #include <fmt/format.h>
 
@@ -23,18 +25,6 @@ const char* word(FeedForward kind) {
 const char* word(RopeScaling scaling) {
   const char* const words[] = {"none", "yarn", "longrope"};
   return words[size_t(scaling)];
-}
-
-// The character that stands for a byte in GPT-2's alphabet, as UTF-8.
-std::string byte_token(int byte) {
-  const auto printable = [](int b) { return (b >= 33 && b <= 126) || (b >= 161 && b <= 172) || b >= 174; };
-  int code = byte;
-  if (!printable(byte)) {
-    code = 256;
-    for (int b = 0; b < byte; ++b) code += !printable(b);
-  }
-  if (code < 128) return std::string(1, char(code));
-  return {char(0xc0 | code >> 6), char(0x80 | (code & 63))};
 }
 
 void write_widths(const Config& c, GgufWriter* out) {
@@ -68,11 +58,32 @@ void write_rope(const Config& c, GgufWriter* out) {
   out->add_f32("egmla.rope.scaling.yarn_beta_slow", c.yarn_beta_slow);
 }
 
-void add_json(const std::string& key, const nlohmann::json& value, GgufWriter* out) {
+constexpr std::string_view kRealKeys[] = {
+    "attention.layer_norm_rms_epsilon", "block_norm_epsilon", "attention.kv_norm_epsilon", "attention.q_norm_epsilon",
+    "attention.gate_norm_epsilon", "embedding_scale", "residual_scale", "logit_scale", "rope.freq_base",
+    "rope.scaling.factor", "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_beta_fast",
+    "rope.scaling.yarn_beta_slow"};
+constexpr std::string_view kOtherKeys[] = {
+    "attention.kind", "attention.gate", "attention.gate_norm", "attention.kv_norm", "block_norm", "feed_forward.kind",
+    "rope.scaling.type", "rope.interleaved", "block_count", "embedding_length", "attention.head_count",
+    "attention.head_count_kv", "attention.value_length", "feed_forward_length", "vocab_size", "context_length",
+    "attention.key_length_content", "rope.dimension_count", "attention.kv_lora_rank", "attention.q_lora_rank",
+    "attention.gate_length", "attention.layer_group_size", "rope.scaling.original_context_length"};
+
+template <size_t n>
+bool contains(const std::string_view (&keys)[n], std::string_view key) {
+  return std::find(std::begin(keys), std::end(keys), key) != std::end(keys);
+}
+
+// JSON has one kind of number: 10000 is a real where the key is one.
+void add_json(std::string_view name, const nlohmann::json& value, GgufWriter* out) {
+  const std::string key = fmt::format("egmla.{}", name);
+  const bool is_real = contains(kRealKeys, name);
+  if (!is_real && !contains(kOtherKeys, name)) throw std::runtime_error(fmt::format("key {}: not a key of a configuration", key));
   if (value.is_boolean()) out->add_bool(key, value);
+  else if (value.is_number_float() || (is_real && value.is_number())) out->add_f64(key, value);
   else if (value.is_number_unsigned()) out->add_u64(key, value);
   else if (value.is_number_integer()) out->add_i64(key, value);
-  else if (value.is_number_float()) out->add_f64(key, value);
   else if (value.is_string()) out->add_string(key, value.get<std::string>());
   else throw std::runtime_error(fmt::format("key {}: neither a number, a word nor true or false", key));
 }
@@ -102,7 +113,10 @@ Config config_from_json(const nlohmann::json& object) {
   if (!object.is_object()) throw std::runtime_error("the configuration is not a JSON object of keys");
   GgufWriter writer;
   writer.add_string("general.architecture", "egmla");
-  for (const auto& [key, value] : object.items()) add_json("egmla." + key, value, &writer);
+  for (const auto& [key, value] : object.items()) {
+    const std::string_view name = key;
+    add_json(name.starts_with("egmla.") ? name.substr(6) : name, value, &writer);
+  }
   const std::vector<uint8_t> bytes = writer.bytes();
   pith_error error{};
   size_t directory_bytes = 0;
@@ -114,29 +128,6 @@ Config config_from_json(const nlohmann::json& object) {
   if (status == PITH_OK) status = read_config(file, &config, &error);
   if (status != PITH_OK) throw std::runtime_error(error.message);
   return config;
-}
-
-void write_byte_vocabulary(int32_t vocab_size, GgufWriter* out) {
-  if (vocab_size < 257) throw std::runtime_error(fmt::format("key vocab_size: {}; the 256 bytes and an end need 257", vocab_size));
-  std::vector<std::string> tokens = {"<|endoftext|>"}, merges;
-  for (int byte = 0; byte < 256; ++byte) tokens.push_back(byte_token(byte));
-  std::set<std::string> known(tokens.begin(), tokens.end());
-  // Pairs of earlier tokens, walked in a fixed order; a pair whose text exists already is passed over.
-  for (size_t i = 0; tokens.size() < size_t(vocab_size); ++i) {
-    const std::string left = tokens[1 + (i * 7 + 33) % (tokens.size() - 1)], right = tokens[1 + (i * 31 + 65) % 256];
-    if (!known.insert(left + right).second) continue;
-    tokens.push_back(left + right);
-    merges.push_back(left + " " + right);
-  }
-  std::vector<int32_t> types(tokens.size(), 1);
-  types[0] = 3;
-  out->add_string("tokenizer.ggml.model", "gpt2");
-  out->add_string("tokenizer.ggml.pre", "gpt-2");
-  out->add_array_of_strings("tokenizer.ggml.tokens", tokens);
-  out->add_array_i32("tokenizer.ggml.token_type", types);
-  out->add_array_of_strings("tokenizer.ggml.merges", merges);
-  out->add_u32("tokenizer.ggml.bos_token_id", 0);
-  out->add_u32("tokenizer.ggml.eos_token_id", 0);
 }
 
 }  // namespace pith

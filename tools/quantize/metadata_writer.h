@@ -12,11 +12,9 @@ namespace pith {
 // general.architecture and the keys "egmla.*" that read_config reads.
 void write_config(const Config& config, GgufWriter* writer);
 
-// From an object of keys without "egmla.". Checked as a model file would be; throws std::runtime_error naming the key.
+// From an object of keys, with or without "egmla.". Checked as a model file would be, and for unknown keys; throws
+// std::runtime_error naming the key.
 Config config_from_json(const nlohmann::json& object);
-
-// tokenizer.ggml.*: <|endoftext|>, the 256 bytes, then tokens that are merges of two earlier ones, all distinct.
-void write_byte_vocabulary(int32_t vocab_size, GgufWriter* writer);
 
 }  // namespace pith
 

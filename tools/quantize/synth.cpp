@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "byte_vocabulary.h"
 #include "metadata_writer.h"
 #include "weights.h"
 
@@ -28,23 +29,37 @@ float normal(uint64_t stream, uint64_t index) {
   return float((total / 65536 - 2) * 1.7320508075688772);  // variance of the sum: 4 / 12
 }
 
+// Standard deviation of a tensor's values. A tied embedding is an output matrix too.
+double spread_of(const SynthSpec& spec, const TensorSpec& tensor) {
+  const std::string_view name = tensor.name;
+  if (tensor.kind == TensorKind::vector) return 0.2;
+  const bool is_table = (name == "token_embd.weight" && !spec.tied) || name.starts_with("gate_embd.");
+  return is_table ? 1.0 : 1.0 / std::sqrt(double(tensor.cols));
+}
+
 // The values of a tensor: [rows, cols].
 std::vector<float> tensor_values(const SynthSpec& spec, const TensorSpec& tensor) {
   const std::string_view name = tensor.name;
   uint64_t stream = spec.seed;
   for (const char c : name) stream = mix(stream ^ uint8_t(c));
   const bool is_gamma = tensor.kind == TensorKind::vector && name.ends_with("norm.weight");
-  const bool is_table = name.starts_with("token_embd") || name.starts_with("gate_embd");
-  const double spread = tensor.kind == TensorKind::vector ? 0.2 : is_table ? 1.0 : 1.0 / std::sqrt(double(tensor.cols));
+  const float spread = float(spread_of(spec, tensor)), mean = is_gamma ? 1.0f : 0.0f;
   std::vector<float> out(size_t(tensor.rows) * size_t(tensor.cols));
+#ifdef _OPENMP
 #pragma omp parallel for schedule(static)
-  for (size_t i = 0; i < out.size(); ++i) out[i] = float(spread) * normal(stream, i) + (is_gamma ? 1.0f : 0.0f);
+#endif
+  for (size_t i = 0; i < out.size(); ++i) out[i] = spread * normal(stream, i) + mean;
   return out;
 }
 
+// LayerNorms have their beta; the other optional tensors are there on request.
 bool is_present(const SynthSpec& spec, const TensorSpec& tensor) {
-  if (std::string_view(tensor.name) == "output.weight") return !spec.tied;
-  return tensor.presence == Presence::required || spec.biases;
+  const std::string_view name = tensor.name;
+  const Config& c = spec.config;
+  if (name == "output.weight") return !spec.tied;
+  const bool is_gate_norm = name.ends_with("attn_gate_norm.bias");
+  const bool is_beta = is_gate_norm ? c.gate_norm != GateNorm::rms : name.ends_with("norm.bias");
+  return tensor.presence == Presence::required || is_beta || spec.biases;
 }
 
 std::vector<TensorSpec> tensors_of(const SynthSpec& spec) {

@@ -16,12 +16,12 @@ struct SynthSpec {
   std::string name;
   Config config;
   bool tied = false;    // no output.weight
-  bool biases = false;  // the tensors that a model may have, beside those that it must have
+  bool biases = false;  // with the biases that a model may have or not: of linears, of an RMS norm_g
   uint64_t seed = 1;
 };
 
-// The spec of a named shape ("paper-kv64", ...), or of a JSON file whose keys are metadata keys without "egmla.".
-// Throws std::runtime_error with a sentence that names the key.
+// The spec of a named shape ("paper-kv64", ...), or of a JSON file whose keys are those of the model file ("egmla." may be
+// left out), "tied" and "biases". Throws std::runtime_error with a sentence that names the key.
 SynthSpec synth_spec(const std::string& shape_or_json_path);
 std::vector<std::string> synth_shape_names();
 
