@@ -45,7 +45,7 @@ void add_quantize(CLI::App* app, int*) {
   CLI::App* command = app->add_subcommand("quantize", "Pack a float model");
   command->add_option("in", options->input, "Float model (GGUF F32, F16 or BF16)")->required();
   command->add_option("out", options->output, "Packed model to write")->required();
-  command->add_option("--type", options->type, "Type of the matrices; q4 keeps embeddings and gate tables in q8")
+  command->add_option("--type", options->type, "Type of the matrices; q4 keeps the embedding and the output in q8")
       ->check(CLI::IsMember({"q4", "q8", "f32"}))->capture_default_str();
   command->callback([options] { quantize(*options); });
 }

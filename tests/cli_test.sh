@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# cli_test.sh PITH: the command's exit statuses, streams and refusals.
+set -uo pipefail
+pith=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+checks=0
+fail() { echo "cli: $*" >&2; exit 1; }
+# expect STATUS TEXT COMMAND...: exit status, and a word that standard error must contain
+expect() {
+  local status=$1 text=$2
+  shift 2
+  "$@" >"$work/out" 2>"$work/err" </dev/null
+  local got=$?
+  [ "$got" -eq "$status" ] || fail "$* exits with $got, not $status: $(head -c 300 "$work/err")"
+  grep -qF -- "$text" "$work/err" || fail "$*: standard error lacks \"$text\": $(head -c 300 "$work/err")"
+  checks=$((checks + 1))
+}
+
+expect 0 "tokens/s" "$pith" run -n 8 -p "The fox"
+grep -q "^The fox" "$work/out" || fail "run does not begin with the prompt"
+expect 0 "" "$pith" run -n 8 --json
+python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert d["tokens"] == 8 and d["text"]' "$work/out" || fail "run --json"
+"$pith" run -n 24 --seed 5 2>/dev/null >"$work/a"; "$pith" run -n 24 --seed 5 --threads 2 --tier scalar 2>/dev/null >"$work/b"
+cmp -s "$work/a" "$work/b" || fail "the same seed tells another story on another tier"
+"$pith" run -n 24 --seed 6 2>/dev/null | cmp -s - "$work/a" && fail "another seed tells the same story"
+"$pith" run -n 64 --stop e 2>/dev/null | grep -q e && fail "--stop did not stop"
+expect 0 "" "$pith" info --json
+python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["plan"]["cache_elements_per_token"] == 384 and d["plan"]["session_bytes"] > 0 and len(d["tensors"]) > 50
+assert d["metadata"]["general.license"] and d["metadata"]["general.attribution"]' "$work/out" || fail "info --json"
+expect 0 "" "$pith" verify
+expect 0 "" "$pith" bench --depth 0,16 -n 4 --repeat 1 --threads 1,2 --json
+python3 -c '
+import json, sys
+runs = json.load(open(sys.argv[1]))["runs"]
+assert len(runs) == 6 and all(r["tokens_per_s"] > 0 for r in runs)
+hashes = {(r["phase"], r["depth"]): set() for r in runs}
+for r in runs: hashes[r["phase"], r["depth"]].add(r["logits_hash"])
+assert all(len(h) == 1 for h in hashes.values()), hashes' "$work/out" || fail "bench --json"
+printf 'Once upon a time there was a fox. He had a lantern.' >"$work/text"
+expect 0 "" "$pith" eval --text "$work/text" --json
+python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert 1 < d["perplexity"] < 5000 and d["bytes"] == 51' "$work/out" || fail "eval --json"
+
+expect 0 "" "$pith" synth m "$work/m.gguf"
+expect 0 "" "$pith" verify "$work/m.gguf"
+expect 0 "" "$pith" run "$work/m.gguf" -n 4
+# One flipped bit in the weights is found and named.
+python3 -c '
+import sys
+data = bytearray(open(sys.argv[1], "rb").read()); data[-5000] ^= 1; open(sys.argv[2], "wb").write(data)' "$work/m.gguf" "$work/flipped.gguf"
+expect 1 "tensor blk." "$pith" verify "$work/flipped.gguf"
+
+expect 2 "" "$pith"
+expect 2 "" "$pith" run --no-such-option
+expect 2 "--cache" "$pith" run --cache i7
+expect 2 "" "$pith" quantize only-one-argument
+expect 1 "No such file" "$pith" run "$work/absent.gguf"
+expect 1 "not a regular file" "$pith" run "$work"
+mkfifo "$work/fifo"
+expect 1 "not a regular file" timeout 5 "$pith" run "$work/fifo"
+: >"$work/empty.gguf"
+expect 1 "header" "$pith" run "$work/empty.gguf"
+expect 1 "option tier" "$pith" run --tier neon9000
+expect 1 "option n_keep" "$pith" run --context 8 --keep 8
+expect 1 "option temperature" "$pith" run --temp -1
+expect 1 "packed already" "$pith" quantize "$work/m.gguf" "$work/again.gguf"
+expect 1 "input file" "$pith" quantize "$work/m.gguf" "$work/m.gguf"
+expect 1 "argument SHAPE" "$pith" synth no-such-shape "$work/x.gguf"
+[ ! -e "$work/again.gguf" ] || fail "a failed quantize left a file"
+
+# A closed pipe and Ctrl-C end it quietly.
+"$pith" run -n 300 2>"$work/err" | head -c 10 >/dev/null
+[ "${PIPESTATUS[0]}" -eq 0 ] || fail "a closed pipe gives status ${PIPESTATUS[0]}"
+"$pith" run -n 0 --temp 2 --min-p 0 --top-p 1 --top-k 0 --context 64 >"$work/out" 2>"$work/err" &
+sleep 1
+kill -INT $!
+wait $!
+status=$?
+[ "$status" -eq 0 ] || fail "Ctrl-C gives status $status"
+[ -s "$work/out" ] || fail "Ctrl-C lost the text"
+echo "cli: $checks commands behave; 1 passed"

@@ -1,0 +1,93 @@
+"""Makes the golden files of the C++ tests: PITH_COMMAND=build/release/pith python3 tests/golden/make_golden.py
+
+    NAME.gguf, NAME.tokens (int32), NAME.logits (float32 [tokens, V])   small float models and their logits in PyTorch float64
+    tiny.q4.gguf                                                      a packed model with the built-in vocabulary
+    tokenizer_cases.tsv                                               texts (hex) and their ids by the `tokenizers` package
+"""
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+sys.path[:0] = [str(REPOSITORY / "tools" / "train"), str(REPOSITORY / "tools" / "export"), str(REPOSITORY / "tests" / "python")]
+
+from export import export  # noqa: E402
+from model import Config, Model  # noqa: E402
+
+TOKENIZER = REPOSITORY / "tools" / "model" / "tokenizer.json"
+SMALL = dict(vocab_size=300, n_layers=2, width=32, n_heads=2, feed_forward_width=48, context_length=128, value_width=16,
+             content_width=8, rope_width=8, latent_width=16)
+GATED = dict(gate="up", gate_norm="layer", gate_width=16, layer_group_size=2)
+MODELS = {
+    "egmla": GATED,
+    "latent_gate": dict(GATED, gate="latent", tied=False, bias=True, block_norm="layer", feed_forward="gelu_erf"),
+    "mla_yarn": dict(query_latent_width=24, rope_scaling="yarn", rope_factor=8.0, rope_original_context=32,
+                     yarn_log_multiplier=0.07, rope_interleaved=False, feed_forward="relu2"),
+    "mha_grouped": dict(attention="mha", n_heads=4, n_kv_heads=2, embedding_scale=2.0, residual_scale=0.5, logit_scale=0.5),
+}
+
+
+def random_model(config, seed):
+    torch.manual_seed(seed)
+    model = Model(config)
+    with torch.no_grad():
+        for name, p in model.named_parameters():
+            if p.dim() == 1:
+                p.copy_(torch.randn_like(p) * 0.2 + ("norm.weight" in name))
+            else:
+                p.normal_(std=1.0 if "embd" in name else p.shape[1] ** -0.5)
+    return model
+
+
+def write_models():
+    for seed, (name, variant) in enumerate(MODELS.items()):
+        model = random_model(Config(**(SMALL | variant)), seed)
+        export(model, HERE / f"{name}.gguf")
+        tokens = np.random.default_rng(seed).integers(0, 300, 80).astype(np.int32)
+        tokens[48:72] = tokens[:24]
+        with torch.no_grad():
+            logits = model.double()(torch.from_numpy(tokens).long()[None])[0].numpy()
+        tokens.tofile(HERE / f"{name}.tokens")
+        logits.astype(np.float32).tofile(HERE / f"{name}.logits")
+
+
+def write_tiny():
+    model = random_model(Config(**(SMALL | GATED | dict(vocab_size=2048))), 100)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "tiny.gguf"
+        export(model, path, TOKENIZER, [("general.name", "tiny"), ("general.license", "apache-2.0")])
+        subprocess.run([os.environ["PITH_COMMAND"], "quantize", path, HERE / "tiny.q4.gguf"], check=True)
+
+
+def odd_texts():
+    yield from ["", " ", "  ", "\n", " \n\n a", "a  b", "a   b ", "\t\tx", "don't we're I'll he'd I'm it's you've 'tis 'S",
+                "3 lanterns, 42nd; 1/2 ½ ² Ⅷ ٣٤ ४५", "naïve café e\u0301 a\u0308", "Привет, мир!", "你好，世界。", "مرحبا بالعالم",
+                "שלום עולם", "👩‍👩‍👧‍👦 👍🏽 🇩🇪", "\u00a0nbsp\u2003em\u3000ideo\u1680ogham\u2028line\u0085nel", "zero\u200bwidth\u200djoin\ufeffbom",
+                "\x00\x01\x1f\x7f\x80", "a\u0300\u0301\u0302b", "ﬀ ﬁ ǅ ʰ ª º", "_under-score's--dash...''\"", "<|endoftext|>",
+                "The fox and the lantern", "x" * 300, " " * 70 + "y", "é" * 100, "\U0010ffff\U000e0001", "¡Hola! ¿Qué?", "a\r\nb\rc"]
+    alphabet = ["the ", "fox", "'s", "'", " ", "  ", "\n", "\t", "7", "é", "ß", "中", "🦊", "\u00a0", "\u2009", ".", "--", "Ω", "٣", "\u0301"]
+    chance = random.Random(1)
+    for _ in range(300):
+        yield "".join(chance.choice(alphabet) for _ in range(chance.randrange(1, 25)))
+
+
+def write_tokenizer_cases():
+    tokenizer = Tokenizer.from_file(str(TOKENIZER))
+    plain = [t for t in odd_texts() if "<|endoftext|>" not in t]  # the package finds special tokens in text; pith does not
+    rows = [f"{t.encode().hex()}\t{' '.join(map(str, tokenizer.encode(t, add_special_tokens=False).ids))}" for t in plain]
+    (HERE / "tokenizer_cases.tsv").write_text("\n".join(rows) + "\n")
+
+
+if __name__ == "__main__":
+    write_models()
+    write_tiny()
+    write_tokenizer_cases()

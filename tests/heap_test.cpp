@@ -1,0 +1,166 @@
+// No heap call after init: heap_test MODEL THREADS LIBPITH.so. Interposes the allocator of the whole process, runs 10,000
+// steps that wrap the ring, with sampling, tokenizing and streaming; then 1,000 steps through the library opened by dlopen.
+#include <dlfcn.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "pith/pith.h"
+
+extern "C" void* __libc_malloc(size_t);
+extern "C" void __libc_free(void*);
+extern "C" void* __libc_realloc(void*, size_t);
+extern "C" void* __libc_calloc(size_t, size_t);
+extern "C" void* __libc_memalign(size_t, size_t);
+
+namespace {
+std::atomic<long> heap_calls{0};
+}
+
+extern "C" {
+void* malloc(size_t n) { ++heap_calls; return __libc_malloc(n); }
+void free(void* p) { ++heap_calls; __libc_free(p); }
+void* realloc(void* p, size_t n) { ++heap_calls; return __libc_realloc(p, n); }
+void* calloc(size_t n, size_t size) { ++heap_calls; return __libc_calloc(n, size); }
+void* memalign(size_t alignment, size_t n) { ++heap_calls; return __libc_memalign(alignment, n); }
+void* aligned_alloc(size_t alignment, size_t n) { ++heap_calls; return __libc_memalign(alignment, n); }
+int posix_memalign(void** out, size_t alignment, size_t n) {
+  ++heap_calls;
+  *out = __libc_memalign(alignment, n);
+  return *out == nullptr ? ENOMEM : 0;
+}
+}
+
+namespace {
+
+void require(bool good, const char* what) {
+  if (good) return;
+  std::fprintf(stderr, "heap_test: %s\n", what);
+  std::exit(1);
+}
+
+void* aligned(size_t n) { return aligned_alloc(PITH_ALIGNMENT, (n + PITH_ALIGNMENT - 1) / PITH_ALIGNMENT * PITH_ALIGNMENT); }
+
+void* read_file(const char* path, size_t* size) {
+  FILE* file = std::fopen(path, "rb");
+  require(file != nullptr && std::fseek(file, 0, SEEK_END) == 0, "cannot open the model");
+  *size = size_t(std::ftell(file));
+  std::rewind(file);
+  void* data = aligned(*size);
+  require(std::fread(data, 1, *size, file) == *size, "cannot read the model");
+  std::fclose(file);
+  return data;
+}
+
+// The functions under test: linked, or from dlopen.
+struct Api {
+  decltype(&pith_model_bytes) model_bytes = pith_model_bytes;
+  decltype(&pith_model_init) model_init = pith_model_init;
+  decltype(&pith_session_bytes) session_bytes = pith_session_bytes;
+  decltype(&pith_session_init) session_init = pith_session_init;
+  decltype(&pith_session_eval) eval = pith_session_eval;
+  decltype(&pith_session_logits) logits = pith_session_logits;
+  decltype(&pith_sampler_bytes) sampler_bytes = pith_sampler_bytes;
+  decltype(&pith_sampler_init) sampler_init = pith_sampler_init;
+  decltype(&pith_sampler_draw) draw = pith_sampler_draw;
+  decltype(&pith_tokenizer_bytes) tokenizer_bytes = pith_tokenizer_bytes;
+  decltype(&pith_tokenizer_init) tokenizer_init = pith_tokenizer_init;
+  decltype(&pith_tokenizer_encode) encode = pith_tokenizer_encode;
+  decltype(&pith_tokenizer_decode) decode = pith_tokenizer_decode;
+  decltype(&pith_stream_push) push = pith_stream_push;
+};
+
+template <typename Function>
+void load(void* library, const char* name, Function* function) {
+  *function = reinterpret_cast<Function>(dlsym(library, name));
+  require(*function != nullptr, name);
+}
+
+Api load_api(const char* path) {
+  void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+  require(library != nullptr, "dlopen failed");
+  Api api;
+  load(library, "pith_model_bytes", &api.model_bytes);
+  load(library, "pith_model_init", &api.model_init);
+  load(library, "pith_session_bytes", &api.session_bytes);
+  load(library, "pith_session_init", &api.session_init);
+  load(library, "pith_session_eval", &api.eval);
+  load(library, "pith_session_logits", &api.logits);
+  load(library, "pith_sampler_bytes", &api.sampler_bytes);
+  load(library, "pith_sampler_init", &api.sampler_init);
+  load(library, "pith_sampler_draw", &api.draw);
+  load(library, "pith_tokenizer_bytes", &api.tokenizer_bytes);
+  load(library, "pith_tokenizer_init", &api.tokenizer_init);
+  load(library, "pith_tokenizer_encode", &api.encode);
+  load(library, "pith_tokenizer_decode", &api.decode);
+  load(library, "pith_stream_push", &api.push);
+  return api;
+}
+
+// Heap calls within `steps` steps.
+long count_calls(const Api& api, const void* data, size_t size, uint32_t threads, int steps) {
+  size_t bytes = 0;
+  pith_model* model = nullptr;
+  require(api.model_bytes(data, size, &bytes, nullptr) == PITH_OK, "model bytes");
+  require(api.model_init(data, size, aligned(bytes), bytes, &model, nullptr) == PITH_OK, "model");
+  pith_session_options options;
+  pith_session_options_init(&options);
+  options.capacity = 200;  // over three attention tiles, so that threads share work; wraps 50 times in 10,000 steps
+  options.n_keep = 4;
+  options.max_threads = threads;
+  pith_session* session = nullptr;
+  require(api.session_bytes(model, &options, &bytes, nullptr) == PITH_OK, "session bytes");
+  require(api.session_init(model, &options, aligned(bytes), bytes, &session, nullptr) == PITH_OK, "session");
+  pith_model_info info{};
+  info.struct_size = sizeof info;
+  require(pith_model_get_info(model, &info) == PITH_OK, "info");
+  pith_sampler_options sampling;
+  pith_sampler_options_init(&sampling);
+  pith_sampler* sampler = nullptr;
+  require(api.sampler_bytes(&sampling, info.vocab_size, &bytes, nullptr) == PITH_OK, "sampler bytes");
+  require(api.sampler_init(&sampling, info.vocab_size, aligned(bytes), bytes, &sampler, nullptr) == PITH_OK, "sampler");
+  pith_tokenizer* tokenizer = nullptr;
+  require(api.tokenizer_bytes(model, &bytes, nullptr) == PITH_OK, "tokenizer bytes");
+  require(api.tokenizer_init(model, aligned(bytes), bytes, &tokenizer, nullptr) == PITH_OK, "tokenizer");
+  const char text[] = "The fox and the lantern";
+  const size_t work_bytes = pith_tokenizer_work_bytes(sizeof text);
+  void* work = aligned(work_bytes);
+  pith_stream stream;
+  require(pith_stream_init(&stream, nullptr, 0) == PITH_OK, "stream");
+  char out[4096];
+  int32_t token = 0;
+  const long before = heap_calls;
+  for (int step = 0; step < steps; ++step) {
+    int32_t ids[sizeof text];
+    size_t count = 0;
+    const char* piece = nullptr;
+    bool good = api.eval(session, &token, 1) == PITH_OK;
+    good = good && api.draw(sampler, api.logits(session), &token) == PITH_OK;
+    good = good && api.decode(tokenizer, token, &piece, &count) == PITH_OK;
+    good = good && api.push(&stream, piece, count, out, sizeof out, &count) == PITH_OK;
+    good = good && api.encode(tokenizer, text, sizeof text - 1, ids, sizeof text, &count, work, work_bytes) == PITH_OK;
+    require(good, "a step failed");
+  }
+  return heap_calls - before;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  require(argc == 4, "usage: heap_test MODEL THREADS LIBPITH.so");
+  const long before = heap_calls;
+  std::free(std::malloc(1));
+  void* volatile keep = std::malloc(8);  // the optimiser may not remove this pair
+  std::free(keep);
+  require(heap_calls - before >= 2, "the counter does not count");
+  size_t size = 0;
+  const void* data = read_file(argv[1], &size);
+  const uint32_t threads = uint32_t(std::atoi(argv[2]));
+  const long linked = count_calls(Api(), data, size, threads, 10000);
+  const long opened = count_calls(load_api(argv[3]), data, size, threads, 1000);
+  std::printf("heap calls: %ld in 10,000 steps, %ld in 1,000 steps through dlopen; %u threads\n", linked, opened, threads);
+  return linked == 0 && opened == 0 ? 0 : 1;
+}

@@ -1,0 +1,206 @@
+// Contracts of the session: exact memory, same bits, threads, misuse.
+#include <doctest/doctest.h>
+
+#include <thread>
+
+#include "runtime.h"
+#include "variants.h"
+
+using namespace pith;
+using namespace pith::test;
+
+namespace {
+
+Runtime runtime_of(const SynthSpec& spec, const char* type = "q4") {
+  const Bytes floats = synth_float(spec);
+  const Block aligned = block_of(floats.data(), floats.size());
+  return Runtime(pack_model(aligned.get(), floats.size(), pack_options(type)));
+}
+
+// A session in a block of exactly its bytes, filled with a pattern before; guards on both sides are checked at the end.
+struct GuardedSession {
+  static constexpr size_t kGuard = 64;
+  GuardedSession(const Model& model, const pith_session_options& options, uint8_t fill) {
+    REQUIRE(int(pith_session_bytes(model.get(), &options, &bytes, nullptr)) == int(PITH_OK));
+    block = block_of(bytes + 2 * kGuard);
+    std::memset(block.get(), fill, bytes + 2 * kGuard);
+    pattern = fill;
+    REQUIRE(int(pith_session_init(model.get(), &options, block.get() + kGuard, bytes, &session, nullptr)) == int(PITH_OK));
+  }
+  bool guards_hold() const {
+    for (size_t i = 0; i < kGuard; ++i) {
+      if (block.get()[i] != pattern || block.get()[kGuard + bytes + i] != pattern) return false;
+    }
+    return true;
+  }
+  size_t bytes = 0;
+  uint8_t pattern;
+  Block block;
+  pith_session* session = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("pith_session_bytes is exact for 50 random configurations") {
+  const uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  const std::vector<SynthSpec> variants = all_variants();
+  for (int i = 0; i < 50; ++i) {
+    SynthSpec spec = variants[random() % variants.size()];
+    const Runtime runtime = runtime_of(spec);
+    pith_session_options options = session_options();
+    options.capacity = uint32_t(1 + random() % 150);
+    options.n_keep = uint32_t(random() % options.capacity);
+    options.cache = uint32_t(random() % 2);
+    options.activations = uint32_t(random() % 2);
+    options.attention = uint32_t(random() % 2);
+    options.max_threads = uint32_t(1 + random() % 4);
+    CAPTURE(spec.name);
+    CAPTURE(options.capacity);
+    const uint8_t fill = uint8_t(random());
+    GuardedSession guarded(runtime.model, options, fill);
+    pith_session* session = nullptr;
+    pith_error error{};
+    CHECK(int(pith_session_init(runtime.model.get(), &options, guarded.block.get() + GuardedSession::kGuard, guarded.bytes - 1,
+                                &session, &error)) == int(PITH_E_MEMORY));
+    CHECK(std::string(error.message).find(std::to_string(guarded.bytes)) != std::string::npos);
+    const std::vector<int32_t> tokens = random_tokens(options.capacity + 3, 300, seed);
+    CHECK(int(pith_session_eval(guarded.session, tokens.data(), tokens.size())) == int(PITH_OK));
+    CHECK(guarded.guards_hold());
+  }
+}
+
+TEST_CASE("what lay in the memory before changes no bit") {
+  for (const SynthSpec& spec : all_variants()) {
+    CAPTURE(spec.name);
+    const Runtime runtime = runtime_of(spec);
+    pith_session_options options = session_options();
+    options.capacity = 70;
+    const std::vector<int32_t> tokens = random_tokens(90, 300, 1);
+    std::vector<float> first;
+    for (const uint8_t fill : {uint8_t(0x00), uint8_t(0xff), uint8_t(0xa5)}) {
+      GuardedSession guarded(runtime.model, options, fill);
+      REQUIRE(int(pith_session_eval(guarded.session, tokens.data(), tokens.size())) == int(PITH_OK));
+      const float* logits = pith_session_logits(guarded.session);
+      const std::vector<float> now(logits, logits + 300);
+      if (first.empty()) first = now;
+      CHECK(same_bits(first, now));
+    }
+  }
+}
+
+TEST_CASE("same bits for every chunking, thread count and tier") {
+  for (const SynthSpec& spec : all_variants()) {
+    CAPTURE(spec.name);
+    const Runtime runtime = runtime_of(spec);
+    const std::vector<int32_t> tokens = random_tokens(150, 300, 2);
+    const auto last_logits = [&](size_t chunk, uint32_t threads, const char* tier) {
+      pith_session_options options = session_options();
+      options.max_threads = threads;
+      options.tier = tier;
+      Session session(runtime.model, options);
+      for (size_t i = 0; i < tokens.size(); i += chunk)
+        session.eval(std::span(tokens).subspan(i, std::min(chunk, tokens.size() - i)));
+      return std::vector<float>(session.logits().begin(), session.logits().end());
+    };
+    const std::vector<float> expected = last_logits(tokens.size(), 1, nullptr);
+    for (const size_t chunk : {1, 2, 7, 64}) CHECK(same_bits(expected, last_logits(chunk, 1, nullptr)));
+    for (const uint32_t threads : {2u, 3u, 8u}) CHECK(same_bits(expected, last_logits(50, threads, nullptr)));
+    int usable = 0;
+    for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) {
+      if (usable) CHECK(same_bits(expected, last_logits(tokens.size(), 2, name)));
+    }
+  }
+}
+
+TEST_CASE("the tier that was asked for is the one that runs") {
+  const Runtime runtime = runtime_of(small_spec("mla"));
+  int usable = 0;
+  size_t n_usable = 0;
+  for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) {
+    if (!usable) continue;
+    pith_session_options options = session_options();
+    options.tier = name;
+    CHECK(std::string(pith_session_tier(Session(runtime.model, options).get())) == name);
+    ++n_usable;
+  }
+  CHECK(n_usable >= 1);
+}
+
+TEST_CASE("two sessions on one model in two threads equal serial runs") {
+  const Runtime runtime = runtime_of(gated_spec("egmla", GateNorm::layer));
+  const auto story = [&](uint64_t seed) { return all_logits(runtime.model, random_tokens(80, 300, seed), session_options()).back(); };
+  const std::vector<float> serial[2] = {story(1), story(2)};
+  std::vector<float> parallel[2];
+  std::thread other([&] { parallel[1] = story(2); });
+  parallel[0] = story(1);
+  other.join();
+  CHECK(same_bits(serial[0], parallel[0]));
+  CHECK(same_bits(serial[1], parallel[1]));
+  CHECK(!same_bits(serial[0], serial[1]));
+}
+
+TEST_CASE("a session entered twice, from a second thread or from its own callback, is refused") {
+  const Runtime runtime = runtime_of(small_spec("mla"));
+  struct Context {
+    pith_session* session = nullptr;
+    int refused = 0;
+  } context;
+  pith_session_options options = session_options();
+  options.clock_context = &context;
+  options.clock = [](void* opaque) -> uint64_t {  // runs in the middle of an eval
+    Context* c = static_cast<Context*>(opaque);
+    std::thread([c] {
+      const int32_t token = 1;
+      c->refused += pith_session_eval(c->session, &token, 1) == PITH_E_BUSY;
+      c->refused += pith_session_reset(c->session) == PITH_E_BUSY;
+    }).join();
+    return 0;
+  };
+  Session session(runtime.model, options);
+  context.session = session.get();
+  session.eval(5);
+  CHECK(context.refused >= 2);
+  CHECK(session.position() == 1);
+  const std::vector<float> disturbed(session.logits().begin(), session.logits().end());
+  CHECK(same_bits(disturbed, all_logits(runtime.model, {5}, session_options()).back()));
+}
+
+TEST_CASE("misuse is refused and changes nothing") {
+  const Runtime runtime = runtime_of(small_spec("mla"));
+  Session session(runtime.model);
+  const int32_t bad[] = {3, 300}, negative = -1, good = 3;
+  CHECK(session.logits().empty());
+  CHECK(int(pith_session_eval(session.get(), bad, 2)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), &negative, 1)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), nullptr, 1)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(nullptr, &good, 1)) == int(PITH_E_ARGUMENT));
+  CHECK(session.position() == 0);
+  CHECK(int(pith_session_eval(session.get(), nullptr, 0)) == int(PITH_OK));
+  CHECK(int(pith_session_set_threads(session.get(), 2)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), &good, 1)) == int(PITH_OK));
+  CHECK(session.position() == 1);
+  session.reset();
+  CHECK(session.position() == 0);
+  CHECK(session.logits().empty());
+  pith_session_options options = session_options();
+  pith_error error{};
+  size_t bytes = 0;
+  options.struct_size = 3;
+  CHECK(int(pith_session_bytes(runtime.model.get(), &options, &bytes, &error)) == int(PITH_E_ABI));
+  options = session_options();
+  options.capacity = (1u << 24) + 1;
+  CHECK(int(pith_session_bytes(runtime.model.get(), &options, &bytes, &error)) == int(PITH_E_ARGUMENT));
+  options = session_options();
+  options.cache = 7;
+  CHECK(int(pith_session_bytes(runtime.model.get(), &options, &bytes, &error)) == int(PITH_E_ARGUMENT));
+  CHECK(std::string(error.message).find("cache") != std::string::npos);
+  options = session_options();
+  REQUIRE(int(pith_session_bytes(runtime.model.get(), &options, &bytes, nullptr)) == int(PITH_OK));
+  const Block block = block_of(bytes + 64);
+  pith_session* raw = nullptr;
+  for (const size_t shift : {1, 4, 8, 32})
+    CHECK(int(pith_session_init(runtime.model.get(), &options, block.get() + shift, bytes, &raw, nullptr)) == int(PITH_E_ALIGNMENT));
+  CHECK(int(pith_session_init(runtime.model.get(), &options, nullptr, bytes, &raw, nullptr)) == int(PITH_E_ARGUMENT));
+}
