@@ -41,7 +41,7 @@ pith_status check_options(const pith_sampler_options& o, pith_error* error) {
 
 }  // namespace
 
-void Sampler::lay_out(const pith_sampler_options& options, int32_t vocab_size, Arena* arena) {
+void LogitSampler::lay_out(const pith_sampler_options& options, int32_t vocab_size, Arena* arena) {
   options_ = options;
   vocab_size_ = vocab_size;
   candidates_ = arena->take<Candidate>(size_t(vocab_size));
@@ -52,7 +52,7 @@ void Sampler::lay_out(const pith_sampler_options& options, int32_t vocab_size, A
   if (!arena->is_measuring()) std::fill(seen_, seen_ + vocab_size, uint8_t(0));
 }
 
-void Sampler::seed(uint64_t value) {  // SplitMix64
+void LogitSampler::seed(uint64_t value) {  // SplitMix64
   for (uint64_t& word : state_) {
     value += 0x9e3779b97f4a7c15ull;
     uint64_t x = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9ull;
@@ -61,7 +61,7 @@ void Sampler::seed(uint64_t value) {  // SplitMix64
   }
 }
 
-double Sampler::uniform() {  // xoshiro256**, 53 bits
+double LogitSampler::uniform() {  // xoshiro256**, 53 bits
   const uint64_t result = rotate_left(state_[1] * 5, 7) * 9, t = state_[1] << 17;
   state_[2] ^= state_[0];
   state_[3] ^= state_[1];
@@ -72,13 +72,13 @@ double Sampler::uniform() {  // xoshiro256**, 53 bits
   return double(result >> 11) * 0x1p-53;
 }
 
-void Sampler::accept(int32_t token) {
+void LogitSampler::accept(int32_t token) {
   if (options_.repeat_window > 0) recent_[n_accepted_ % options_.repeat_window] = token;
   ++n_accepted_;
 }
 
 // Every recent token once, however often it occurred.
-void Sampler::penalize() {
+void LogitSampler::penalize() {
   const float penalty = options_.repeat_penalty;
   if (penalty == 1) return;
   const uint64_t n = std::min<uint64_t>(n_accepted_, options_.repeat_window);
@@ -93,7 +93,7 @@ void Sampler::penalize() {
 }
 
 // The k likeliest, likeliest first, lower ids first among equals; returns how many there are.
-int32_t Sampler::keep_top_k() {
+int32_t LogitSampler::keep_top_k() {
   const auto is_likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
@@ -104,7 +104,7 @@ int32_t Sampler::keep_top_k() {
 }
 
 // Weighs the n candidates, e^(logit - largest), and cuts them by top-p and then min-p; at least one stays.
-int32_t Sampler::keep_likely(int32_t n) {
+int32_t LogitSampler::keep_likely(int32_t n) {
   double total = 0;
   for (int32_t i = 0; i < n; ++i) {
     const double gap = double(candidates_[i].logit) - double(candidates_[0].logit);  // -infinity - finite at the worst
@@ -120,7 +120,7 @@ int32_t Sampler::keep_likely(int32_t n) {
   return n;
 }
 
-pith_status Sampler::draw(const float* logits, int32_t* out_token) {
+pith_status LogitSampler::draw(const float* logits, int32_t* out_token) {
   bool any = false;
   for (int32_t i = 0; i < vocab_size_; ++i) {
     if (!is_finite_or_minus_infinity(logits[i])) return PITH_E_NUMERIC;
@@ -151,7 +151,7 @@ pith_status Sampler::draw(const float* logits, int32_t* out_token) {
 }  // namespace pith
 
 struct pith_sampler {
-  pith::Sampler sampler;
+  pith::LogitSampler sampler;
 };
 
 extern "C" {
@@ -168,7 +168,7 @@ pith_status pith_sampler_bytes(const pith_sampler_options* options, uint32_t voc
   PITH_TRY(pith::check_options(*options, error));
   pith::Arena measure;
   measure.take<pith_sampler>(1);
-  pith::Sampler().lay_out(*options, int32_t(vocab_size), &measure);
+  pith::LogitSampler().lay_out(*options, int32_t(vocab_size), &measure);
   *out_bytes = measure.used();
   return PITH_OK;
 }

@@ -11,7 +11,7 @@
 
 namespace pith {
 
-class Sampler {
+class LogitSampler {
  public:
   void lay_out(const pith_sampler_options& options, int32_t vocab_size, Arena* arena);
   int32_t vocab_size() const { return vocab_size_; }

@@ -56,20 +56,20 @@ void release(pith_stream* stream, size_t n, bool is_end, Sink* sink) {
   stream->n_held -= uint32_t(at);
 }
 
-// Length of the longest end of `held` that begins a stop string; *found is set if one is complete.
+// Length of the longest stop string that `held` ends with, and *found; otherwise of the longest end that begins one.
 size_t match_stops(const pith_stream& stream, bool* found) {
-  size_t longest = 0;
+  size_t longest = 0, longest_stop = 0;
   for (uint32_t s = 0; s < stream.n_stops; ++s) {
     const size_t size = stream.stop_bytes[s];
     for (size_t n = size < stream.n_held ? size : stream.n_held; n > 0; --n) {
       if (std::memcmp(stream.held + stream.n_held - n, stream.stops[s], n) != 0) continue;
-      if (n == size) *found = true;
-      if (n > longest || n == size) longest = n;
+      if (n == size && n > longest_stop) longest_stop = n;
+      if (n > longest) longest = n;
       break;
     }
-    if (*found) break;
   }
-  return longest;
+  *found = longest_stop > 0;
+  return *found ? longest_stop : longest;
 }
 
 void push_byte(pith_stream* stream, char byte, Sink* sink) {

@@ -74,8 +74,8 @@ pith_status find_arrays(const ModelFile& file, Arrays* a, pith_error* error) {
 }  // namespace
 
 // Where the parts lie; a token's bytes are never more than its stored text.
-struct Tokenizer::Layout {
-  Tokenizer* tokenizer;
+struct BpeTokenizer::Layout {
+  BpeTokenizer* tokenizer;
   char* text;
   uint32_t* offsets;
   int32_t* id_slots;
@@ -85,7 +85,7 @@ struct Tokenizer::Layout {
   Layout(Arena* arena, const Arrays& a) {
     n_id_slots = table_size(a.tokens->count);
     n_merge_slots = table_size(a.merges == nullptr ? 0 : a.merges->count);
-    tokenizer = arena->take<Tokenizer>(1);
+    tokenizer = arena->take<BpeTokenizer>(1);
     text = arena->take<char>(a.tokens->value_bytes);
     offsets = arena->take<uint32_t>(size_t(a.tokens->count) + 1);
     id_slots = arena->take<int32_t>(n_id_slots);
@@ -93,7 +93,7 @@ struct Tokenizer::Layout {
   }
 };
 
-pith_status Tokenizer::bytes(const ModelFile& file, size_t* out_bytes, pith_error* error) {
+pith_status BpeTokenizer::bytes(const ModelFile& file, size_t* out_bytes, pith_error* error) {
   Arrays arrays;
   PITH_TRY(find_arrays(file, &arrays, error));
   if (arrays.tokens->value_bytes >= (1ull << 32)) return fail(error, PITH_E_LIMIT, "key ", kTokensKey, ": more than 4 GiB");
@@ -103,12 +103,12 @@ pith_status Tokenizer::bytes(const ModelFile& file, size_t* out_bytes, pith_erro
   return PITH_OK;
 }
 
-pith_status Tokenizer::init(const ModelFile& file, void* memory, pith_error* error) {
+pith_status BpeTokenizer::init(const ModelFile& file, void* memory, pith_error* error) {
   Arrays arrays;
   PITH_TRY(find_arrays(file, &arrays, error));
   Arena arena(memory);
   const Layout layout(&arena, arrays);
-  *this = Tokenizer();
+  *this = BpeTokenizer();
   n_tokens_ = int32_t(arrays.tokens->count);
   text_ = layout.text;
   offsets_ = layout.offsets;
@@ -125,7 +125,7 @@ pith_status Tokenizer::init(const ModelFile& file, void* memory, pith_error* err
   return read_special(file, "tokenizer.ggml.eos_token_id", &eos_, error);
 }
 
-pith_status Tokenizer::read_tokens(const ModelFile& file, pith_error* error) {
+pith_status BpeTokenizer::read_tokens(const ModelFile& file, pith_error* error) {
   Arrays arrays;
   PITH_TRY(find_arrays(file, &arrays, error));
   StringArray stored(*arrays.tokens);
@@ -138,7 +138,7 @@ pith_status Tokenizer::read_tokens(const ModelFile& file, pith_error* error) {
 }
 
 // Special tokens have no bytes and are not found by their text. Of equal tokens the first wins.
-pith_status Tokenizer::read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error) {
+pith_status BpeTokenizer::read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error) {
   uint32_t end = offsets_[id];
   for (size_t at = 0; at < stored.size() && !is_special;) {
     const int32_t byte = next_byte(stored, &at);
@@ -155,7 +155,7 @@ pith_status Tokenizer::read_token(int32_t id, std::string_view stored, bool is_s
   return PITH_OK;
 }
 
-pith_status Tokenizer::read_bytes(pith_error* error) {
+pith_status BpeTokenizer::read_bytes(pith_error* error) {
   for (int32_t byte = 0; byte < 256; ++byte) {
     const char c = char(byte);
     byte_ids_[byte] = find_token({&c, 1});
@@ -164,7 +164,7 @@ pith_status Tokenizer::read_bytes(pith_error* error) {
   return PITH_OK;
 }
 
-pith_status Tokenizer::read_merges(const ModelFile& file, pith_error* error) {
+pith_status BpeTokenizer::read_merges(const ModelFile& file, pith_error* error) {
   Arrays arrays;
   PITH_TRY(find_arrays(file, &arrays, error));
   if (arrays.merges == nullptr) return PITH_OK;
@@ -174,7 +174,7 @@ pith_status Tokenizer::read_merges(const ModelFile& file, pith_error* error) {
 }
 
 // "left right". The merged token is found by its bytes: they are put behind those of all tokens, where nothing lies yet.
-pith_status Tokenizer::read_merge(int32_t rank, std::string_view line, pith_error* error) {
+pith_status BpeTokenizer::read_merge(int32_t rank, std::string_view line, pith_error* error) {
   const size_t space = line.find(' ');
   if (space == std::string_view::npos || space == 0 || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos)
     return fail(error, PITH_E_VOCABULARY, "key ", kMergesKey, ": merge ", rank, " is not two tokens with a space between");
@@ -203,7 +203,7 @@ pith_status Tokenizer::read_merge(int32_t rank, std::string_view line, pith_erro
   return PITH_OK;
 }
 
-pith_status Tokenizer::read_special(const ModelFile& file, const char* key, int32_t* id, pith_error* error) const {
+pith_status BpeTokenizer::read_special(const ModelFile& file, const char* key, int32_t* id, pith_error* error) const {
   uint64_t value = 0;
   bool found = false;
   PITH_TRY(file.get_uint(key, &value, &found, error));
@@ -213,13 +213,13 @@ pith_status Tokenizer::read_special(const ModelFile& file, const char* key, int3
   return PITH_OK;
 }
 
-int32_t Tokenizer::find_token(std::string_view bytes) const {
+int32_t BpeTokenizer::find_token(std::string_view bytes) const {
   uint32_t slot = uint32_t(hash_of(bytes)) & id_mask_;
   while (id_slots_[slot] >= 0 && decode(id_slots_[slot]) != bytes) slot = (slot + 1) & id_mask_;
   return id_slots_[slot];
 }
 
-const Tokenizer::Merge* Tokenizer::find_merge(int32_t left, int32_t right) const {
+const BpeTokenizer::Merge* BpeTokenizer::find_merge(int32_t left, int32_t right) const {
   uint32_t slot = uint32_t(hash_of(left, right)) & merge_mask_;
   for (; merges_[slot].left >= 0; slot = (slot + 1) & merge_mask_) {
     if (merges_[slot].left == left && merges_[slot].right == right) return &merges_[slot];
@@ -229,12 +229,12 @@ const Tokenizer::Merge* Tokenizer::find_merge(int32_t left, int32_t right) const
 
 // ---- Merging a piece: a doubly linked list of symbols, and a heap of candidate pairs, best rank and then leftmost first.
 
-struct Tokenizer::Symbol {
+struct BpeTokenizer::Symbol {
   int32_t id;             // -1: merged away
   uint32_t prev, next;    // indices; kNone at the ends
 };
 
-struct Tokenizer::Candidate {
+struct BpeTokenizer::Candidate {
   int32_t rank;
   uint32_t at;            // the left symbol
   int32_t left, right;    // ids when the candidate was made: it is stale if they have changed
@@ -247,9 +247,9 @@ namespace {
 constexpr uint32_t kNone = ~0u;
 }
 
-class Tokenizer::Queue {
+class BpeTokenizer::Queue {
  public:
-  Queue(const Tokenizer& tokenizer, std::string_view piece, Symbol* symbols, Candidate* heap)
+  Queue(const BpeTokenizer& tokenizer, std::string_view piece, Symbol* symbols, Candidate* heap)
       : tokenizer_(tokenizer), symbols_(symbols), heap_(heap) {
     const uint32_t n = uint32_t(piece.size());
     for (uint32_t i = 0; i < n; ++i)
@@ -285,17 +285,17 @@ class Tokenizer::Queue {
     std::push_heap(heap_, heap_ + size_);
   }
 
-  const Tokenizer& tokenizer_;
+  const BpeTokenizer& tokenizer_;
   Symbol* symbols_;
   Candidate* heap_;
   size_t size_ = 0;
 };
 
-size_t Tokenizer::work_bytes(size_t n_bytes) {
+size_t BpeTokenizer::work_bytes(size_t n_bytes) {
   return n_bytes * (sizeof(Symbol) + 3 * sizeof(Candidate)) + alignof(Symbol) + alignof(Candidate);
 }
 
-size_t Tokenizer::encode_piece(std::string_view piece, int32_t* tokens, size_t capacity, size_t count, void* work) const {
+size_t BpeTokenizer::encode_piece(std::string_view piece, int32_t* tokens, size_t capacity, size_t count, void* work) const {
   static_assert(alignof(Symbol) == 4 && alignof(Candidate) == 4);
   Symbol* symbols = reinterpret_cast<Symbol*>((reinterpret_cast<uintptr_t>(work) + 3) / 4 * 4);
   Queue(*this, piece, symbols, reinterpret_cast<Candidate*>(symbols + piece.size())).merge_all();
@@ -306,7 +306,7 @@ size_t Tokenizer::encode_piece(std::string_view piece, int32_t* tokens, size_t c
   return count;
 }
 
-size_t Tokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work) const {
+size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work) const {
   size_t count = 0;
   while (!text.empty()) {
     const size_t n = next_piece(text);
@@ -319,14 +319,14 @@ size_t Tokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity
 }  // namespace pith
 
 struct pith_tokenizer {
-  pith::Tokenizer tokenizer;
+  pith::BpeTokenizer tokenizer;
 };
 
 extern "C" {
 
 pith_status pith_tokenizer_bytes(const pith_model* model, size_t* out_bytes, pith_error* error) {
   if (model == nullptr || out_bytes == nullptr) return pith::fail(error, PITH_E_ARGUMENT, "tokenizer: an argument is NULL");
-  return pith::Tokenizer::bytes(model->file, out_bytes, error);
+  return pith::BpeTokenizer::bytes(model->file, out_bytes, error);
 }
 
 pith_status pith_tokenizer_init(const pith_model* model, void* memory, size_t memory_bytes, pith_tokenizer** out_tokenizer,
@@ -344,7 +344,7 @@ pith_status pith_tokenizer_init(const pith_model* model, void* memory, size_t me
 int32_t pith_tokenizer_bos(const pith_tokenizer* tokenizer) { return tokenizer == nullptr ? -1 : tokenizer->tokenizer.bos(); }
 int32_t pith_tokenizer_eos(const pith_tokenizer* tokenizer) { return tokenizer == nullptr ? -1 : tokenizer->tokenizer.eos(); }
 
-size_t pith_tokenizer_work_bytes(size_t n_bytes) { return pith::Tokenizer::work_bytes(n_bytes); }
+size_t pith_tokenizer_work_bytes(size_t n_bytes) { return pith::BpeTokenizer::work_bytes(n_bytes); }
 
 pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* text, size_t n_bytes, int32_t* tokens,
                                   size_t capacity, size_t* out_count, void* work, size_t work_bytes) {
@@ -353,7 +353,7 @@ pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* t
       n_bytes > kMaxText)
     return PITH_E_ARGUMENT;
   if (n_bytes > 0 && work == nullptr) return PITH_E_ARGUMENT;
-  if (work_bytes < pith::Tokenizer::work_bytes(n_bytes)) return PITH_E_MEMORY;
+  if (work_bytes < pith::BpeTokenizer::work_bytes(n_bytes)) return PITH_E_MEMORY;
   *out_count = tokenizer->tokenizer.encode({text, n_bytes}, tokens, capacity, work);
   return *out_count > capacity ? PITH_E_CAPACITY : PITH_OK;
 }

@@ -11,7 +11,7 @@
 
 namespace pith {
 
-class Tokenizer {
+class BpeTokenizer {
  public:
   // Memory for init(), from the metadata.
   static pith_status bytes(const ModelFile& file, size_t* out_bytes, pith_error* error);

@@ -5,7 +5,7 @@
 //     session.eval(pith::Tokenizer(model).encode("Once upon a time"));
 //     std::span<const float> logits = session.logits();
 //
-// Objects refer to the model that they were made from: keep it alive and where it is (it may be moved: its memory stays).
+// Objects refer to the model that they were made from: keep it alive (it may be moved: its memory stays where it is).
 #ifndef PITH_HPP
 #define PITH_HPP
 

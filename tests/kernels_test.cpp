@@ -1,0 +1,449 @@
+// Every kernel on every usable tier: against float64 within derived bounds, and bit for bit against the scalar tier, for every
+// tail length, at every alignment, with inaccessible pages right before and behind the data.
+#include <doctest/doctest.h>
+
+#include <sys/mman.h>
+
+#include <cmath>
+#include <random>
+
+#include "dispatch.h"
+#include "half.h"
+#include "raw_gguf.h"
+
+using namespace pith;
+
+namespace {
+
+constexpr double kEps = 0x1p-24;  // unit roundoff of float32
+
+// n elements that end right before an inaccessible page and, for the other half of the tests, begin right behind one.
+template <typename T>
+class Guarded {
+ public:
+  Guarded(size_t n, bool at_end) : n_(n) {
+    const size_t bytes = (n * sizeof(T) + kPage - 1) / kPage * kPage + kPage;
+    size_ = bytes + kPage;
+    base_ = static_cast<uint8_t*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(base_ != MAP_FAILED);
+    mprotect(base_, kPage, PROT_NONE);
+    mprotect(base_ + bytes, kPage, PROT_NONE);
+    data_ = reinterpret_cast<T*>(at_end ? base_ + bytes - n * sizeof(T) : base_ + kPage);
+  }
+  ~Guarded() { munmap(base_, size_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  T* data() { return data_; }
+  T& operator[](size_t i) { return data_[i]; }
+  size_t size() const { return n_; }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  size_t n_, size_;
+  uint8_t* base_;
+  T* data_;
+};
+
+struct Random {
+  uint64_t seed = std::random_device{}();
+  std::mt19937_64 engine{seed};
+  float normal() { return std::normal_distribution<float>()(engine); }
+  uint64_t below(uint64_t n) { return engine() % n; }
+  void fill(Guarded<float>* out, float spread = 1) {
+    for (size_t i = 0; i < out->size(); ++i) (*out)[i] = spread * normal();
+  }
+};
+
+template <typename F>
+void for_each_tier(F f) {
+  for (size_t i = 0; i < tier_count(); ++i) {
+    if (tier_at(i).usable) f(*tier_at(i).kernels);
+  }
+}
+
+const Kernels& scalar() { return *choose_tier("scalar"); }
+
+// Lengths 1 .. 70 and both sides.
+template <typename F>
+void for_each_length(F f) {
+  for (int32_t n = 1; n <= 70; ++n) {
+    for (const bool at_end : {false, true}) f(n, at_end);
+  }
+}
+
+double sum_of(int32_t n, const std::function<double(int32_t)>& term) {
+  double total = 0;
+  for (int32_t i = 0; i < n; ++i) total += term(i);
+  return total;
+}
+
+// A sum of n products in 16 lanes and a tree of 4 levels: each term passes n / 16 + 1 additions (fma) and 4 of the tree.
+double sum_bound(int32_t n, double magnitude) { return (n / 16 + 6) * kEps * magnitude + 1e-37; }
+
+using Map = void (*)(const Kernels&, const float*, const float*, int32_t, float*);
+
+struct MapCase {
+  const char* name;
+  Map run;
+  double (*exact)(double, double);
+  double relative, absolute;  // bound: relative * |exact| + absolute
+};
+
+const MapCase kMaps[] = {
+    {"multiply", [](const Kernels& k, const float* a, const float* b, int32_t n, float* o) { k.multiply(a, b, n, o); },
+     [](double a, double b) { return a * b; }, kEps, 1e-44},
+    {"add", [](const Kernels& k, const float* a, const float* b, int32_t n, float* o) { k.add(a, b, n, o); },
+     [](double a, double b) { return a + b; }, kEps, 1e-44},
+    {"shift_scale", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.shift_scale(a, 0.5f, 3, n, o); },
+     [](double a, double) { return (a - 0.5) * 3; }, 3 * kEps, 1e-44},
+    // exp errs by 2 ulp, 1 + e by half, the quotient and the product by half each: 4 ulp of 2^-23.
+    {"silu_multiply", [](const Kernels& k, const float* a, const float* b, int32_t n, float* o) { k.silu_multiply(a, b, n, o); },
+     [](double a, double b) { return a / (1 + std::exp(-a)) * b; }, 16 * kEps, 1e-36},
+    {"relu2", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.relu2(a, n, o); },
+     [](double a, double) { return a > 0 ? a * a : 0; }, kEps, 1e-44},
+    // The exponent 2 y errs by 6 ulp of its size (up to 30 before e^2y vanishes), and e^2y by as much relatively.
+    {"gelu_tanh", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.gelu_tanh(a, n, o); },
+     [](double a, double) { return 0.5 * a * (1 + std::tanh(0.7978845608028654 * (a + 0.044715 * a * a * a))); }, 1e-5, 1e-7},
+    {"gelu_erf", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.gelu_erf(a, n, o); },
+     [](double a, double) { return 0.5 * a * (1 + std::erf(a / 1.4142135623730951)); }, 1e-6, 2e-6},
+};
+
+}  // namespace
+
+TEST_CASE("elementwise kernels") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_tier([&](const Kernels& k) {
+    for (const MapCase& c : kMaps) {
+      CAPTURE(std::string(k.name));
+      CAPTURE(std::string(c.name));
+      for_each_length([&](int32_t n, bool at_end) {
+        Guarded<float> a(size_t(n), at_end), b(size_t(n), at_end), out(size_t(n), at_end), expected(size_t(n), at_end);
+        random.fill(&a, 3);
+        random.fill(&b);
+        if (n > 3) {
+          a[0] = 0;
+          a[1] = -0.0f;
+          a[2] = 1e-40f;
+        }
+        c.run(k, a.data(), b.data(), n, out.data());
+        c.run(scalar(), a.data(), b.data(), n, expected.data());
+        CHECK(std::memcmp(out.data(), expected.data(), size_t(n) * 4) == 0);
+        for (int32_t i = 0; i < n; ++i) {
+          const double exact = c.exact(double(a[size_t(i)]), double(b[size_t(i)]));
+          CHECK(std::fabs(double(out[size_t(i)]) - exact) <= c.relative * std::fabs(exact) + c.absolute);
+        }
+      });
+    }
+  });
+}
+
+TEST_CASE("sums, dots and norms") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_tier([&](const Kernels& k) {
+    CAPTURE(std::string(k.name));
+    for_each_length([&](int32_t n, bool at_end) {
+      const size_t size = size_t(n);
+      Guarded<float> a(size, at_end), b(size, at_end), out(size, at_end), other(size, at_end);
+      random.fill(&a);
+      random.fill(&b);
+      const auto x = [&](int32_t i) { return double(a[size_t(i)]); };
+      const auto y = [&](int32_t i) { return double(b[size_t(i)]); };
+      const double products = sum_of(n, [&](int32_t i) { return std::fabs(x(i) * y(i)); });
+      CHECK(std::fabs(double(k.dot(a.data(), b.data(), n)) - sum_of(n, [&](int32_t i) { return x(i) * y(i); })) <= sum_bound(n, products));
+      CHECK(std::fabs(double(k.sum(a.data(), n)) - sum_of(n, x)) <= sum_bound(n, sum_of(n, [&](int32_t i) { return std::fabs(x(i)); })));
+      const double squares = sum_of(n, [&](int32_t i) { return (x(i) - 0.25) * (x(i) - 0.25); });
+      CHECK(std::fabs(double(k.sum_squares(a.data(), 0.25f, n)) - squares) <= sum_bound(n + 48, squares));
+      // Norms: the root of the mean errs by half of the sum's relative error; three more roundings.
+      const double mean = sum_of(n, x) / n, rms = std::sqrt(sum_of(n, [&](int32_t i) { return x(i) * x(i); }) / n + 1e-6);
+      k.rmsnorm(a.data(), b.data(), 1e-6f, n, out.data());
+      for (int32_t i = 0; i < n; ++i) CHECK(std::fabs(double(out[size_t(i)]) - x(i) / rms * y(i)) <= (n / 16 + 12) * kEps * std::fabs(x(i) / rms * y(i)) + 1e-37);
+      scalar().rmsnorm(a.data(), b.data(), 1e-6f, n, other.data());
+      CHECK(std::memcmp(out.data(), other.data(), size * 4) == 0);
+      const double deviation = std::sqrt(sum_of(n, [&](int32_t i) { return (x(i) - mean) * (x(i) - mean); }) / n + 1e-6);
+      k.layernorm(a.data(), b.data(), b.data(), 1e-6f, n, out.data());
+      for (int32_t i = 0; i < n; ++i) {
+        const double exact = (x(i) - mean) / deviation * y(i) + y(i);
+        CHECK(std::fabs(double(out[size_t(i)]) - exact) <= (n / 8 + 30) * kEps * (1 + std::fabs(x(i)) + std::fabs(mean)) / deviation * std::fabs(y(i)) + 1e-6 * std::fabs(y(i)));
+      }
+      scalar().layernorm(a.data(), b.data(), b.data(), 1e-6f, n, other.data());
+      CHECK(std::memcmp(out.data(), other.data(), size * 4) == 0);
+      const float dots[] = {k.dot(a.data(), b.data(), n), scalar().dot(a.data(), b.data(), n), k.sum(a.data(), n), scalar().sum(a.data(), n)};
+      CHECK(std::memcmp(&dots[0], &dots[1], 4) == 0);
+      CHECK(std::memcmp(&dots[2], &dots[3], 4) == 0);
+      std::memcpy(out.data(), b.data(), size * 4);
+      k.axpy(1.5f, a.data(), n, out.data());
+      for (int32_t i = 0; i < n; ++i) CHECK(out[size_t(i)] == std::fma(1.5f, a[size_t(i)], b[size_t(i)]));
+    });
+  });
+}
+
+TEST_CASE("exp") {
+  Random random;
+  CAPTURE(random.seed);
+  double worst = 0;
+  for_each_tier([&](const Kernels& k) {
+    CAPTURE(std::string(k.name));
+    for_each_length([&](int32_t n, bool at_end) {
+      Guarded<float> x(size_t(n), at_end), reference(size_t(n), at_end);
+      std::vector<double> exact;
+      for (int32_t i = 0; i < n; ++i) {
+        x[size_t(i)] = -float(random.below(1000000)) * 8.7e-5f;  // 0 .. -87
+        exact.push_back(std::exp(double(x[size_t(i)])));
+      }
+      std::memcpy(reference.data(), x.data(), size_t(n) * 4);
+      const float total = k.exp_sum(x.data(), 0, n), total_scalar = scalar().exp_sum(reference.data(), 0, n);
+      CHECK(std::memcmp(x.data(), reference.data(), size_t(n) * 4) == 0);
+      CHECK(std::memcmp(&total, &total_scalar, 4) == 0);
+      for (int32_t i = 0; i < n; ++i) worst = std::max(worst, std::fabs(double(x[size_t(i)]) / exact[size_t(i)] - 1));
+    });
+    float edges[] = {0, -88, -200, -1e30f, 88, 100, -__builtin_inff()};
+    k.exp_sum(edges, 0, 7);
+    CHECK(edges[0] == 1);
+    CHECK(edges[1] == 0);
+    CHECK(edges[2] == 0);
+    CHECK(edges[3] == 0);
+    CHECK(edges[6] == 0);
+    CHECK(std::isfinite(edges[5]));
+  });
+  MESSAGE("exp: worst relative error ", worst / 0x1p-23, " ulp");
+  CHECK(worst <= 2 * 0x1p-23);
+}
+
+TEST_CASE("angles keep float32 precision at any position, and rotations use them") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_tier([&](const Kernels& k) {
+    CAPTURE(std::string(k.name));
+    double worst = 0;
+    for (const uint64_t position : {0ull, 1ull, 511ull, (1ull << 24) + 1, (1ull << 53) + 3, ~0ull}) {
+      for (int32_t n = 1; n <= 33; ++n) {
+        Guarded<uint64_t> turns(size_t(n), true);
+        Guarded<float> c(size_t(n), true), s(size_t(n), true), c0(size_t(n), true), s0(size_t(n), true);
+        for (int32_t i = 0; i < n; ++i) turns[size_t(i)] = random.engine();
+        k.rope_angles(turns.data(), position, n, c.data(), s.data());
+        scalar().rope_angles(turns.data(), position, n, c0.data(), s0.data());
+        CHECK(std::memcmp(c.data(), c0.data(), size_t(n) * 4) == 0);
+        CHECK(std::memcmp(s.data(), s0.data(), size_t(n) * 4) == 0);
+        for (int32_t i = 0; i < n; ++i) {
+          const double angle = double((turns[size_t(i)] * position) >> 11) * 0x1p-53 * 6.283185307179586;
+          worst = std::max({worst, std::fabs(double(c[size_t(i)]) - std::cos(angle)), std::fabs(double(s[size_t(i)]) - std::sin(angle))});
+        }
+      }
+    }
+    MESSAGE(std::string(k.name), ": sin and cos off by at most ", worst);
+    CHECK(worst <= 0x1p-23);
+    float pairs[] = {1, 2, 3, 4}, halves[] = {1, 2, 3, 4};
+    const float c[] = {0, 1}, s[] = {1, 0};
+    k.rope_pairs(c, s, 2, pairs);
+    k.rope_halves(c, s, 2, halves);
+    const float rotated_pairs[] = {-2, 1, 3, 4}, rotated_halves[] = {-3, 2, 1, 4};
+    CHECK(std::memcmp(pairs, rotated_pairs, sizeof pairs) == 0);
+    CHECK(std::memcmp(halves, rotated_halves, sizeof halves) == 0);
+  });
+}
+
+TEST_CASE("activation quantisation") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_tier([&](const Kernels& k) {
+    CAPTURE(std::string(k.name));
+    for (int32_t blocks = 1; blocks <= 5; ++blocks) {
+      const int32_t n = 32 * blocks;
+      Guarded<float> x(size_t(n), true), d(size_t(blocks), true), d0(size_t(blocks), true);
+      Guarded<int8_t> q(size_t(n), true), q0(size_t(n), true);
+      Guarded<int32_t> sum8(size_t(blocks), true), sum80(size_t(blocks), true);
+      random.fill(&x);
+      for (int32_t i = 0; i < 32 && blocks > 1; ++i) x[size_t(i)] = 0;  // a block of zeros
+      k.quantize_blocks(x.data(), n, q.data(), d.data(), sum8.data());
+      scalar().quantize_blocks(x.data(), n, q0.data(), d0.data(), sum80.data());
+      CHECK(std::memcmp(q.data(), q0.data(), size_t(n)) == 0);
+      CHECK(std::memcmp(d.data(), d0.data(), size_t(blocks) * 4) == 0);
+      CHECK(std::memcmp(sum8.data(), sum80.data(), size_t(blocks) * 4) == 0);
+      for (int32_t i = 0; i < n; ++i) {
+        const float scale = d[size_t(i / 32)];
+        CHECK(std::fabs(x[size_t(i)] - scale * float(q[size_t(i)])) <= 0.5001f * scale);
+      }
+    }
+    float odd[32] = {__builtin_nanf("")};
+    int8_t q[32];
+    float d;
+    int32_t sum8;
+    k.quantize_blocks(odd, 32, q, &d, &sum8);
+    CHECK(!std::isfinite(d));
+  });
+}
+
+namespace {
+
+// A random packed matrix and what it stands for, element by element from the prose of simd/packed.h.
+struct RandomMatrix {
+  WeightType type;
+  int32_t rows, cols, blocks;
+  Guarded<uint8_t> bytes;
+  std::vector<double> exact;  // [rows, cols]
+
+  RandomMatrix(WeightType t, int32_t r, int32_t c, Random* random)
+      : type(t), rows(r), cols(c), blocks(int32_t(padded_cols(c) / 32)), bytes(packed_bytes(t, r, c), true) {
+    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(random->engine());
+    for (int32_t panel = 0; panel < padded_rows(rows) / 8; ++panel) set_scales(bytes.data() + panel_bytes(type, blocks) * size_t(panel), random);
+    for (int32_t row = 0; row < rows; ++row) {
+      for (int32_t col = 0; col < cols; ++col) exact.push_back(element(row, col));
+    }
+  }
+
+  void set_scales(uint8_t* panel, Random* random) {
+    for (int32_t b = 0; b < blocks; ++b) {
+      for (int32_t row = 0; row < 8; ++row) {
+        const uint16_t d = float_to_half(random->normal() * 0.05f);
+        if (type == WeightType::q4) std::memcpy(panel + q4_place(b, blocks).d + 2 * row, &d, 2);
+        if (type == WeightType::q8) std::memcpy(panel + q8_place(b, blocks).d + 2 * row, &d, 2);
+        for (int32_t i = 0; i < 32 && type == WeightType::f32; ++i) {
+          const float w = random->normal();
+          std::memcpy(panel + 4 * ((b * 32 + i) * 8 + row), &w, 4);
+        }
+      }
+      for (int32_t i = 0; i < 256 && type == WeightType::q8; ++i) {
+        uint8_t& byte = panel[q8_place(b, blocks).q + size_t(i)];
+        if (byte == 0x80) byte = 0x81;  // -128 does not occur
+      }
+    }
+  }
+
+  double element(int32_t row, int32_t col) {
+    const uint8_t* panel = bytes.data() + panel_bytes(type, blocks) * size_t(row / 8);
+    const int32_t slots[] = {0, 1, 4, 5, 2, 3, 6, 7}, slot = slots[row % 8], b = col / 32, i = col % 32;
+    if (type == WeightType::f32) {
+      float w;
+      std::memcpy(&w, panel + 4 * (col * 8 + row % 8), 4);
+      return double(w);
+    }
+    const bool is_q4 = type == WeightType::q4;
+    const int32_t group = is_q4 ? 4 : 2, first = b / group * group, n = std::min(group, blocks - first);
+    const size_t block_bytes = is_q4 ? 128 : 256;
+    const uint8_t* super = panel + size_t(first) * (block_bytes + 16);
+    uint16_t d;
+    std::memcpy(&d, super + size_t(n) * block_bytes + size_t(b - first) * 16 + 2 * (row % 8), 2);
+    const uint8_t* codes = super + size_t(b - first) * block_bytes;
+    if (!is_q4) return double(half_to_float(d)) * int8_t(codes[64 * (i / 8) + 8 * slot + i % 8]);
+    const uint8_t byte = codes[64 * (i % 16 / 8) + 8 * slot + i % 8];
+    return double(half_to_float(d)) * ((i < 16 ? byte & 15 : byte >> 4) - 8);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("matrix-vector products, all layouts and shapes") {
+  Random random;
+  CAPTURE(random.seed);
+  const WeightType types[] = {WeightType::f32, WeightType::q8, WeightType::q4};
+  for (const WeightType type : types) {
+    for (const int32_t cols : {8, 32, 33, 64, 96, 128, 160, 192, 256, 320}) {
+      for (const int32_t rows : {1, 7, 8, 9, 40}) {
+        CAPTURE(int(type));
+        CAPTURE(rows);
+        CAPTURE(cols);
+        RandomMatrix w(type, rows, cols, &random);
+        const int32_t padded = w.blocks * 32, panels = int32_t(padded_rows(rows) / 8);
+        Guarded<float> x(size_t(padded), true), d(size_t(w.blocks), true), row(size_t(cols), true);
+        Guarded<int8_t> q(size_t(padded), true);
+        Guarded<int32_t> sum8(size_t(w.blocks), true);
+        random.fill(&x);
+        for (int32_t i = cols; i < padded; ++i) x[size_t(i)] = 0;
+        scalar().quantize_blocks(x.data(), padded, q.data(), d.data(), sum8.data());
+        for_each_tier([&](const Kernels& k) {
+          CAPTURE(std::string(k.name));
+          const auto product = [&](const Kernels& kernels, bool is_integer, float* y) {
+            const PanelRange range{w.bytes.data(), w.blocks, 0, panels};
+            const Activation a{x.data(), q.data(), d.data(), sum8.data()};
+            if (type == WeightType::f32) kernels.matvec_f32_f32(range, a, y);
+            else if (type == WeightType::q8) (is_integer ? kernels.matvec_q8_i8 : kernels.matvec_q8_f32)(range, a, y);
+            else (is_integer ? kernels.matvec_q4_i8 : kernels.matvec_q4_f32)(range, a, y);
+          };
+          for (const bool is_integer : {false, true}) {
+            Guarded<float> y(size_t(panels * 8), true), y0(size_t(panels * 8), true);
+            product(k, is_integer, y.data());
+            product(scalar(), is_integer, y0.data());
+            CHECK(std::memcmp(y.data(), y0.data(), size_t(panels) * 32) == 0);
+            for (int32_t r = 0; r < rows; ++r) {
+              double exact = 0, magnitude = 0;
+              for (int32_t c = 0; c < cols; ++c) {
+                const bool rounded = is_integer && type != WeightType::f32;
+                const double v = rounded ? double(d[size_t(c / 32)]) * q[size_t(c)] : double(x[size_t(c)]);
+                exact += w.exact[size_t(r * cols + c)] * v;
+                magnitude += std::fabs(w.exact[size_t(r * cols + c)] * v);
+              }
+              // Integer: two roundings a block and one per addition of blocks; float: one per column.
+              const double roundings = is_integer && type != WeightType::f32 ? 2 * w.blocks + 2 : padded;
+              CHECK(std::fabs(double(y[size_t(r)]) - exact) <= roundings * kEps * magnitude + 1e-37);
+            }
+          }
+          // Rows and the transposed product.
+          const auto row_kernel = type == WeightType::f32 ? k.row_f32 : type == WeightType::q8 ? k.row_q8 : k.row_q4;
+          row_kernel(w.bytes.data(), w.blocks, rows - 1, cols, row.data());
+          for (int32_t c = 0; c < cols; ++c) CHECK(double(row[size_t(c)]) == w.exact[size_t((rows - 1) * cols + c)]);
+          Guarded<float> t(size_t(padded), true), in(size_t(panels * 8), true);
+          random.fill(&in);
+          const auto transposed = type == WeightType::f32 ? k.transposed_f32 : type == WeightType::q8 ? k.transposed_q8 : k.transposed_q4;
+          transposed({w.bytes.data(), w.blocks, 0, panels}, in.data(), t.data());
+          for (int32_t c = 0; c < cols; ++c) {
+            double exact = 0, magnitude = 0;
+            for (int32_t r = 0; r < panels * 8; ++r) {
+              const double term = w.element(r, c) * double(in[size_t(r)]);
+              exact += term;
+              magnitude += std::fabs(term);
+            }
+            CHECK(std::fabs(double(t[size_t(c)]) - exact) <= panels * 8 * kEps * magnitude + 1e-37);
+          }
+        });
+      }
+    }
+  }
+}
+
+TEST_CASE("integer dots at the ends of their range do not saturate") {
+  for_each_tier([&](const Kernels& k) {
+    CAPTURE(std::string(k.name));
+    for (const int sign : {1, -1}) {
+      std::vector<int8_t> q(128, int8_t(127 * sign));
+      std::vector<float> d(4, 1.0f), y(8);
+      std::vector<int32_t> sum8(4, 8 * 32 * 127 * sign);
+      const Activation a{nullptr, q.data(), d.data(), sum8.data()};
+      const uint16_t one = float_to_half(1);
+      for (const int code : {0, 15}) {
+        std::vector<uint8_t> w(panel_bytes(WeightType::q4, 4), uint8_t(code | code << 4));
+        for (int i = 0; i < 32; ++i) std::memcpy(w.data() + 512 + 2 * i, &one, 2);
+        k.matvec_q4_i8({w.data(), 4, 0, 1}, a, y.data());
+        for (const float v : y) CHECK(v == float((code - 8) * 127 * sign * 128));
+      }
+      for (const int code : {-127, 127}) {
+        std::vector<uint8_t> w(panel_bytes(WeightType::q8, 4), uint8_t(code));
+        for (const int super : {0, 1}) {
+          for (int i = 0; i < 16; ++i) std::memcpy(w.data() + 544 * super + 512 + 2 * i, &one, 2);
+        }
+        k.matvec_q8_i8({w.data(), 4, 0, 1}, a, y.data());
+        for (const float v : y) CHECK(v == float(code * 127 * sign * 128));
+      }
+    }
+  });
+}
+
+TEST_CASE("fp16 conversions, all values") {
+  size_t n_nan = 0;
+  for (uint32_t h = 0; h < 65536; ++h) {
+    const float f = half_to_float(uint16_t(h));
+    if (std::isnan(f)) {
+      ++n_nan;
+      continue;
+    }
+    CHECK(float_to_half(f) == h);
+    // Halfway to the next value rounds to even, just beyond it up.
+    const float next = half_to_float(uint16_t(h + 1));
+    if ((h & 0x7fff) >= 0x7bff || std::isnan(next)) continue;
+    const float middle = float((double(f) + double(next)) / 2);
+    CHECK(float_to_half(middle) == (h % 2 == 0 ? h : h + 1));
+    CHECK(float_to_half(std::nextafterf(middle, next)) == h + 1);
+  }
+  CHECK(n_nan == 2 * 1023);
+}
