@@ -79,12 +79,16 @@ std::vector<float> rope_divisors(const Config& c) {
   return out;
 }
 
+void write_metadata(const SynthSpec& spec, GgufWriter* writer) {
+  write_config(spec.config, writer);
+  writer->add_string("general.name", spec.name);
+  writer->add_string("general.description", "random weights");
+  write_byte_vocabulary(spec.config.vocab_size, writer);
+}
+
 GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& tensors) {
   GgufWriter writer;
-  write_config(spec.config, &writer);
-  writer.add_string("general.name", spec.name);
-  writer.add_string("general.description", "random weights");
-  write_byte_vocabulary(spec.config.vocab_size, &writer);
+  write_metadata(spec, &writer);
   for (const TensorSpec& tensor : tensors) {
     std::vector<uint64_t> dims = {uint64_t(tensor.cols)};
     if (tensor.kind == TensorKind::matrix) dims.push_back(uint64_t(tensor.rows));
@@ -196,16 +200,12 @@ std::vector<uint8_t> synth_float(const SynthSpec& spec) {
 }
 
 void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink) {
-  pack_tensors(
-      spec.config, options,
-      [&](GgufWriter* writer) {
-        writer->add_string("general.name", spec.name);
-        writer->add_string("general.description", "random weights");
-        write_config(spec.config, writer);
-        write_byte_vocabulary(spec.config.vocab_size, writer);
-      },
-      [&](const TensorSpec& tensor) { return is_present(spec, tensor) ? tensor_values(spec, tensor) : std::vector<float>(); },
-      spec.config.rope_scaling == RopeScaling::longrope ? rope_divisors(spec.config) : std::vector<float>(), sink);
+  const bool divides = spec.config.rope_scaling == RopeScaling::longrope;
+  const FloatSource source{[&](GgufWriter* writer) { write_metadata(spec, writer); },
+                           [&](const TensorSpec& tensor) { return is_present(spec, tensor); },
+                           [&](const TensorSpec& tensor) { return tensor_values(spec, tensor); },
+                           divides ? rope_divisors(spec.config) : std::vector<float>()};
+  pack_tensors(spec.config, source, options, sink);
 }
 
 }  // namespace pith
