@@ -165,6 +165,15 @@ std::vector<Shape> shapes() {
           {"xl", story_shape(384, 12, 32, 32, 128, 1024, 4096), true}};
 }
 
+// Takes a key that is not of the model file out of the object; false where absent.
+bool take_flag(nlohmann::json* object, const char* key) {
+  if (!object->is_object() || !object->contains(key)) return false;
+  const nlohmann::json value = object->at(key);
+  if (!value.is_boolean()) throw std::runtime_error(fmt::format("key {}: neither true nor false", key));
+  object->erase(key);
+  return value;
+}
+
 }  // namespace
 
 std::vector<std::string> synth_shape_names() {
@@ -183,9 +192,7 @@ SynthSpec synth_spec(const std::string& shape_or_json_path) {
                                          fmt::join(synth_shape_names(), ", ")));
   nlohmann::json object = nlohmann::json::parse(in, nullptr, false);
   if (object.is_discarded()) throw std::runtime_error(fmt::format("file {}: not JSON", shape_or_json_path));
-  const bool tied = object.value("tied", false), biases = object.value("biases", false);
-  object.erase("tied");
-  object.erase("biases");
+  const bool tied = take_flag(&object, "tied"), biases = take_flag(&object, "biases");
   return {shape_or_json_path, config_from_json(object), tied, biases, 1};
 }
 
