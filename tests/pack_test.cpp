@@ -1,160 +1,185 @@
-// The packer: errors of rounding, the fold as an identity, refusals; and the PyTorch goldens through it.
+// From float files to packed files: what is copied, converted, hashed and refused.
+#include "pack.h"
+
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <sstream>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
 
-#include "fold.h"
-#include "half.h"
-#include "quantizer.h"
-#include "reference/reference_model.h"
-#include "runtime.h"
-#include "variants.h"
+#include "opened_file.h"
+#include "sha256.h"
+#include "synth.h"
 
 using namespace pith;
 using namespace pith::test;
 
 namespace {
 
-Bytes file_bytes(const std::string& name) {
-  std::ifstream in(std::string(PITH_SOURCE_DIR "/tests/golden/") + name, std::ios::binary);
-  REQUIRE(in.good());
-  std::stringstream text;
-  text << in.rdbuf();
-  const std::string s = text.str();
-  return Bytes(s.begin(), s.end());
+SynthSpec small_spec() {
+  SynthSpec spec;
+  spec.name = "small";
+  spec.config = tiny_config();
+  spec.config.n_layers = 2;
+  spec.config.width = 24;
+  spec.config.n_heads = spec.config.n_kv_heads = 3;
+  spec.config.feed_forward_width = 40;
+  spec.config.vocab_size = 260;
+  return spec;
 }
 
-template <typename T>
-std::vector<T> numbers(const std::string& name) {
-  const Bytes bytes = file_bytes(name);
-  std::vector<T> out(bytes.size() / sizeof(T));
-  std::memcpy(out.data(), bytes.data(), bytes.size());
-  return out;
-}
+// One tensor on its way from a float file to another.
+struct Tensor {
+  std::string name;
+  TensorType type;
+  std::vector<uint64_t> dims;
+  Bytes data;
+  bool keep = true;
+};
 
-Bytes pack_bytes(const Bytes& floats, const char* type) {
-  const Block aligned = block_of(floats.data(), floats.size());
-  return pack_model(aligned.get(), floats.size(), pack_options(type));
-}
-
-double squared_error(const float (&x)[kBlockCols], const BlockCodes& codes) {
-  double total = 0;
-  for (int i = 0; i < kBlockCols; ++i) {
-    const double e = double(x[i]) - double(half_to_float(codes.d)) * codes.q[i];
-    total += e * e;
+// Copies a float file; `edit` may change every tensor, `finish` may add to the end.
+Bytes rewritten(const Bytes& file, const std::function<void(Tensor*)>& edit,
+                const std::function<void(GgufWriter*)>& finish = {}) {
+  const OpenedFile in(file, false);
+  GgufWriter out;
+  std::vector<Tensor> tensors(in.file.n_tensors());
+  for (size_t i = 0; i < in.file.n_meta(); ++i) out.add_entry(in.file.meta(i));
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const TensorEntry& t = in.file.tensor(i);
+    tensors[i] = {std::string(t.name), t.type, {t.dims, t.dims + t.n_dims}, Bytes(t.data, t.data + t.bytes)};
+    edit(&tensors[i]);
+    if (tensors[i].keep) out.add_tensor(tensors[i].name, tensors[i].type, tensors[i].dims, tensors[i].data);
   }
-  return total;
+  if (finish) finish(&out);
+  return out.bytes();
 }
 
-std::string refusal(const Bytes& floats) {
+void nothing(Tensor*) {}
+
+// The sentence of the error, or "" if the file packs.
+std::string refusal(const Bytes& file) {
   try {
-    pack_bytes(floats, "q4");
+    pack_model(file.data(), file.size(), pack_options("q4"));
   } catch (const std::runtime_error& error) {
     return error.what();
   }
   return "";
 }
 
+void set_float(Tensor* t, size_t index, float value) { std::memcpy(t->data.data() + 4 * index, &value, sizeof value); }
+
+bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
 }  // namespace
 
-TEST_CASE("logits of the PyTorch goldens") {
-  for (const std::string name : {"egmla", "latent_gate", "mla_yarn", "mha_grouped"}) {
-    CAPTURE(name);
-    const Bytes floats = file_bytes(name + ".gguf");
-    const std::vector<int32_t> tokens = numbers<int32_t>(name + ".tokens");
-    const std::vector<float> expected = numbers<float>(name + ".logits");  // [tokens, V], PyTorch in float64
-    const size_t vocab = expected.size() / tokens.size();
-    const Matrix oracle = ReferenceModel(floats).logits(tokens);
-    const Runtime runtime(pack_bytes(floats, "f32"));
-    const std::vector<std::vector<float>> got = all_logits(runtime.model, tokens, exact_options());
-    double oracle_error = 0, runtime_error = 0;
-    for (size_t t = 0; t < tokens.size(); ++t) {
-      const Vector want = Eigen::Map<const Eigen::VectorXf>(&expected[t * vocab], int64_t(vocab)).cast<double>();
-      const Vector have = Eigen::Map<const Eigen::VectorXf>(got[t].data(), int64_t(vocab)).cast<double>();
-      oracle_error = std::max(oracle_error, (oracle.row(int64_t(t)).transpose() - want).norm() / want.norm());
-      runtime_error = std::max(runtime_error, (have - want).norm() / want.norm());
+TEST_CASE("a packed file keeps the metadata and says what every tensor is") {
+  const Bytes input = synth_float(small_spec());
+  const OpenedFile in(input, false);
+  for (const std::string type : {"q4", "q8", "f32"}) {
+    CAPTURE(type);
+    const OpenedFile out(pack_model(input.data(), input.size(), pack_options(type)), true);
+    for (size_t i = 0; i < in.file.n_meta(); ++i) {
+      const MetaEntry& entry = in.file.meta(i);
+      const MetaEntry* copy = out.file.find_meta(entry.key);
+      CAPTURE(std::string(entry.key));
+      REQUIRE(copy != nullptr);
+      CHECK(std::string_view(reinterpret_cast<const char*>(copy->value), copy->value_bytes) ==
+            std::string_view(reinterpret_cast<const char*>(entry.value), entry.value_bytes));
     }
-    MESSAGE(name, ": oracle ", oracle_error, ", runtime ", runtime_error);
-    CHECK(oracle_error < 1e-6);  // the golden is rounded to float32
-    CHECK(runtime_error < 1e-4);
+    CHECK(out.config.folded);
+    CHECK(out.file.n_tensors() == in.file.n_tensors() + 2);  // attn_output.bias, from beta, in both layers
+    uint64_t alignment = 0;
+    REQUIRE(out.file.get_uint("general.alignment", &alignment, nullptr, nullptr) == PITH_OK);
+    CHECK(alignment == 64);
+    for (size_t i = 0; i < out.file.n_tensors(); ++i) {
+      const TensorEntry& t = out.file.tensor(i);
+      CAPTURE(std::string(t.name));
+      CHECK(t.sha256 == sha256_hex(t.data, t.bytes));
+      if (t.is_vector) continue;
+      const bool is_embedding = t.name == "token_embd.weight" || t.name == "output.weight";
+      CHECK(t.packed_type == (type == "f32" ? WeightType::f32 : type == "q8" || is_embedding ? WeightType::q8 : WeightType::q4));
+    }
   }
 }
 
-TEST_CASE("rounding errors of blocks") {
-  const uint64_t seed = std::random_device{}();
-  CAPTURE(seed);
-  std::mt19937_64 random(seed);
-  std::normal_distribution<float> normal;
-  double plain_total = 0, found_total = 0;
-  for (int round = 0; round < 2000; ++round) {
-    float x[kBlockCols];
-    for (float& v : x) v = normal(random);
-    if (round % 10 == 0) x[3] *= 6;
-    const BlockCodes q8 = quantize_q8(x), q4 = quantize_q4(x);
-    int largest = 0;
-    for (int i = 0; i < kBlockCols; ++i) {
-      largest = std::max(largest, std::abs(int(q8.q[i])));
-      CHECK(std::fabs(x[i] - half_to_float(q8.d) * float(q8.q[i])) <= 0.5001f * half_to_float(q8.d) + 127 * 0.0005f * half_to_float(q8.d));
-      CHECK((q4.q[i] >= -8 && q4.q[i] <= 7));
-    }
-    CHECK(largest == 127);
-    // A dequantised q8 block is quantised to the same codes by the runtime's rule: max / 127.
-    float back[kBlockCols], top = 0;
-    for (int i = 0; i < kBlockCols; ++i) top = std::max(top, std::fabs(back[i] = half_to_float(q8.d) * float(q8.q[i])));
-    for (int i = 0; i < kBlockCols; ++i) CHECK(int(std::nearbyint(back[i] * (127.0f / top))) == q8.q[i]);
-    // The plain choice: the largest value becomes -8 (or 8, cut to 7).
-    BlockCodes plain{};
-    float extreme = 0;
-    for (const float v : x) extreme = std::fabs(v) > std::fabs(extreme) ? v : extreme;
-    plain.d = float_to_half(extreme / -8);
-    for (int i = 0; i < kBlockCols; ++i) plain.q[i] = int8_t(std::clamp(int(std::nearbyint(x[i] / half_to_float(plain.d))), -8, 7));
-    plain_total += squared_error(x, plain);
-    found_total += squared_error(x, q4);
-    CHECK(squared_error(x, q4) <= squared_error(x, plain) * 1.0001);
+TEST_CASE("sha256 of the empty string and of abc") {  // FIPS 180-2
+  CHECK(sha256_hex("", 0) == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  CHECK(sha256_hex("abc", 3) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+}
+
+TEST_CASE("float16 and bfloat16 are read exactly") {
+  const Bytes input = synth_float(small_spec());
+  const std::string name = "blk.1.ffn_down.weight";
+  for (const TensorType type : {TensorType::f16, TensorType::bf16}) {
+    std::vector<float> expected;
+    const Bytes converted = rewritten(input, [&](Tensor* t) {
+      if (t->name != name) return;
+      Bytes data;
+      for (size_t i = 0; i < t->data.size() / 4; ++i) {
+        const uint32_t bits = read_le<uint32_t>(t->data.data() + 4 * i);
+        const uint16_t half = type == TensorType::f16 ? float_to_half(read_le<float>(t->data.data() + 4 * i)) : uint16_t(bits >> 16);
+        put(&data, half);
+        const uint32_t wide = uint32_t(half) << 16;
+        expected.push_back(type == TensorType::f16 ? half_to_float(half) : read_le<float>(reinterpret_cast<const uint8_t*>(&wide)));
+      }
+      t->type = type;
+      t->data = data;
+    });
+    const OpenedFile out(pack_model(converted.data(), converted.size(), pack_options("f32")), true);
+    const TensorEntry* t = out.file.find_tensor(std::string_view(name));
+    REQUIRE(t != nullptr);
+    for (uint32_t row = 0; row < t->rows; ++row)
+      for (uint32_t col = 0; col < t->cols; ++col)
+        REQUIRE(packed_element(WeightType::f32, t->data, row, col, t->cols) == expected[row * t->cols + col]);
   }
-  MESSAGE("q4: squared error ", found_total / plain_total, " of the plain choice of scales");
-  CHECK(found_total < 0.95 * plain_total);
-  const float zeros[kBlockCols] = {};
-  CHECK(half_to_float(quantize_q4(zeros).d) == 0);
-  CHECK(half_to_float(quantize_q8(zeros).d) == 0);
 }
 
-TEST_CASE("what the packer refuses") {
-  SynthSpec spec = gated_spec("egmla", GateNorm::layer);
-  const Bytes good = synth_float(spec);
-  CHECK(refusal(good).empty());  // the control
-  CHECK(refusal(pack_bytes(good, "q4")).find("packed already") != std::string::npos);
-  CHECK(refusal(Bytes(good.begin(), good.end() - 64)).find("blk.2.ffn_down.weight") != std::string::npos);
-  Bytes bad = good;
-  const float nan = std::nanf("");
-  std::memcpy(bad.data() + bad.size() - 64, &nan, 4);
-  CHECK(refusal(bad).find("not finite") != std::string::npos);
-  CHECK(refusal({}).find("header") != std::string::npos);
+TEST_CASE("what is missing, misshaped, foreign or not a number is refused by name") {
+  const Bytes good = rewritten(synth_float(small_spec()), nothing);
+  CHECK(refusal(good) == "");  // the positive control of all that follow
+  const auto refused = [&](const std::string& name, const std::function<void(Tensor*)>& edit) {
+    return refusal(rewritten(good, [&](Tensor* t) {
+      if (t->name == name) edit(t);
+    }));
+  };
+  const std::string q = "blk.1.attn_q.weight", norm = "blk.0.attn_gate_norm.weight";
+  CHECK(refused(q, [](Tensor* t) { t->keep = false; }) == "tensor blk.1.attn_q.weight: missing");
+  CHECK(contains(refused(q, [](Tensor* t) { t->name = "blk.1.attn_q.weights"; }), "tensor blk.1.attn_q.weight: missing"));
+  CHECK(contains(refused(q, [](Tensor* t) { std::swap(t->dims[0], t->dims[1]); }), "tensor " + q + ": 24 x 30"));
+  CHECK(contains(refused(q, [](Tensor* t) { t->dims = {24 * 30}; }), "tensor " + q));
+  CHECK(contains(refused(q, [](Tensor* t) { t->type = TensorType::i8; t->data.resize(24 * 30); }), "tensor " + q + ": is not a float"));
+  const float infinity = std::numeric_limits<float>::infinity();
+  CHECK(refused(q, [&](Tensor* t) { set_float(t, 17, infinity); }) == "tensor " + q + ": element 17 is not finite");
+  CHECK(refused(norm, [](Tensor* t) { set_float(t, 3, std::nanf("")); }) == "tensor " + norm + ": element 3 is not finite");
+  CHECK(contains(refused(q, [](Tensor* t) { set_float(t, 17, 1e7f); }), "tensor " + q + ": its weights are too large"));
+  const float extra[4] = {};
+  CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) { out->add_tensor_f32("blk.0.attn_q_norm.weight", {4}, extra); })) ==
+        "tensor blk.0.attn_q_norm.weight: not a tensor of this configuration");
+  CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) { out->add_tensor_f32("rope_factors_long.weight", {4}, extra); })) == "");
 }
 
-TEST_CASE("the built-in shape packs below 4 MB") {
-  const SynthSpec spec = synth_spec("m");
-  const Bytes packed = pack_bytes(synth_float(spec), "q4");
-  MESSAGE("shape m in q4: ", packed.size(), " bytes");
-  CHECK(packed.size() < 4000000);
-  const Runtime runtime(packed);
-  CHECK(runtime.model.info().n_layers == 12);
-  CHECK(runtime.model.info().tied_output == 1);
+TEST_CASE("a packed model is not packed again") {
+  const Bytes good = synth_float(small_spec());
+  const Bytes once = pack_model(good.data(), good.size(), pack_options("q8"));
+  CHECK(contains(refusal(once), "packed already"));
+  CHECK(contains(refusal(rewritten(good, nothing, [](GgufWriter* out) { out->add_bool("egmla.folded", true); })), "egmla.folded"));
+  CHECK(refusal(rewritten(good, nothing, [](GgufWriter* out) { out->add_bool("egmla.folded", false); })) == "");
+  CHECK_THROWS_WITH(pack_options("q5"), doctest::Contains("q5"));
 }
 
-TEST_CASE("random models are the same everywhere") {
-  SynthSpec spec = small_spec("mla");
-  CHECK(synth_float(spec) == synth_float(spec));
-  SynthSpec other = spec;
-  other.seed = 2;
-  CHECK(synth_float(spec) != synth_float(other));
-  Bytes streamed;
-  synth_packed(spec, pack_options("q8"), [&](const void* data, size_t n) {
-    const uint8_t* first = static_cast<const uint8_t*>(data);
-    streamed.insert(streamed.end(), first, first + n);
-  });
-  const Runtime a(streamed), b(pack_bytes(synth_float(spec), "q8"));
-  const std::vector<int32_t> tokens = random_tokens(20, 300, 1);
-  CHECK(same_bits(all_logits(a.model, tokens, session_options()).back(), all_logits(b.model, tokens, session_options()).back()));
+TEST_CASE("progress grows to its total") {
+  const Bytes input = synth_float(small_spec());
+  PackOptions options = pack_options("q4");
+  std::vector<std::pair<uint64_t, uint64_t>> calls;
+  options.progress = [&](uint64_t done, uint64_t total) { calls.emplace_back(done, total); };
+  pack_model(input.data(), input.size(), options);
+  REQUIRE(calls.size() > 10);
+  for (size_t i = 0; i < calls.size(); ++i) {
+    CHECK(calls[i].second == calls.back().second);
+    CHECK(calls[i].first <= calls[i].second);
+    if (i > 0) CHECK(calls[i].first > calls[i - 1].first);
+  }
+  CHECK(calls.back().first == calls.back().second);
 }

@@ -10,7 +10,7 @@ fail() { echo "symbols: $*" >&2; exit 1; }
 forbidden=' U (malloc|calloc|realloc|free|posix_memalign|aligned_alloc|_Zn[wa]|_Zd[la]|__cxa_|_ZSt|_ZNSt|abort|exit|_exit|qsort|v?f?printf|v?sn?printf|puts|putchar|fwrite|fopen|__tls_get_addr|exp|expf|sin|cos|pow|powf|log|tanh|erf)'
 undefined() { nm -u "$1" | grep -E "$forbidden" || true; }
 
-nm "$archive" | grep -q ' T pith_session_eval' || fail "$archive has no pith_session_eval"
+[ "$(nm "$archive" | grep -c ' T pith_session_eval')" -eq 1 ] || fail "$archive has no pith_session_eval"
 [ -z "$(undefined "$archive")" ] || fail "forbidden references: $(undefined "$archive")"
 echo '#include <stdlib.h>
 void* f(void) { return malloc(1); }' | gcc -x c -c - -o "$work/control.o"
@@ -35,6 +35,7 @@ exported=$(nm -D --defined-only "$shared" | awk '$2 == "T" {print $3}' | sed 's/
 declared=$(grep -oE '^PITH_API [^;(]*\(' "$header" | grep -oE 'pith_[a-z0-9_]+\($' | tr -d '(' | sort)
 [ "$(echo "$declared" | wc -l)" -gt 20 ] || fail "the header declares too little to be true"
 diff <(echo "$declared") <(echo "$exported") || fail "exports differ from the header's declarations"
-readelf -d "$shared" | grep -q 'SONAME.*libpith.so.0' || fail "no SONAME libpith.so.0"
-! readelf -d "$shared" | grep -q 'NEEDED.*libstdc++' || fail "needs libstdc++"
+dynamic=$(readelf -d "$shared")
+grep -q 'SONAME.*libpith.so.0' <<<"$dynamic" || fail "no SONAME libpith.so.0"
+! grep -q 'NEEDED.*libstdc++' <<<"$dynamic" || fail "needs libstdc++"
 echo "symbols: $(echo "$exported" | wc -l) exports, no forbidden reference; 1 passed"

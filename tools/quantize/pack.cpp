@@ -116,23 +116,24 @@ void check_tensors(ModelFile* file, const Config& config) {
 // Packs in the order of TensorList; a layer is folded as a whole before its tensors are packed.
 class Packer {
  public:
-  Packer(const Config& config, const PackOptions& options, std::function<std::vector<float>(const TensorSpec&)> load)
-      : config_(config), options_(options), load_(std::move(load)) {}
+  Packer(const Config& config, const FloatSource& source, const PackOptions& options)
+      : config_(config), source_(source), options_(options) {}
 
-  void pack(const std::function<void(GgufWriter*)>& write_metadata, const std::vector<float>& divisors, const ByteSink& sink) {
-    write_metadata(&writer_);
+  void pack(const ByteSink& sink) {
+    n_total_ = total_bytes();
+    source_.write_metadata(&writer_);
     writer_.add_bool("egmla.folded", true);
     writer_.add_u32("pith.packed.version", 1);
-    writer_.add_array_u64("pith.rope.frequencies", rope_turns(config_, divisors));
+    writer_.add_array_u64("pith.rope.frequencies", rope_turns(config_, source_.divisors));
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
       if (is_of_layer(spec)) {
         if (spec.layer != layer_) load_layer(spec.layer);
-        const auto found = tensors_.find(short_name(spec));
+        const auto found = tensors_.find(short_name(spec));  // not source_.has: folding may add a bias
         if (found != tensors_.end()) add(spec, found->second);
-      } else if (const std::vector<float> values = load_(spec); !values.empty()) {
-        add(spec, values);
+      } else if (source_.has(spec)) {
+        add(spec, source_.load(spec));
       }
     }
     add_directory();
@@ -159,8 +160,7 @@ class Packer {
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      if (!is_of_layer(spec) || spec.layer != layer) continue;
-      if (std::vector<float> values = load_(spec); !values.empty()) tensors_[short_name(spec)] = std::move(values);
+      if (is_of_layer(spec) && spec.layer == layer && source_.has(spec)) tensors_[short_name(spec)] = source_.load(spec);
     }
     fold_layer(config_, &tensors_);
   }
@@ -180,7 +180,7 @@ class Packer {
     note(spec, names[size_t(type)], sha256_hex(packed_.back().data(), packed_.back().size()));
     writer_.add_tensor(spec.name, TensorType::i8, {packed_.back().size()}, packed_.back());
     n_done_ += packed_.back().size();
-    if (options_.progress) options_.progress(n_done_, total_bytes());
+    if (options_.progress) options_.progress(n_done_, n_total_);
   }
 
   // Bytes of the model's matrices, for the progress.
@@ -189,14 +189,12 @@ class Packer {
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      if (spec.kind == TensorKind::matrix && (spec.presence == Presence::required || has_output_))
-        total += packed_bytes(type_of(spec), spec.rows, spec.cols);
+      if (spec.kind == TensorKind::matrix && source_.has(spec)) total += packed_bytes(type_of(spec), spec.rows, spec.cols);
     }
     return total;
   }
 
   void note(const TensorSpec& spec, const char* type, const std::string& hash) {
-    has_output_ = has_output_ || std::string_view(spec.name) == "output.weight";
     names_.push_back(spec.name);
     types_.push_back(type);
     rows_.push_back(uint32_t(spec.rows));
@@ -213,16 +211,15 @@ class Packer {
   }
 
   const Config& config_;
+  const FloatSource& source_;
   const PackOptions& options_;
-  std::function<std::vector<float>(const TensorSpec&)> load_;
   GgufWriter writer_{PITH_ALIGNMENT};
   int32_t layer_ = -1;
   LayerTensors tensors_;                      // of layer_, folded
   std::vector<std::vector<uint8_t>> packed_;  // outlive the writer's spans
   std::vector<std::string> names_, types_, hashes_;
   std::vector<uint32_t> rows_, cols_;
-  uint64_t n_done_ = 0;
-  bool has_output_ = false;
+  uint64_t n_done_ = 0, n_total_ = 0;  // bytes of packed matrices
 };
 
 }  // namespace
@@ -236,21 +233,20 @@ PackOptions pack_options(const std::string& type) {
   return options;
 }
 
-void pack_tensors(const Config& config, const PackOptions& options, const std::function<void(GgufWriter*)>& write_metadata,
-                  const std::function<std::vector<float>(const TensorSpec&)>& load, const std::vector<float>& divisors,
-                  const ByteSink& sink) {
-  Packer(config, options, load).pack(write_metadata, divisors, sink);
+void pack_tensors(const Config& config, const FloatSource& source, const PackOptions& options, const ByteSink& sink) {
+  Packer(config, source, options).pack(sink);
 }
 
 void pack_model(const void* data, size_t size, const PackOptions& options, const ByteSink& sink) {
   FloatModel model(data, size);
+  const ModelFile& file = model.file;
   check_tensors(&model.file, model.config);
-  const auto load = [&](const TensorSpec& spec) {
-    const TensorEntry* t = model.file.find_tensor(std::string_view(spec.name));
-    return t == nullptr ? std::vector<float>() : floats(*t);
-  };
-  pack_tensors(model.config, options, [&](GgufWriter* writer) { copy_metadata(model.file, writer); }, load,
-               rope_divisors(model.file, model.config), sink);
+  const auto find = [&](const TensorSpec& spec) { return file.find_tensor(std::string_view(spec.name)); };
+  const FloatSource source{[&](GgufWriter* writer) { copy_metadata(file, writer); },
+                           [&](const TensorSpec& spec) { return find(spec) != nullptr; },
+                           [&](const TensorSpec& spec) { return floats(*find(spec)); },
+                           rope_divisors(file, model.config)};
+  pack_tensors(model.config, source, options, sink);
 }
 
 std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options) {

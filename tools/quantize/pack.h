@@ -29,14 +29,17 @@ PackOptions pack_options(const std::string& type);
 void pack_model(const void* data, size_t size, const PackOptions& options, const ByteSink& sink);
 std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options);
 
-// The packer behind both: from wherever the float tensors come. Floats are in memory a layer at a time, the packed file as
-// a whole (its header holds the hashes).
-//   write_metadata  adds the model's own keys
-//   load            returns a tensor's values [rows, cols], empty where the model has no such tensor; called once each
-//   divisors        LongRoPE's, [d_r / 2], or empty
-void pack_tensors(const Config& config, const PackOptions& options, const std::function<void(GgufWriter*)>& write_metadata,
-                  const std::function<std::vector<float>(const TensorSpec&)>& load, const std::vector<float>& divisors,
-                  const ByteSink& sink);
+// Where the packer takes a model from.
+struct FloatSource {
+  std::function<void(GgufWriter*)> write_metadata;             // adds the model's own keys
+  std::function<bool(const TensorSpec&)> has;                  // whether the model has this tensor of the list
+  std::function<std::vector<float>(const TensorSpec&)> load;   // its values [rows, cols]; called once each
+  std::vector<float> divisors;                                 // LongRoPE's, [d_r / 2], or empty
+};
+
+// The packer behind both. Floats are in memory a layer at a time, the packed tensors as a whole: the file begins with their
+// hashes.
+void pack_tensors(const Config& config, const FloatSource& source, const PackOptions& options, const ByteSink& sink);
 
 }  // namespace pith
 

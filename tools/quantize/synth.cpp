@@ -79,12 +79,16 @@ std::vector<float> rope_divisors(const Config& c) {
   return out;
 }
 
+void write_metadata(const SynthSpec& spec, GgufWriter* writer) {
+  write_config(spec.config, writer);
+  writer->add_string("general.name", spec.name);
+  writer->add_string("general.description", "random weights");
+  write_byte_vocabulary(spec.config.vocab_size, writer);
+}
+
 GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& tensors) {
   GgufWriter writer;
-  write_config(spec.config, &writer);
-  writer.add_string("general.name", spec.name);
-  writer.add_string("general.description", "random weights");
-  write_byte_vocabulary(spec.config.vocab_size, &writer);
+  write_metadata(spec, &writer);
   for (const TensorSpec& tensor : tensors) {
     std::vector<uint64_t> dims = {uint64_t(tensor.cols)};
     if (tensor.kind == TensorKind::matrix) dims.push_back(uint64_t(tensor.rows));
@@ -161,6 +165,15 @@ std::vector<Shape> shapes() {
           {"xl", story_shape(384, 12, 32, 32, 128, 1024, 4096), true}};
 }
 
+// Takes a key that is not of the model file out of the object; false where absent.
+bool take_flag(nlohmann::json* object, const char* key) {
+  if (!object->is_object() || !object->contains(key)) return false;
+  const nlohmann::json value = object->at(key);
+  if (!value.is_boolean()) throw std::runtime_error(fmt::format("key {}: neither true nor false", key));
+  object->erase(key);
+  return value;
+}
+
 }  // namespace
 
 std::vector<std::string> synth_shape_names() {
@@ -179,9 +192,7 @@ SynthSpec synth_spec(const std::string& shape_or_json_path) {
                                          fmt::join(synth_shape_names(), ", ")));
   nlohmann::json object = nlohmann::json::parse(in, nullptr, false);
   if (object.is_discarded()) throw std::runtime_error(fmt::format("file {}: not JSON", shape_or_json_path));
-  const bool tied = object.value("tied", false), biases = object.value("biases", false);
-  object.erase("tied");
-  object.erase("biases");
+  const bool tied = take_flag(&object, "tied"), biases = take_flag(&object, "biases");
   return {shape_or_json_path, config_from_json(object), tied, biases, 1};
 }
 
@@ -196,16 +207,12 @@ std::vector<uint8_t> synth_float(const SynthSpec& spec) {
 }
 
 void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink) {
-  pack_tensors(
-      spec.config, options,
-      [&](GgufWriter* writer) {
-        writer->add_string("general.name", spec.name);
-        writer->add_string("general.description", "random weights");
-        write_config(spec.config, writer);
-        write_byte_vocabulary(spec.config.vocab_size, writer);
-      },
-      [&](const TensorSpec& tensor) { return is_present(spec, tensor) ? tensor_values(spec, tensor) : std::vector<float>(); },
-      spec.config.rope_scaling == RopeScaling::longrope ? rope_divisors(spec.config) : std::vector<float>(), sink);
+  const bool divides = spec.config.rope_scaling == RopeScaling::longrope;
+  const FloatSource source{[&](GgufWriter* writer) { write_metadata(spec, writer); },
+                           [&](const TensorSpec& tensor) { return is_present(spec, tensor); },
+                           [&](const TensorSpec& tensor) { return tensor_values(spec, tensor); },
+                           divides ? rope_divisors(spec.config) : std::vector<float>()};
+  pack_tensors(spec.config, source, options, sink);
 }
 
 }  // namespace pith

@@ -1,0 +1,265 @@
+// Models of random weights: shapes, sizes, vocabulary, and that they run.
+#include "synth.h"
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#include "opened_file.h"
+
+using namespace pith;
+using namespace pith::test;
+
+namespace {
+
+SynthSpec small_spec() {
+  SynthSpec spec;
+  spec.name = "small";
+  spec.config = tiny_config();
+  spec.config.n_layers = 2;
+  spec.config.width = 64;
+  spec.config.n_heads = spec.config.n_kv_heads = 4;
+  spec.config.content_width = spec.config.value_width = 16;
+  spec.config.rope_width = 8;
+  spec.config.latent_width = 16;
+  spec.config.gate_width = 32;
+  spec.config.feed_forward_width = 96;
+  spec.config.vocab_size = 300;
+  return spec;
+}
+
+Bytes packed_bytes_of(const SynthSpec& spec, const std::string& type) {
+  Bytes out;
+  synth_packed(spec, pack_options(type), [&](const void* data, size_t n) {
+    const auto* first = static_cast<const uint8_t*>(data);
+    out.insert(out.end(), first, first + n);
+  });
+  return out;
+}
+
+// Weights of a shape, by the list of its tensors.
+uint64_t n_parameters(const SynthSpec& spec) {
+  TensorList list(spec.config);
+  TensorSpec tensor;
+  uint64_t total = 0;
+  while (list.next(&tensor)) {
+    const bool is_output = std::string(tensor.name) == "output.weight";
+    const bool is_beta = std::string(tensor.name).ends_with("norm.bias");
+    if (tensor.presence == Presence::required || (is_output && !spec.tied) || is_beta)
+      total += uint64_t(tensor.rows) * uint64_t(tensor.cols);
+  }
+  return total;
+}
+
+// A packed model that is ready to use.
+struct Loaded {
+  Block bytes, memory;
+  pith_model* model = nullptr;
+
+  explicit Loaded(const Bytes& content) : bytes(block_of(content.data(), content.size())) {
+    pith_error error{};
+    size_t n = 0;
+    REQUIRE_MESSAGE(pith_model_bytes(bytes.get(), content.size(), &n, &error) == PITH_OK, error.message);
+    memory = block_of(n);
+    REQUIRE_MESSAGE(pith_model_init(bytes.get(), content.size(), memory.get(), n, &model, &error) == PITH_OK, error.message);
+  }
+};
+
+// Root mean square of the logits after some tokens, less their mean; NaN if one is not finite.
+double logit_spread(const SynthSpec& spec) {
+  const Loaded loaded(packed_bytes_of(spec, "f32"));
+  pith_error error{};
+  size_t n = 0;
+  REQUIRE_MESSAGE(pith_session_bytes(loaded.model, nullptr, &n, &error) == PITH_OK, error.message);
+  const Block memory = block_of(n);
+  pith_session* session = nullptr;
+  REQUIRE_MESSAGE(pith_session_init(loaded.model, nullptr, memory.get(), n, &session, &error) == PITH_OK, error.message);
+  const int32_t tokens[] = {0, 17, 200, 17, 256, 3};
+  REQUIRE(pith_session_eval(session, tokens, std::size(tokens)) == PITH_OK);
+  const float* logits = pith_session_logits(session);
+  const int32_t count = spec.config.vocab_size;
+  double mean = 0, square = 0;
+  for (int32_t i = 0; i < count; ++i) mean += double(logits[i]) / count;
+  for (int32_t i = 0; i < count; ++i) square += (double(logits[i]) - mean) * (double(logits[i]) - mean) / count;
+  return std::sqrt(square);
+}
+
+// A JSON file that goes away with the object.
+struct JsonFile {
+  std::string path = (std::string(P_tmpdir) + "/pith_synth_" + std::to_string(getpid()) + ".json");
+  explicit JsonFile(const std::string& text) { std::ofstream(path) << text; }
+  ~JsonFile() { std::remove(path.c_str()); }
+};
+
+std::string spec_error(const std::string& json) {
+  const JsonFile file(json);
+  try {
+    synth_spec(file.path);
+  } catch (const std::runtime_error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+const char kJson[] = R"({"attention.kind": "latent", "block_count": 2, "embedding_length": 32, "attention.head_count": 2,
+  "attention.value_length": 16, "egmla.attention.key_length_content": 16, "rope.dimension_count": 8, "vocab_size": 257,
+  "attention.kv_lora_rank": 16, "feed_forward_length": 64, "context_length": 64, "rope.freq_base": 500000)";
+
+}  // namespace
+
+TEST_CASE("named shapes have the sizes of their table") {
+  struct Row {
+    const char* name;
+    int cache_elements;  // per token: L (r + d_r), or L 2 n_h d_v
+    uint64_t n_parameters;
+  };
+  // By hand, a layer of latent attention, N = n_h (d_n + d_v): d n_h (d_n + d_r) + d (r + d_r) + r + r N + n_h d_v d + 3 d FFN
+  // + 2 d, with a gate d_e N + 2 N more; MHA 4 d n_h d_v + 3 d FFN + 2 d. Then the last norm d, the embedding V d, twice if
+  // untied, and the gate tables ceil(L / lgz) V d_e.
+  const Row rows[] = {{"paper-kv64", 1536, 213769728}, {"paper-kv16", 960, 212442048}, {"paper-mla256", 3840, 162813696},
+                      {"paper-mha", 18432, 162220800}, {"paper-1b", 13824, 1366931456}, {"m", 384, 6018944}, {"xl", 768, 24932096}};
+  for (const Row& row : rows) {
+    CAPTURE(row.name);
+    const SynthSpec spec = synth_spec(row.name);
+    const Config& c = spec.config;
+    const int per_layer = c.is_mha() ? 2 * c.n_heads * c.value_width : c.latent_width + c.rope_width;
+    CHECK(c.n_layers * per_layer == row.cache_elements);
+    CHECK(n_parameters(spec) == row.n_parameters);
+  }
+  CHECK(synth_shape_names().size() == std::size(rows));
+  CHECK_THROWS_WITH(synth_spec("paper-kv65"), doctest::Contains("paper-kv65"));
+}
+
+TEST_CASE("the built-in shape takes less than 4,000,000 bytes in q4, vocabulary included") {
+  const Bytes file = packed_bytes_of(synth_spec("m"), "q4");
+  MESSAGE("m in q4: ", file.size(), " bytes");
+  CHECK(file.size() < 4'000'000);
+  const Loaded loaded(file);
+  CHECK(pith_model_tensor_count(loaded.model) > 100);
+}
+
+TEST_CASE("a synthetic model is the same for every number of threads, and another for another seed") {
+  SynthSpec spec = small_spec();
+  const Bytes once = packed_bytes_of(spec, "q4"), plain = synth_float(spec);
+#ifdef _OPENMP
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(5);
+#endif
+  CHECK(packed_bytes_of(spec, "q4") == once);
+  CHECK(synth_float(spec) == plain);
+#ifdef _OPENMP
+  omp_set_num_threads(before);
+#endif
+  spec.seed = 2;
+  CHECK(packed_bytes_of(spec, "q4") != once);
+}
+
+TEST_CASE("packing the float file gives the packed file") {
+  for (const bool is_long : {false, true}) {
+    SynthSpec spec = small_spec();
+    spec.biases = is_long;
+    if (is_long) {
+      spec.config.rope_scaling = RopeScaling::longrope;
+      spec.config.rope_factor = 4;
+      spec.config.rope_original_context = 8;
+    }
+    const Bytes plain = synth_float(spec);
+    CHECK(pack_model(plain.data(), plain.size(), pack_options("q4")) == packed_bytes_of(spec, "q4"));
+  }
+}
+
+TEST_CASE("values are about normal, gammas about 1") {
+  const OpenedFile file(synth_float(small_spec()), false);
+  const std::vector<float> w = file.floats("blk.1.ffn_down.weight");
+  double mean = 0, square = 0, fourth = 0;
+  for (const float v : w) {
+    const double x = double(v) * std::sqrt(96.0);  // to variance 1
+    mean += x / double(w.size());
+    square += x * x / double(w.size());
+    fourth += x * x * x * x / double(w.size());
+  }
+  // 6,144 values: four standard deviations of the mean (0.0128) and of the variance (0.0167); the fourth moment of a sum of
+  // four uniforms is 2.7 (normal: 3), its estimate's deviation 0.07.
+  CHECK(std::fabs(mean) < 0.052);
+  CHECK(std::fabs(square - 1) < 0.067);
+  CHECK(std::fabs(fourth - 2.7) < 0.28);
+  for (const float v : file.floats("blk.0.attn_gate_norm.weight")) CHECK(std::fabs(v - 1) < 0.8f);  // 0.2 times at most 3.5
+  for (const float v : file.floats("blk.0.attn_gate_norm.bias")) CHECK(std::fabs(v) < 0.8f);
+}
+
+TEST_CASE("synthetic models run, with logits of magnitude about 1") {
+  for (const bool tied : {false, true}) {
+    for (const Gate gate : {Gate::none, Gate::up, Gate::latent}) {
+      SynthSpec spec = small_spec();
+      spec.tied = tied;
+      spec.config.gate = gate;
+      if (gate == Gate::none) {
+        spec.config.gate_norm = GateNorm::none;
+        spec.config.gate_width = spec.config.layer_group_size = 0;
+      }
+      CAPTURE(tied);
+      CAPTURE(int(gate));
+      const double spread = logit_spread(spec);
+      CHECK(spread > 0.3);
+      CHECK(spread < 3);
+    }
+  }
+}
+
+TEST_CASE("every token of the vocabulary is what its text encodes to") {
+  SynthSpec spec = small_spec();
+  for (const int32_t size : {257, 2048, 20000}) {
+    spec.config.vocab_size = size;
+    const Loaded loaded(packed_bytes_of(spec, "q4"));
+    pith_error error{};
+    size_t n = 0;
+    REQUIRE(pith_tokenizer_bytes(loaded.model, &n, &error) == PITH_OK);
+    const Block memory = block_of(n);
+    pith_tokenizer* tokenizer = nullptr;
+    REQUIRE_MESSAGE(pith_tokenizer_init(loaded.model, memory.get(), n, &tokenizer, &error) == PITH_OK, error.message);
+    CHECK(pith_tokenizer_bos(tokenizer) == 0);
+    CHECK(pith_tokenizer_eos(tokenizer) == 0);
+    int unreachable = 0;
+    for (int32_t id = 1; id < size; ++id) {
+      const char* text = nullptr;
+      size_t bytes = 0, count = 0;
+      REQUIRE(pith_tokenizer_decode(tokenizer, id, &text, &bytes) == PITH_OK);
+      Bytes work(pith_tokenizer_work_bytes(bytes));
+      int32_t tokens[32];
+      REQUIRE(pith_tokenizer_encode(tokenizer, text, bytes, tokens, 32, &count, work.data(), work.size()) == PITH_OK);
+      unreachable += count != 1 || tokens[0] != id;
+    }
+    CHECK(unreachable == 0);
+  }
+  spec.config.vocab_size = 256;
+  CHECK_THROWS_WITH(synth_float(spec), doctest::Contains("vocab_size"));
+}
+
+TEST_CASE("a JSON configuration is held to the rules of a model file") {
+  const JsonFile good(std::string(kJson) + ", \"tied\": true}");
+  const SynthSpec spec = synth_spec(good.path);
+  CHECK(spec.tied);
+  CHECK(spec.config.rope_base == 500000);  // a whole number where the key is a real
+  CHECK(spec.config.content_width == 16);  // given with "egmla."
+  CHECK(spec.config.gate == Gate::none);
+  CHECK(Loaded(packed_bytes_of(spec, "q8")).model != nullptr);
+
+  CHECK(spec_error(std::string(kJson) + "}") == "");  // the positive control
+  CHECK(spec_error(std::string(kJson) + ", \"attention.kv_lora_rnk\": 8}").find("attention.kv_lora_rnk") != std::string::npos);
+  CHECK(spec_error(std::string(kJson) + ", \"attention.q_lora_rank\": -1}").find("attention.q_lora_rank") != std::string::npos);
+  CHECK(spec_error(std::string(kJson) + ", \"attention.gate\": \"sideways\"}").find("attention.gate") != std::string::npos);
+  CHECK(spec_error(std::string(kJson) + ", \"tied\": 3}").find("tied") != std::string::npos);
+  CHECK(spec_error("{}").find("egmla.attention.kind") != std::string::npos);
+  CHECK(spec_error("[1]") != "");
+  CHECK(spec_error("{") != "");
+}
