@@ -2,12 +2,14 @@
 
 #include <algorithm>
 
+#include "fp_environment.h"
 #include "status.h"
 
 namespace pith {
 namespace {
 
 constexpr uint32_t kMaxWindow = 65536;
+constexpr float kInfinity = __builtin_inff();
 
 uint64_t rotate_left(uint64_t x, int n) { return x << n | x >> (64 - n); }
 
@@ -25,17 +27,20 @@ double exp_negative(double x) {
   return p * power;
 }
 
-bool is_finite_or_minus_infinity(float x) { return x < __builtin_inff(); }  // false for NaN
+bool is_finite_or_minus_infinity(float x) { return x < kInfinity; }  // false for NaN
 
 pith_status check_options(const pith_sampler_options& o, pith_error* error) {
-  if (o.struct_size != sizeof o) return fail(error, PITH_E_ABI, "option struct_size: ", o.struct_size, "; call pith_sampler_options_init first");
+  if (o.struct_size != sizeof o)
+    return fail(error, PITH_E_ABI, "option struct_size: ", o.struct_size, "; call pith_sampler_options_init first");
   // Each comparison is false for NaN.
-  if (!(o.temperature >= 0 && o.temperature <= 1e6f)) return fail(error, PITH_E_ARGUMENT, "option temperature: not within 0 .. 1e6");
+  if (!(o.temperature >= 0 && o.temperature < kInfinity))
+    return fail(error, PITH_E_ARGUMENT, "option temperature: not a finite number >= 0");
   if (!(o.top_p > 0 && o.top_p <= 1)) return fail(error, PITH_E_ARGUMENT, "option top_p: not within 0 (excluded) .. 1");
   if (!(o.min_p >= 0 && o.min_p < 1)) return fail(error, PITH_E_ARGUMENT, "option min_p: not within 0 .. 1 (excluded)");
-  if (!(o.repeat_penalty > 0 && o.repeat_penalty <= 1e6f))
-    return fail(error, PITH_E_ARGUMENT, "option repeat_penalty: not within 0 (excluded) .. 1e6");
-  if (o.repeat_window > kMaxWindow) return fail(error, PITH_E_ARGUMENT, "option repeat_window: ", o.repeat_window, "; at most 65536");
+  if (!(o.repeat_penalty > 0 && o.repeat_penalty < kInfinity))
+    return fail(error, PITH_E_ARGUMENT, "option repeat_penalty: not a finite number > 0");
+  if (o.repeat_window > kMaxWindow)
+    return fail(error, PITH_E_ARGUMENT, "option repeat_window: ", o.repeat_window, "; at most 65536");
   return PITH_OK;
 }
 
@@ -77,7 +82,7 @@ void LogitSampler::accept(int32_t token) {
   ++n_accepted_;
 }
 
-// Every recent token once, however often it occurred.
+// Every recent token once, however often it occurred. A finite logit stays finite.
 void LogitSampler::penalize() {
   const float penalty = options_.repeat_penalty;
   if (penalty == 1) return;
@@ -87,7 +92,8 @@ void LogitSampler::penalize() {
     if (seen_[id] != 0) continue;
     seen_[id] = 1;
     float& logit = candidates_[id].logit;
-    logit = logit > 0 ? logit / penalty : logit * penalty;
+    if (logit > -kInfinity)
+      logit = std::clamp(logit > 0 ? logit / penalty : logit * penalty, -__FLT_MAX__, __FLT_MAX__);
   }
   for (uint64_t i = 0; i < n; ++i) seen_[recent_[i]] = 0;
 }
@@ -97,7 +103,8 @@ int32_t LogitSampler::keep_top_k() {
   const auto is_likelier = [](const Candidate& a, const Candidate& b) {
     return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
   };
-  const int32_t k = options_.top_k == 0 || options_.top_k > uint32_t(vocab_size_) ? vocab_size_ : int32_t(options_.top_k);
+  const int32_t k =
+      options_.top_k == 0 || options_.top_k > uint32_t(vocab_size_) ? vocab_size_ : int32_t(options_.top_k);
   if (k < vocab_size_) std::nth_element(candidates_, candidates_ + k, candidates_ + vocab_size_, is_likelier);
   std::sort(candidates_, candidates_ + k, is_likelier);
   return k;
@@ -114,17 +121,19 @@ int32_t LogitSampler::keep_likely(int32_t n) {
   const double enough = double(options_.top_p) * total, least = double(options_.min_p) * candidates_[0].weight;
   double sum = 0;
   for (int32_t i = 0; i < n; ++i) {
-    if (i > 0 && (candidates_[i].weight < least || candidates_[i].weight == 0 || (options_.top_p < 1 && sum >= enough))) return i;
+    if (i > 0 && (candidates_[i].weight < least || candidates_[i].weight == 0 || (options_.top_p < 1 && sum >= enough)))
+      return i;
     sum += candidates_[i].weight;
   }
   return n;
 }
 
 pith_status LogitSampler::draw(const float* logits, int32_t* out_token) {
+  const FpEnvironment environment;
   bool any = false;
   for (int32_t i = 0; i < vocab_size_; ++i) {
     if (!is_finite_or_minus_infinity(logits[i])) return PITH_E_NUMERIC;
-    any = any || logits[i] > -__builtin_inff();
+    any = any || logits[i] > -kInfinity;
     candidates_[i] = {logits[i], i, 0};
   }
   if (!any) return PITH_E_NUMERIC;
@@ -160,9 +169,11 @@ void pith_sampler_options_init(pith_sampler_options* options) {
   if (options != nullptr) *options = {sizeof *options, 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, 1};
 }
 
-pith_status pith_sampler_bytes(const pith_sampler_options* options, uint32_t vocab_size, size_t* out_bytes, pith_error* error) {
+pith_status pith_sampler_bytes(const pith_sampler_options* options, uint32_t vocab_size, size_t* out_bytes,
+                               pith_error* error) {
   constexpr uint32_t kMaxVocab = 1u << 24;
-  if (options == nullptr || out_bytes == nullptr) return pith::fail(error, PITH_E_ARGUMENT, "sampler: an argument is NULL");
+  if (options == nullptr || out_bytes == nullptr)
+    return pith::fail(error, PITH_E_ARGUMENT, "sampler: an argument is NULL");
   if (vocab_size == 0 || vocab_size > kMaxVocab)
     return pith::fail(error, PITH_E_ARGUMENT, "sampler: vocab_size ", vocab_size, " is not within 1 .. 2^24");
   PITH_TRY(pith::check_options(*options, error));
@@ -173,8 +184,8 @@ pith_status pith_sampler_bytes(const pith_sampler_options* options, uint32_t voc
   return PITH_OK;
 }
 
-pith_status pith_sampler_init(const pith_sampler_options* options, uint32_t vocab_size, void* memory, size_t memory_bytes,
-                              pith_sampler** out_sampler, pith_error* error) {
+pith_status pith_sampler_init(const pith_sampler_options* options, uint32_t vocab_size, void* memory,
+                              size_t memory_bytes, pith_sampler** out_sampler, pith_error* error) {
   if (out_sampler == nullptr) return pith::fail(error, PITH_E_ARGUMENT, "sampler: out_sampler is NULL");
   size_t need = 0;
   PITH_TRY(pith_sampler_bytes(options, vocab_size, &need, error));

@@ -1,5 +1,6 @@
-// Draws a token from logits: repetition penalty, temperature, top-k, top-p, min-p, draw. Deterministic on every machine:
-// comparisons, IEEE arithmetic in a fixed order, an exponential of its own, and xoshiro256** seeded by SplitMix64.
+// Draws a token from logits: repetition penalty, temperature, top-k, top-p, min-p, draw. Deterministic on every
+// machine: comparisons, IEEE arithmetic in a fixed order, an exponential of its own, and xoshiro256** seeded by
+// SplitMix64.
 #ifndef PITH_SAMPLER_H
 #define PITH_SAMPLER_H
 
@@ -11,6 +12,7 @@
 
 namespace pith {
 
+// (pith::Sampler is the class of pith.hpp: a program that links libpith.a has both.)
 class LogitSampler {
  public:
   void lay_out(const pith_sampler_options& options, int32_t vocab_size, Arena* arena);

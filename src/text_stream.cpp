@@ -1,7 +1,7 @@
 // The text stream of the C ABI: bytes of tokens in, text that is safe to show out.
 //
-// Bytes wait in `held` while they may still become a stop string, or are the beginning of a UTF-8 character. What can never
-// become a character is shown as U+FFFD, one for every maximal subpart, as Unicode recommends.
+// Bytes wait in `held` while they may still become a stop string, or are the beginning of a UTF-8 character. What can
+// never become a character is shown as U+FFFD, one for every maximal subpart, as Unicode recommends.
 #include <cstring>
 
 #include "pith/pith.h"
@@ -19,8 +19,8 @@ struct Sink {
   }
 };
 
-// The bytes of the character at the start of text [n]: its length if it is valid, the length of the maximal subpart that
-// is not, and whether more bytes could still complete it.
+// The bytes of the character at the start of text [n]: its length if it is valid, the length of the maximal subpart
+// that is not, and whether more bytes could still complete it.
 struct Scan {
   size_t bytes;
   bool is_valid, is_partial;
@@ -56,20 +56,20 @@ void release(pith_stream* stream, size_t n, bool is_end, Sink* sink) {
   stream->n_held -= uint32_t(at);
 }
 
-// Length of the longest stop string that `held` ends with, and *found; otherwise of the longest end that begins one.
+// Length of the longest end of `held` that is a whole stop string (then *found is set) or else the beginning of one.
 size_t match_stops(const pith_stream& stream, bool* found) {
-  size_t longest = 0, longest_stop = 0;
+  size_t longest_begun = 0, longest_whole = 0;
   for (uint32_t s = 0; s < stream.n_stops; ++s) {
     const size_t size = stream.stop_bytes[s];
     for (size_t n = size < stream.n_held ? size : stream.n_held; n > 0; --n) {
       if (std::memcmp(stream.held + stream.n_held - n, stream.stops[s], n) != 0) continue;
-      if (n == size && n > longest_stop) longest_stop = n;
+      size_t& longest = n == size ? longest_whole : longest_begun;
       if (n > longest) longest = n;
       break;
     }
   }
-  *found = longest_stop > 0;
-  return *found ? longest_stop : longest;
+  *found = longest_whole > 0;
+  return *found ? longest_whole : longest_begun;
 }
 
 void push_byte(pith_stream* stream, char byte, Sink* sink) {
@@ -101,11 +101,15 @@ pith_status pith_stream_init(pith_stream* stream, const char* const* stops, size
   return PITH_OK;
 }
 
-size_t pith_stream_capacity(size_t n_bytes) { return kReplacementBytes * (n_bytes + sizeof(pith_stream::held)); }
+size_t pith_stream_capacity(size_t n_bytes) {
+  constexpr size_t kHeld = sizeof(pith_stream::held);
+  return n_bytes > SIZE_MAX / kReplacementBytes - kHeld ? SIZE_MAX : kReplacementBytes * (n_bytes + kHeld);
+}
 
 pith_status pith_stream_push(pith_stream* stream, const char* text, size_t n_bytes, char* out, size_t capacity,
                              size_t* out_bytes) {
-  if (stream == nullptr || out == nullptr || out_bytes == nullptr || (text == nullptr && n_bytes > 0)) return PITH_E_ARGUMENT;
+  if (stream == nullptr || out == nullptr || out_bytes == nullptr || (text == nullptr && n_bytes > 0))
+    return PITH_E_ARGUMENT;
   if (capacity < pith_stream_capacity(n_bytes)) return PITH_E_CAPACITY;
   Sink sink{out, 0};
   for (size_t i = 0; i < n_bytes && stream->stopped == 0; ++i) push_byte(stream, text[i], &sink);

@@ -11,6 +11,7 @@
 
 namespace pith {
 
+// (pith::Tokenizer is the class of pith.hpp: a program that links libpith.a has both.)
 class BpeTokenizer {
  public:
   // Memory for init(), from the metadata.
@@ -21,7 +22,7 @@ class BpeTokenizer {
   int32_t eos() const { return eos_; }
   int32_t n_tokens() const { return n_tokens_; }
 
-  static size_t work_bytes(size_t n_bytes);
+  static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
 
   // Writes at most `capacity` ids and returns how many the text has. work: [work_bytes], any alignment.
   size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work) const;
@@ -33,7 +34,7 @@ class BpeTokenizer {
 
  private:
   struct Merge {
-    int32_t left, right;   // token ids; left -1: an empty slot
+    int32_t left, right;  // token ids; left -1: an empty slot
     int32_t rank, merged;
   };
   struct Layout;
@@ -43,27 +44,28 @@ class BpeTokenizer {
 
   const Merge* find_merge(int32_t left, int32_t right) const;
   int32_t find_token(std::string_view bytes) const;  // -1: none
-  pith_status read_tokens(const ModelFile& file, pith_error* error);
+  pith_status read_tokens(const MetaEntry& tokens, const MetaEntry* types, pith_error* error);
   pith_status read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error);
   pith_status read_bytes(pith_error* error);
-  pith_status read_merges(const ModelFile& file, pith_error* error);
+  pith_status read_merges(const MetaEntry& merges, pith_error* error);
   pith_status read_merge(int32_t rank, std::string_view line, pith_error* error);
   pith_status read_special(const ModelFile& file, const char* key, int32_t* id, pith_error* error) const;
   size_t encode_piece(std::string_view piece, int32_t* tokens, size_t capacity, size_t count, void* work) const;
 
   int32_t n_tokens_ = 0;
   int32_t bos_ = -1, eos_ = -1;
-  char* text_ = nullptr;           // the bytes of all tokens
-  uint32_t* offsets_ = nullptr;    // [n_tokens + 1]
-  int32_t* id_slots_ = nullptr;    // hash table of ids by bytes, -1 = empty; [id_mask + 1]
+  char* text_ = nullptr;         // the bytes of all tokens; behind them [longest] for the text of a merge
+  size_t longest_ = 0;           // bytes of the longest token as stored
+  uint32_t* offsets_ = nullptr;  // [n_tokens + 1]
+  int32_t* id_slots_ = nullptr;  // hash table of ids by bytes, -1 = empty; [id_mask + 1]
   uint32_t id_mask_ = 0;
-  Merge* merges_ = nullptr;        // hash table by (left, right); [merge_mask + 1]
+  Merge* merges_ = nullptr;  // hash table by (left, right); [merge_mask + 1]
   uint32_t merge_mask_ = 0;
   int32_t byte_ids_[256] = {};
 };
 
-// The first piece of text: `'s`, `'t`, ... | ` ?letters` | ` ?numbers` | ` ?others` | white space not before a word | white
-// space. Bytes that are not UTF-8 count as others. Returns its length in bytes; 0 for no text.
+// The first piece of text: `'s`, `'t`, ... | ` ?letters` | ` ?numbers` | ` ?others` | white space not before a word |
+// white space. Bytes that are not UTF-8 count as others. Returns its length in bytes; 0 for no text.
 size_t next_piece(std::string_view text);
 
 }  // namespace pith

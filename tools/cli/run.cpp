@@ -16,6 +16,7 @@ struct RunOptions {
   SessionOptions session;
   SamplingOptions sampling;
   std::string prompt, file;
+  bool has_prompt = false;
   uint32_t n_tokens = 400;
   bool json = false;
 };
@@ -90,7 +91,9 @@ void print_report(const RunOptions& options, const Session& session, const Repor
              logits_hash(session.logits()));
 }
 
-void run(const RunOptions& options) {
+// Without a prompt the built-in model begins as tales do.
+void run(RunOptions options) {
+  if (!options.has_prompt && options.file.empty() && options.model.path.empty()) options.prompt = "Once upon a time";
   const Model model = options.model.load();
   const Tokenizer tokenizer(model);
   Session session(model, options.session.resolve());
@@ -121,7 +124,10 @@ void add_run(CLI::App* app, int*) {
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")->capture_default_str();
   command->add_flag("--json", options->json, "One JSON document instead of the text");
-  command->callback([options] { run(*options); });
+  command->callback([options, prompt] {
+    options->has_prompt = prompt->count() > 0;
+    run(*options);
+  });
 }
 
 }  // namespace pith::cli

@@ -1,0 +1,33 @@
+"""Keeps a checkpoint in the repository: bf16 weights, from which training goes on (tools/train/train.py --init) and the model
+files are made again.
+
+    python3 tools/model/save_weights.py CHECKPOINT tools/model/weights.bf16.safetensors
+    python3 tools/model/save_weights.py --back tools/model/weights.bf16.safetensors CHECKPOINT
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "train"))
+
+from model import shape_m  # noqa: E402
+
+
+def main():
+    if sys.argv[1] == "--back":
+        with safe_open(sys.argv[2], "pt") as f:
+            tokens = int(f.metadata()["tokens"])
+        weights = {k: v.float() for k, v in load_file(sys.argv[2]).items()}
+        torch.save({"config": shape_m(), "model": weights, "tokens": tokens, "step": 0, "seconds": 0.0}, sys.argv[3])
+    else:
+        state = torch.load(sys.argv[1], map_location="cpu", weights_only=False)
+        weights = {k: v.bfloat16().contiguous() for k, v in state["model"].items()}
+        save_file(weights, sys.argv[2], {"tokens": str(state["tokens"])})
+
+
+if __name__ == "__main__":
+    main()

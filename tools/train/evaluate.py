@@ -1,0 +1,42 @@
+"""Bits per byte of a checkpoint in PyTorch float32, by the rule of `pith eval`: consecutive windows of the context length, each
+led by id 0, every token predicted.
+
+    python3 tools/train/evaluate.py CHECKPOINT TEXT
+"""
+
+import argparse
+import math
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+
+from model import Model
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@torch.no_grad()
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint")
+    parser.add_argument("text", type=Path)
+    parser.add_argument("--tokenizer", default=REPOSITORY / "tools" / "model" / "tokenizer.json")
+    args = parser.parse_args()
+    state = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
+    model = Model(state["config"])
+    model.load_state_dict(state["model"])
+    tokenizer = Tokenizer.from_file(str(args.tokenizer))
+    tokenizer.encode_special_tokens = True  # what is written in the text is text
+    text = args.text.read_bytes()
+    ids = tokenizer.encode(text.decode()).ids
+    window, nats = model.c.context_length - 1, 0.0
+    for i in range(0, len(ids), window):
+        target = torch.tensor([ids[i:i + window]])
+        inputs = torch.cat((torch.zeros(1, 1, dtype=torch.int64), target[:, :-1]), 1)
+        nats += model.loss(inputs, target).item() * target.numel()
+    print(f"tokens {len(ids)}  perplexity {math.exp(nats / len(ids)):.4f}  bits_per_byte {nats / math.log(2) / len(text):.4f}")
+
+
+if __name__ == "__main__":
+    main()
