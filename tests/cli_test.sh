@@ -24,7 +24,7 @@ python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert d["tokens"
 "$pith" run -n 24 --seed 5 2>/dev/null >"$work/a"; "$pith" run -n 24 --seed 5 --threads 2 --tier scalar 2>/dev/null >"$work/b"
 cmp -s "$work/a" "$work/b" || fail "the same seed tells another story on another tier"
 "$pith" run -n 24 --seed 6 2>/dev/null | cmp -s - "$work/a" && fail "another seed tells the same story"
-"$pith" run -n 64 --stop e 2>/dev/null | grep -q e && fail "--stop did not stop"
+"$pith" run -p "" -n 64 --stop e 2>/dev/null | grep -q e && fail "--stop did not stop"
 expect 0 "" "$pith" info --json
 python3 -c '
 import json, sys
