@@ -1,0 +1,132 @@
+// Vocabularies: malformed ones are refused by name, odd ones are read as documented.
+#include <doctest/doctest.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "vocabulary.h"
+
+using namespace pith;
+using namespace pith::test;
+
+TEST_CASE("vocabulary: begin and end of text are there or -1") {
+  Vocabulary vocabulary;
+  const Loaded without(vocabulary.file());
+  REQUIRE(without.status == PITH_OK);
+  CHECK(without.tokenizer->bos() == -1);
+  CHECK(without.tokenizer->eos() == -1);
+  RawGguf file = vocabulary.file();
+  file.set_u32("tokenizer.ggml.bos_token_id", 0);
+  file.set_u32("tokenizer.ggml.eos_token_id", 256);
+  const Loaded with(file);
+  REQUIRE(with.status == PITH_OK);
+  CHECK(with.tokenizer->bos() == 0);
+  CHECK(with.tokenizer->eos() == 256);
+}
+
+TEST_CASE("vocabulary: of equal tokens the first counts, and a merge may be as long as a token") {
+  const std::string half(2000, 'x'), whole = half + half;
+  const Loaded loaded(Vocabulary({"ab", "ab", half, whole, half}, {"a b", half + " " + half}).file());
+  REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
+  CHECK(loaded.encode("ab") == Ids{257});
+  CHECK(loaded.tokenizer->decode(258) == "ab");
+  CHECK(loaded.tokenizer->decode(260) == whole);
+  CHECK(loaded.encode("x") == Ids{1 + 'x'});
+}
+
+TEST_CASE("vocabulary: malformed ones are refused by the name of the key") {
+  using Change = std::function<void(RawGguf*)>;
+  struct Case {
+    const char *name, *field;
+    pith_status status;
+    Change change;
+  };
+  const auto tokens_with = [](int32_t id, const std::string& text) -> Change {
+    return [=](RawGguf* f) {
+      Vocabulary v;
+      v.tokens[size_t(id)] = text;
+      f->set("tokenizer.ggml.tokens", kArray, string_array(v.tokens));
+    };
+  };
+  const auto merge = [](const std::string& line) -> Change {
+    return [=](RawGguf* f) { f->set("tokenizer.ggml.merges", kArray, string_array({line})); };
+  };
+  const char *kTokens = "tokenizer.ggml.tokens", *kTypes = "tokenizer.ggml.token_type",
+             *kMerges = "tokenizer.ggml.merges";
+  const Case cases[] = {
+      {"another model", "tokenizer.ggml.model", PITH_E_UNSUPPORTED,
+       [](RawGguf* f) { f->set_string("tokenizer.ggml.model", "llama"); }},
+      {"no model", "tokenizer.ggml.model", PITH_E_UNSUPPORTED, [](RawGguf* f) { f->remove("tokenizer.ggml.model"); }},
+      {"model is a number", "tokenizer.ggml.model", PITH_E_TYPE,
+       [](RawGguf* f) { f->set_u32("tokenizer.ggml.model", 1); }},
+      {"another pattern", "tokenizer.ggml.pre", PITH_E_UNSUPPORTED,
+       [](RawGguf* f) { f->set_string("tokenizer.ggml.pre", "llama-bpe"); }},
+      {"no tokens", kTokens, PITH_E_VOCABULARY, [=](RawGguf* f) { f->remove(kTokens); }},
+      {"empty tokens", kTokens, PITH_E_VOCABULARY, [=](RawGguf* f) { f->set(kTokens, kArray, string_array({})); }},
+      {"tokens are numbers", kTokens, PITH_E_TYPE,
+       [=](RawGguf* f) {
+         f->set(kTokens, kArray, number_array<uint32_t>(kU32, {1, 2}));
+       }},
+      {"tokens are one string", kTokens, PITH_E_TYPE, [=](RawGguf* f) { f->set_string(kTokens, "abc"); }},
+      {"an empty token", kTokens, PITH_E_VOCABULARY, tokens_with(5, "")},
+      {"an empty special token", kTokens, PITH_E_VOCABULARY, tokens_with(0, "")},
+      {"a token with a plain space", kTokens, PITH_E_VOCABULARY, tokens_with(5, "a b")},
+      {"a token beyond the alphabet", kTokens, PITH_E_VOCABULARY, tokens_with(5, "\xc5\xbf")},
+      {"a token of a lone lead byte", kTokens, PITH_E_VOCABULARY, tokens_with(5, "a\xc4")},
+      {"a lead byte before a letter", kTokens, PITH_E_VOCABULARY,
+       tokens_with(5,
+                   "\xc4"
+                   "A")},
+      {"an overlong character", kTokens, PITH_E_VOCABULARY, tokens_with(5, "\xc1\x81")},
+      {"a byte without a token", kTokens, PITH_E_VOCABULARY, tokens_with(1 + 'q', "qq")},
+      {"types shorter than tokens", kTypes, PITH_E_VOCABULARY,
+       [=](RawGguf* f) {
+         f->set(kTypes, kArray, number_array<int32_t>(kI32, {3, 1}));
+       }},
+      {"types are bytes", kTypes, PITH_E_TYPE,
+       [=](RawGguf* f) { f->set(kTypes, kArray, number_array<uint8_t>(kU8, std::vector<uint8_t>(257, 1))); }},
+      {"the last byte is special", kTokens, PITH_E_VOCABULARY,
+       [=](RawGguf* f) {
+         std::vector<int32_t> t(257, 1);
+         t[256] = 3;
+         f->set(kTypes, kArray, number_array<int32_t>(kI32, t));
+       }},
+      {"merges are numbers", kMerges, PITH_E_TYPE,
+       [=](RawGguf* f) { f->set(kMerges, kArray, number_array<uint32_t>(kU32, {1})); }},
+      {"merge without a space", kMerges, PITH_E_VOCABULARY, merge("ab")},
+      {"merge with two spaces", kMerges, PITH_E_VOCABULARY, merge("a b c")},
+      {"merge without left", kMerges, PITH_E_VOCABULARY, merge(" b")},
+      {"merge without right", kMerges, PITH_E_VOCABULARY, merge("a ")},
+      {"empty merge", kMerges, PITH_E_VOCABULARY, merge("")},
+      {"merge of an unknown left", kMerges, PITH_E_VOCABULARY, merge("ab c")},
+      {"merge of an unknown right", kMerges, PITH_E_VOCABULARY, merge("a bc")},
+      {"merge to an unknown token", kMerges, PITH_E_VOCABULARY, merge("a b")},
+      {"merge longer than any token", kMerges, PITH_E_VOCABULARY, merge(std::string(5000, 'a') + " b")},
+      {"merge of another alphabet", kMerges, PITH_E_VOCABULARY, merge("\xe4\xb8\xad b")},
+      {"bos beyond the tokens", "tokenizer.ggml.bos_token_id", PITH_E_VOCABULARY,
+       [](RawGguf* f) { f->set_u32("tokenizer.ggml.bos_token_id", 257); }},
+      {"eos beyond the tokens", "tokenizer.ggml.eos_token_id", PITH_E_VOCABULARY,
+       [](RawGguf* f) { f->set_u32("tokenizer.ggml.eos_token_id", ~0u); }},
+      {"bos is a string", "tokenizer.ggml.bos_token_id", PITH_E_TYPE,
+       [](RawGguf* f) { f->set_string("tokenizer.ggml.bos_token_id", "0"); }},
+  };
+  for (const Case& c : cases) {
+    RawGguf file = Vocabulary().file();
+    c.change(&file);
+    const Loaded loaded(file);
+    INFO(std::string(c.name), ": ", std::string(loaded.error.message));
+    CHECK(loaded.status == c.status);
+    CHECK(std::string(loaded.error.message).find(c.field) != std::string::npos);
+  }
+  const Change good[] = {[](RawGguf*) {}, [](RawGguf* f) { f->remove("tokenizer.ggml.pre"); },
+                         [=](RawGguf* f) { f->remove(kTypes); }, [=](RawGguf* f) { f->remove(kMerges); },
+                         tokens_with(0, "\xe4\xb8\xad is special, so it may be any text")};
+  for (const Change& change : good) {
+    RawGguf file = Vocabulary().file();
+    change(&file);
+    const Loaded loaded(file);
+    REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
+    CHECK(loaded.encode("hi") == Ids{1 + 'h', 1 + 'i'});
+  }
+}
