@@ -26,64 +26,64 @@ struct Activation {
 
 // A range of panels of a packed matrix.
 struct PanelRange {
-  const uint8_t* w;            // the matrix, from its first panel
-  int32_t blocks;              // 32-column blocks of a panel
-  int32_t first, last;         // panels [first, last)
+  const uint8_t* w;     // the matrix, from its first panel
+  int32_t blocks;       // 32-column blocks of a panel
+  int32_t first, last;  // panels [first, last)
 };
 
 // X(name, signature)
-#define PITH_KERNELS(X)                                                                                                \
-  /* y[8 p + i] = sum_b (float(sum_k u q - sum8) * 1) (d_w d_a), p in the range; y is the whole output vector. */       \
-  X(matvec_q4_i8, void(PanelRange w, Activation a, float* y))                                                          \
-  X(matvec_q8_i8, void(PanelRange w, Activation a, float* y))                                                          \
-  /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                        \
-  X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                         \
-  X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                         \
-  X(matvec_f32_f32, void(PanelRange w, Activation a, float* y))                                                        \
-  /* y[k] = sum over rows of the range, in order, of fma(w[row][k], x[row - 8 first], y[k]); y: [32 blocks]. */         \
-  X(transposed_q4, void(PanelRange w, const float* x, float* y))                                                       \
-  X(transposed_q8, void(PanelRange w, const float* x, float* y))                                                       \
-  X(transposed_f32, void(PanelRange w, const float* x, float* y))                                                      \
-  /* out[0 .. cols) = the dequantised row of a packed matrix. */                                                       \
-  X(row_q4, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                             \
-  X(row_q8, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                             \
-  X(row_f32, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                            \
-  /* Per block of 32 of x [n], n a multiple of 32: d = max|x| / 127, q = round(x * (127 / max|x|)) to even. */          \
-  X(quantize_blocks, void(const float* x, int32_t n, int8_t* q, float* d, int32_t* sum8))                              \
-  /* The same with one scale for all n elements (any n >= 1); returns it. */                                           \
-  X(quantize_row, float(const float* x, int32_t n, int8_t* q))                                                         \
-  /* out[i] = scale * q[i]. */                                                                                         \
-  X(dequantize_row, void(const int8_t* q, float scale, int32_t n, float* out))                                         \
-  /* out = gamma x / sqrt(mean x^2 + eps). gamma NULL: 1. out may be x. */                                             \
-  X(rmsnorm, void(const float* x, const float* gamma, float eps, int32_t n, float* out))                               \
-  /* out = gamma (x - mean) / sqrt(variance + eps) + beta. gamma NULL: 1; beta NULL: 0. out may be x. */               \
-  X(layernorm, void(const float* x, const float* gamma, const float* beta, float eps, int32_t n, float* out))          \
-  /* Sum of x; sum of (x - center)^2. */                                                                               \
-  X(sum, float(const float* x, int32_t n))                                                                             \
-  X(sum_squares, float(const float* x, float center, int32_t n))                                                       \
-  /* Sum of a[i] b[i], one fma each. */                                                                                \
-  X(dot, float(const float* a, const float* b, int32_t n))                                                             \
-  /* y = fma(s, x, y). */                                                                                              \
-  X(axpy, void(float s, const float* x, int32_t n, float* y))                                                          \
-  /* out = a * b; out = a + b; out = (x - shift) * s. out may be an input. */                                          \
-  X(multiply, void(const float* a, const float* b, int32_t n, float* out))                                             \
-  X(add, void(const float* a, const float* b, int32_t n, float* out))                                                  \
-  X(shift_scale, void(const float* x, float shift, float s, int32_t n, float* out))                                    \
-  /* x = exp(x - max), in place; returns the sum. */                                                                   \
-  X(exp_sum, float(float* x, float max, int32_t n))                                                                    \
-  /* Largest element; n >= 1. */                                                                                       \
-  X(max, float(const float* x, int32_t n))                                                                             \
-  /* Rotary embedding of x [2 n] by n angles, in place: pairs (2i, 2i+1), or (i, n+i). */                              \
-  X(rope_pairs, void(const float* cosine, const float* sine, int32_t n, float* x))                                     \
-  X(rope_halves, void(const float* cosine, const float* sine, int32_t n, float* x))                                    \
-  /* cos and sin of n angles; an angle is position * turns[i] mod 2^64, in turns of 2^-64. */                          \
-  X(rope_angles, void(const uint64_t* turns, uint64_t position, int32_t n, float* cosine, float* sine))                \
-  /* Feed-forward activations: out = silu(gate) * up; out = max(x, 0)^2; GELU by tanh; GELU by erf. out may be x. */   \
-  X(silu_multiply, void(const float* gate, const float* up, int32_t n, float* out))                                    \
-  X(relu2, void(const float* x, int32_t n, float* out))                                                                \
-  X(gelu_tanh, void(const float* x, int32_t n, float* out))                                                            \
-  X(gelu_erf, void(const float* x, int32_t n, float* out))                                                             \
-  /* 1 if every element is finite. */                                                                                  \
+#define PITH_KERNELS(X)                                                                                              \
+  /* y[8 p + i] = sum_b (float(sum_k u q - sum8) * 1) (d_w d_a), p in the range; y is the whole output vector. */    \
+  X(matvec_q4_i8, void(PanelRange w, Activation a, float* y))                                                        \
+  X(matvec_q8_i8, void(PanelRange w, Activation a, float* y))                                                        \
+  /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                      \
+  X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                       \
+  X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                       \
+  X(matvec_f32_f32, void(PanelRange w, Activation a, float* y))                                                      \
+  /* y[k] = sum over rows of the range, in order, of fma(w[row][k], x[row - 8 first], y[k]); y: [32 blocks]. */      \
+  X(transposed_q4, void(PanelRange w, const float* x, float* y))                                                     \
+  X(transposed_q8, void(PanelRange w, const float* x, float* y))                                                     \
+  X(transposed_f32, void(PanelRange w, const float* x, float* y))                                                    \
+  /* out[0 .. cols) = the dequantised row of a packed matrix. */                                                     \
+  X(row_q4, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                           \
+  X(row_q8, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                           \
+  X(row_f32, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                          \
+  /* Per block of 32 of x [n], n a multiple of 32: d = max|x| / 127, q = round(x * (127 / max|x|)) to even. */       \
+  X(quantize_blocks, void(const float* x, int32_t n, int8_t* q, float* d, int32_t* sum8))                            \
+  /* The same with one scale for all n elements (any n >= 1); returns it. */                                         \
+  X(quantize_row, float(const float* x, int32_t n, int8_t* q))                                                       \
+  /* out[i] = scale * q[i]. */                                                                                       \
+  X(dequantize_row, void(const int8_t* q, float scale, int32_t n, float* out))                                       \
+  /* out = gamma x / sqrt(mean x^2 + eps). gamma NULL: 1. out may be x. */                                           \
+  X(rmsnorm, void(const float* x, const float* gamma, float eps, int32_t n, float* out))                             \
+  /* out = gamma (x - mean) / sqrt(variance + eps) + beta. gamma NULL: 1; beta NULL: 0. out may be x. */             \
+  X(layernorm, void(const float* x, const float* gamma, const float* beta, float eps, int32_t n, float* out))        \
+  /* Sum of x; sum of (x - center)^2. */                                                                             \
+  X(sum, float(const float* x, int32_t n))                                                                           \
+  X(sum_squares, float(const float* x, float center, int32_t n))                                                     \
+  /* Sum of a[i] b[i], one fma each. */                                                                              \
+  X(dot, float(const float* a, const float* b, int32_t n))                                                           \
+  /* y = fma(s, x, y). */                                                                                            \
+  X(axpy, void(float s, const float* x, int32_t n, float* y))                                                        \
+  /* out = a * b; out = a + b; out = (x - shift) * s. out may be an input. */                                        \
+  X(multiply, void(const float* a, const float* b, int32_t n, float* out))                                           \
+  X(add, void(const float* a, const float* b, int32_t n, float* out))                                                \
+  X(shift_scale, void(const float* x, float shift, float s, int32_t n, float* out))                                  \
+  /* x = exp(x - max), in place; returns the sum. */                                                                 \
+  X(exp_sum, float(float* x, float max, int32_t n))                                                                  \
+  /* Largest element; n >= 1. */                                                                                     \
+  X(max, float(const float* x, int32_t n))                                                                           \
+  /* Rotary embedding of x [2 n] by n angles, in place: pairs (2i, 2i+1), or (i, n+i). */                            \
+  X(rope_pairs, void(const float* cosine, const float* sine, int32_t n, float* x))                                   \
+  X(rope_halves, void(const float* cosine, const float* sine, int32_t n, float* x))                                  \
+  /* cos and sin of n angles; an angle is position * turns[i] mod 2^64, in turns of 2^-64. */                        \
+  X(rope_angles, void(const uint64_t* turns, uint64_t position, int32_t n, float* cosine, float* sine))              \
+  /* Feed-forward activations: out = silu(gate) * up; out = max(x, 0)^2; GELU by tanh; GELU by erf. out may be x. */ \
+  X(silu_multiply, void(const float* gate, const float* up, int32_t n, float* out))                                  \
+  X(relu2, void(const float* x, int32_t n, float* out))                                                              \
+  X(gelu_tanh, void(const float* x, int32_t n, float* out))                                                          \
+  X(gelu_erf, void(const float* x, int32_t n, float* out))                                                           \
+  /* 1 if every element is finite. */                                                                                \
   X(all_finite, int(const float* x, int32_t n))
 
 template <typename Signature>

@@ -30,11 +30,11 @@ constexpr int32_t kPanelRows = 8;
 constexpr int32_t kBlockCols = 32;
 constexpr int32_t kSlotOfRow[kPanelRows] = {0, 1, 4, 5, 2, 3, 6, 7};  // an involution: row of slot too
 
-constexpr int32_t kQ4Blocks = 4;                      // blocks of a full q4 superblock
-constexpr size_t kQ4BlockBytes = 128;                 // nibbles of one block of a panel
-constexpr int32_t kQ8Blocks = 2;                      // blocks of a full q8 superblock
-constexpr size_t kQ8BlockBytes = 256;                 // bytes of one block of a panel
-constexpr size_t kScaleBytes = 2 * kPanelRows;        // fp16 scales of one block of a panel
+constexpr int32_t kQ4Blocks = 4;                // blocks of a full q4 superblock
+constexpr size_t kQ4BlockBytes = 128;           // nibbles of one block of a panel
+constexpr int32_t kQ8Blocks = 2;                // blocks of a full q8 superblock
+constexpr size_t kQ8BlockBytes = 256;           // bytes of one block of a panel
+constexpr size_t kScaleBytes = 2 * kPanelRows;  // fp16 scales of one block of a panel
 
 enum class WeightType : uint8_t { f32, q8, q4 };
 

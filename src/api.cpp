@@ -62,13 +62,23 @@ void fill_value(const MetaEntry& e, const ModelFile& file, pith_metadata* out) {
       out->type = PITH_VALUE_ARRAY;
       out->array_count = e.count;
       break;
-    case GgufType::i8: out->int_value = read_le<int8_t>(e.value); out->type = PITH_VALUE_INT; break;
-    case GgufType::i16: out->int_value = read_le<int16_t>(e.value); out->type = PITH_VALUE_INT; break;
-    case GgufType::i32: out->int_value = read_le<int32_t>(e.value); out->type = PITH_VALUE_INT; break;
-    case GgufType::i64: out->int_value = read_le<int64_t>(e.value); out->type = PITH_VALUE_INT; break;
-    default:
-      out->type = PITH_VALUE_UINT;
-      file.get_uint(e.key, &out->uint_value, nullptr, nullptr);
+    case GgufType::i8:
+      out->int_value = read_le<int8_t>(e.value);
+      out->type = PITH_VALUE_INT;
+      break;
+    case GgufType::i16:
+      out->int_value = read_le<int16_t>(e.value);
+      out->type = PITH_VALUE_INT;
+      break;
+    case GgufType::i32:
+      out->int_value = read_le<int32_t>(e.value);
+      out->type = PITH_VALUE_INT;
+      break;
+    case GgufType::i64:
+      out->int_value = read_le<int64_t>(e.value);
+      out->type = PITH_VALUE_INT;
+      break;
+    default: out->type = PITH_VALUE_UINT; file.get_uint(e.key, &out->uint_value, nullptr, nullptr);
   }
 }
 
@@ -82,7 +92,8 @@ const char* type_name(const TensorEntry& t) {
 extern "C" {
 
 const char* pith_version(void) {
-  return PITH_STRINGIFY(PITH_VERSION_MAJOR) "." PITH_STRINGIFY(PITH_VERSION_MINOR) "." PITH_STRINGIFY(PITH_VERSION_PATCH);
+  return PITH_STRINGIFY(PITH_VERSION_MAJOR) "." PITH_STRINGIFY(PITH_VERSION_MINOR) "." PITH_STRINGIFY(
+      PITH_VERSION_PATCH);
 }
 
 pith_status pith_model_bytes(const void* data, size_t size, size_t* out_bytes, pith_error* error) {
@@ -152,8 +163,8 @@ pith_status pith_model_get_tensor(const pith_model* model, size_t index, pith_te
   return PITH_OK;
 }
 
-pith_status pith_session_get_plan(const pith_model* model, const pith_session_options* options, pith_session_plan* out_plan,
-                                  pith_error* error) {
+pith_status pith_session_get_plan(const pith_model* model, const pith_session_options* options,
+                                  pith_session_plan* out_plan, pith_error* error) {
   if (model == nullptr || out_plan == nullptr) return fail(error, PITH_E_ARGUMENT, "session: an argument is NULL");
   if (out_plan->struct_size != sizeof *out_plan) return fail(error, PITH_E_ABI, "plan: struct_size is not set");
   Plan plan;
@@ -213,7 +224,9 @@ pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads) 
   return PITH_OK;
 }
 
-const char* pith_session_tier(const pith_session* session) { return session == nullptr ? "" : session->plan.kernels->name; }
+const char* pith_session_tier(const pith_session* session) {
+  return session == nullptr ? "" : session->plan.kernels->name;
+}
 
 uint64_t pith_session_attention_ns(const pith_session* session) {
   return session == nullptr ? 0 : session->transformer.attention().nanoseconds();

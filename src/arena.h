@@ -12,7 +12,7 @@ namespace pith {
 
 class Arena {
  public:
-  Arena() = default;                                                    // measures
+  Arena() = default;                                                        // measures
   explicit Arena(void* memory) : memory_(static_cast<uint8_t*>(memory)) {}  // places; PITH_ALIGNMENT-aligned
 
   // n elements, aligned to PITH_ALIGNMENT; NULL while measuring. Sizes are bounded by the checked configuration.

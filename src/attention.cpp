@@ -15,7 +15,8 @@ int32_t Attention::partial_value_width() const {
   return plan_.form == AttentionForm::absorbed ? config_->latent_width : config_->value_width;
 }
 
-void Attention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const Team& team, Arena* arena) {
+void Attention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const Team& team,
+                        Arena* arena) {
   config_ = &config;
   weights_ = &weights;
   kernels_ = plan.kernels;
@@ -23,13 +24,14 @@ void Attention::lay_out(const Config& config, const Plan& plan, const Weights& w
   plan_ = plan;
   ring_.lay_out(config, plan, arena);
   const size_t query = size_t(padded_rows(config.query_width()));
-  const int32_t kv = config.is_mha() ? 2 * config.n_kv_heads * config.value_width : config.latent_width + config.rope_width;
+  const int32_t kv =
+      config.is_mha() ? 2 * config.n_kv_heads * config.value_width : config.latent_width + config.rope_width;
   query_latent_.lay_out(config.query_latent_width, arena);
   kv_ = arena->take<float>(size_t(padded_rows(kv)));
   query_ = arena->take<float>(query);
   pinned_query_ = arena->take<float>(query);
-  absorbed_ = arena->take<float>(plan.form == AttentionForm::absorbed
-                                     ? size_t(config.n_heads) * size_t(padded_cols(config.latent_width)) : 0);
+  absorbed_ = arena->take<float>(
+      plan.form == AttentionForm::absorbed ? size_t(config.n_heads) * size_t(padded_cols(config.latent_width)) : 0);
   partials_ = arena->take<float>(size_t(plan.n_tiles()) * size_t(config.n_heads) *
                                  size_t(partial_width(partial_value_width())));
   angles_ = arena->take<float>(2 * size_t(config.rope_width));
@@ -89,7 +91,8 @@ void Attention::project_query(const Layer& w, Activation x) {
     float* latent = query_latent_.x;
     apply(*kernels_, *team_, w.q_a, x, latent);
     kernels_->rmsnorm(latent, w.q_a_norm, c.q_norm_epsilon, c.query_latent_width, latent);
-    apply(*kernels_, *team_, w.q_b, query_latent_.prepare(*kernels_, c.query_latent_width, plan_.activations_i8), query_);
+    apply(*kernels_, *team_, w.q_b, query_latent_.prepare(*kernels_, c.query_latent_width, plan_.activations_i8),
+          query_);
   } else {
     apply(*kernels_, *team_, w.q, x, query_);
   }
@@ -112,7 +115,8 @@ void Attention::project_mha(int32_t layer, Activation x) {
   float *keys = kv_, *values = kv_ + width;
   apply(*kernels_, *team_, w.k, x, keys);
   apply(*kernels_, *team_, w.v, x, values);
-  for (int32_t head = 0; head < config_->n_kv_heads; ++head) rotate(angles_, angles_ + n, keys + head * config_->value_width);
+  for (int32_t head = 0; head < config_->n_kv_heads; ++head)
+    rotate(angles_, angles_ + n, keys + head * config_->value_width);
   ring_.store(layer, slot_, keys, values);
 }
 
@@ -210,7 +214,9 @@ void Attention::rho_of(const float* product, float scale, float* rho) const {
     return total / float(c.n_heads * width);
   };
   switch (c.gate_norm) {
-    case GateNorm::layer: rho[0] = rho_from(kernels_->sum_squares(product, kernels_->sum(product, n) / float(n), n) / float(n)); break;
+    case GateNorm::layer:
+      rho[0] = rho_from(kernels_->sum_squares(product, kernels_->sum(product, n) / float(n), n) / float(n));
+      break;
     case GateNorm::rms: rho[0] = rho_from(kernels_->sum_squares(product, 0, n) / float(n)); break;
     case GateNorm::layer_split:
       rho[0] = rho_from(split_variance(0, c.content_width));
@@ -288,19 +294,22 @@ void Attention::expand(int32_t layer, int32_t first_slot, int32_t n_slots, const
       ring_.load_first(layer, first_slot + i, s.keys + i * stride);
       ring_.load_second(layer, first_slot + i, s.values + i * stride);
     }
-    *tile = {n_slots, n_pinned, s.keys, stride, c.value_width, c.value_width, nullptr, 0,
-             s.values, stride, c.value_width, c.value_width, c.n_heads / c.n_kv_heads};
+    *tile = {n_slots, n_pinned, s.keys, stride,        c.value_width, c.value_width,           nullptr,
+             0,       s.values, stride, c.value_width, c.value_width, c.n_heads / c.n_kv_heads};
     return;
   }
   for (int32_t i = 0; i < n_slots; ++i) ring_.load_second(layer, first_slot + i, s.rope + i * c.rope_width);
   if (plan_.form == AttentionForm::absorbed) {
     expand_absorbed(layer, first_slot, n_slots, s);
-    *tile = {n_slots, n_pinned, s.keys, stride, 0, c.latent_width, s.rope, c.rope_width,
-             s.keys, stride, 0, c.latent_width, 1};
+    *tile = {n_slots, n_pinned, s.keys, stride,         0, c.latent_width, s.rope, c.rope_width,
+             s.keys,  stride,   0,      c.latent_width, 1};
   } else {
     expand_materialised(layer, first_slot, n_slots, s);
-    *tile = {n_slots, n_pinned, s.keys, stride, c.kv_head_width(), c.content_width, s.rope, c.rope_width,
-             s.keys + c.content_width, stride, c.kv_head_width(), c.value_width, 1};
+    *tile = {n_slots, n_pinned,          s.keys,
+             stride,  c.kv_head_width(), c.content_width,
+             s.rope,  c.rope_width,      s.keys + c.content_width,
+             stride,  c.kv_head_width(), c.value_width,
+             1};
   }
 }
 
@@ -311,8 +320,8 @@ void Attention::absorb_query(const Layer& w) {
   const bool is_small = int64_t(c.n_heads) * c.content_width * c.latent_width < (1 << 16);
   team_->run(c.n_heads, is_small, [&](int32_t head, int32_t) {
     const int32_t first = head * c.kv_head_width() / kPanelRows;
-    apply_transposed(*kernels_, w.kv_b, first, first + c.content_width / kPanelRows, query_ + head * c.query_head_width(),
-                     absorbed_ + head * stride);
+    apply_transposed(*kernels_, w.kv_b, first, first + c.content_width / kPanelRows,
+                     query_ + head * c.query_head_width(), absorbed_ + head * stride);
   });
 }
 

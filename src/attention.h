@@ -35,15 +35,15 @@ class Attention {
  private:
   // What one thread needs to expand a tile.
   struct Scratch {
-    Input latent;       // [r]: a cached c, or a head's sum of p c
-    Input gate_input;   // [d_e]
-    float* gate;        // [gate_output_width]
-    float* up;          // [n_h (d_n + d_v)], padded to panels
-    float* keys;        // [kTileSlots, key row]: finished [k ; v], latents, or MHA keys
-    float* values;      // [kTileSlots, n_kv d_v], MHA only
-    float* rope;        // [kTileSlots, d_r]
-    float* scores;      // [kTileSlots]
-    float* weights;     // [n_tiles]
+    Input latent;      // [r]: a cached c, or a head's sum of p c
+    Input gate_input;  // [d_e]
+    float* gate;       // [gate_output_width]
+    float* up;         // [n_h (d_n + d_v)], padded to panels
+    float* keys;       // [kTileSlots, key row]: finished [k ; v], latents, or MHA keys
+    float* values;     // [kTileSlots, n_kv d_v], MHA only
+    float* rope;       // [kTileSlots, d_r]
+    float* scores;     // [kTileSlots]
+    float* weights;    // [n_tiles]
   };
 
   void lay_out_scratch(Arena* arena);
@@ -66,7 +66,7 @@ class Attention {
   void attend(int32_t layer, float* out);
   void merge(const Layer& layer, int32_t n_tiles, float* out);
 
-  int32_t key_row_width() const;      // floats of one slot in Scratch::keys
+  int32_t key_row_width() const;        // floats of one slot in Scratch::keys
   int32_t partial_value_width() const;  // width of what tiles accumulate per head
 
   const Config* config_ = nullptr;
@@ -75,14 +75,14 @@ class Attention {
   const Team* team_ = nullptr;
   Plan plan_{};
   LatentRing ring_;
-  Scratch* scratch_ = nullptr;    // [max_threads]
-  Input query_latent_;            // [query latent], low-rank queries
-  float* kv_ = nullptr;           // [r + d_r] or [2 n_kv d_v], padded
-  float* query_ = nullptr;        // [n_h (d_n + d_r)], padded; rotated for the window
-  float* pinned_query_ = nullptr; // the same, rotated for the pinned slots
-  float* absorbed_ = nullptr;     // [n_h, padded r]: W_UK^T q
-  float* partials_ = nullptr;     // [n_tiles, n_h, partial_width]
-  float* angles_ = nullptr;       // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
+  Scratch* scratch_ = nullptr;     // [max_threads]
+  Input query_latent_;             // [query latent], low-rank queries
+  float* kv_ = nullptr;            // [r + d_r] or [2 n_kv d_v], padded
+  float* query_ = nullptr;         // [n_h (d_n + d_r)], padded; rotated for the window
+  float* pinned_query_ = nullptr;  // the same, rotated for the pinned slots
+  float* absorbed_ = nullptr;      // [n_h, padded r]: W_UK^T q
+  float* partials_ = nullptr;      // [n_tiles, n_h, partial_width]
+  float* angles_ = nullptr;        // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
   uint64_t position_ = 0;
   int32_t id_ = 0, slot_ = 0;
   uint64_t nanoseconds_ = 0;

@@ -17,8 +17,8 @@ void score_head(const Kernels& k, const TileView& tile, const QueryView& window,
 
 }  // namespace
 
-void attend_tile(const Kernels& k, const TileView& tile, const QueryView& window, const QueryView& pinned, int32_t n_heads,
-                 float* scores, float* partial) {
+void attend_tile(const Kernels& k, const TileView& tile, const QueryView& window, const QueryView& pinned,
+                 int32_t n_heads, float* scores, float* partial) {
   for (int32_t head = 0; head < n_heads; ++head, partial += partial_width(tile.value_width)) {
     score_head(k, tile, window, pinned, head, scores);
     partial[0] = k.max(scores, tile.n_slots);

@@ -13,22 +13,22 @@ namespace pith {
 
 // Keys and values of a tile as floats. Heads that share keys have a head stride of 0.
 struct TileView {
-  int32_t n_slots;            // 1 .. kTileSlots
-  int32_t n_pinned;           // of these, the first ones are pinned
-  const float* keys;          // [n_slots] rows of key_stride; head h at h / heads_per_kv * key_head_stride, key_width wide
+  int32_t n_slots;    // 1 .. kTileSlots
+  int32_t n_pinned;   // of these, the first ones are pinned
+  const float* keys;  // [n_slots] rows of key_stride; head h at h / heads_per_kv * key_head_stride, key_width wide
   int32_t key_stride, key_head_stride, key_width;
-  const float* rope;          // [n_slots, rope_width], shared by all heads; width 0: none
+  const float* rope;  // [n_slots, rope_width], shared by all heads; width 0: none
   int32_t rope_width;
-  const float* values;        // as keys
+  const float* values;  // as keys
   int32_t value_stride, value_head_stride, value_width;
   int32_t heads_per_kv;
 };
 
 // The query of every head, score scale included.
 struct QueryView {
-  const float* content;   // [n_heads] rows of content_stride
+  const float* content;  // [n_heads] rows of content_stride
   int32_t content_stride;
-  const float* rope;      // [n_heads] rows of rope_stride
+  const float* rope;  // [n_heads] rows of rope_stride
   int32_t rope_stride;
 };
 

@@ -7,7 +7,7 @@ namespace pith {
 namespace {
 
 constexpr int64_t kMaxLayers = 1024;
-constexpr int64_t kMaxWidth = 1 << 20;    // of any vector but the vocabulary
+constexpr int64_t kMaxWidth = 1 << 20;  // of any vector but the vocabulary
 constexpr int64_t kMaxVocab = 1 << 24;
 constexpr int64_t kMaxContext = 1 << 30;
 
@@ -28,8 +28,7 @@ class ConfigReader {
     if (!found) return require(key, required);
     if (number < uint64_t(low) || number > uint64_t(high))
       status_ = fail(error_, PITH_E_HPARAM, "key ", key.text(), ": ", number, " is not within ", low, " .. ", high);
-    else
-      *value = int32_t(number);
+    else *value = int32_t(number);
   }
 
   // A finite number within [low, high].
@@ -43,8 +42,7 @@ class ConfigReader {
     if (!found) return require(key, required);
     if (!(number >= low && number <= high))  // false for NaN
       status_ = fail(error_, PITH_E_HPARAM, "key ", key.text(), ": the number is not finite or out of range");
-    else
-      *value = float(number);
+    else *value = float(number);
   }
 
   void boolean(const char* name, bool* value) {
@@ -199,7 +197,8 @@ pith_status read_config(const ModelFile& file, Config* config, pith_error* error
   PITH_TRY(file.get_string("general.architecture", &architecture, &found, error));
   if (!found) return fail(error, PITH_E_MISSING, "key general.architecture: missing; pith runs \"egmla\"");
   if (architecture != "egmla")
-    return fail(error, PITH_E_ARCHITECTURE, "key general.architecture: \"", std::string_view(architecture.data(), architecture.size() < 64 ? architecture.size() : 64),
+    return fail(error, PITH_E_ARCHITECTURE, "key general.architecture: \"",
+                std::string_view(architecture.data(), architecture.size() < 64 ? architecture.size() : 64),
                 "\" is not supported; pith runs \"egmla\"");
   *config = Config{};
   ConfigReader in(file, error);

@@ -9,7 +9,7 @@
 namespace pith {
 
 enum class AttentionKind : uint8_t { latent, mha };
-enum class Gate : uint8_t { none, up, latent };            // u * (W_UE E[id]), or c * (W_UE E[id])
+enum class Gate : uint8_t { none, up, latent };  // u * (W_UE E[id]), or c * (W_UE E[id])
 enum class GateNorm : uint8_t { none, rms, layer, layer_split };
 enum class KvNorm : uint8_t { rms, none };
 enum class BlockNorm : uint8_t { rms, layer };
@@ -39,7 +39,7 @@ struct Config {
   int32_t gate_width = 0;          // d_e; 0 without gate
   int32_t layer_group_size = 0;    // lgz; 0 without gate
   int32_t feed_forward_width = 0;
-  int32_t vocab_size = 0;          // V
+  int32_t vocab_size = 0;  // V
   int32_t context_length = 0;
 
   float block_norm_epsilon = 1e-6f;
@@ -49,17 +49,17 @@ struct Config {
   float embedding_scale = 1, residual_scale = 1, logit_scale = 1;
 
   float rope_base = 10000;
-  float rope_factor = 1;                 // YaRN, LongRoPE
-  int32_t rope_original_context = 0;     // YaRN, LongRoPE
-  float yarn_log_multiplier = 0;         // 0.1 mscale_all_dim
+  float rope_factor = 1;              // YaRN, LongRoPE
+  int32_t rope_original_context = 0;  // YaRN, LongRoPE
+  float yarn_log_multiplier = 0;      // 0.1 mscale_all_dim
   float yarn_beta_fast = 32, yarn_beta_slow = 1;
 
   constexpr bool is_mha() const { return attention == AttentionKind::mha; }
-  constexpr int32_t query_head_width() const { return content_width + rope_width; }       // d_n + d_r
+  constexpr int32_t query_head_width() const { return content_width + rope_width; }  // d_n + d_r
   constexpr int32_t query_width() const { return n_heads * query_head_width(); }
-  constexpr int32_t head_output_width() const { return n_heads * value_width; }           // input of W_O
-  constexpr int32_t kv_head_width() const { return content_width + value_width; }         // d_n + d_v
-  constexpr int32_t kv_width() const { return n_heads * kv_head_width(); }                // N: rows of W_UKV
+  constexpr int32_t head_output_width() const { return n_heads * value_width; }    // input of W_O
+  constexpr int32_t kv_head_width() const { return content_width + value_width; }  // d_n + d_v
+  constexpr int32_t kv_width() const { return n_heads * kv_head_width(); }         // N: rows of W_UKV
   constexpr int32_t n_gate_tables() const {
     return gate == Gate::none ? 0 : (n_layers + layer_group_size - 1) / layer_group_size;
   }

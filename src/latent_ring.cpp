@@ -17,7 +17,8 @@ CacheShape mha_shape(const Config& c, bool is_i8) {
 CacheShape cache_shape(const Config& c, const Plan& plan) {
   if (c.is_mha()) return mha_shape(c, plan.cache_i8);
   const bool is_narrow = c.latent_width <= kOneScaleWidth;
-  const int32_t norms = c.gate == Gate::up && c.gate_norm != GateNorm::none ? (c.gate_norm == GateNorm::layer_split ? 2 : 1) : 0;
+  const int32_t norms =
+      c.gate == Gate::up && c.gate_norm != GateNorm::none ? (c.gate_norm == GateNorm::layer_split ? 2 : 1) : 0;
   CacheShape shape{c.latent_width, c.rope_width, 0, norms, 0, 0, c.rope_width};
   if (!plan.cache_i8) return shape;
   shape.n_second_scales = 1;
@@ -36,7 +37,8 @@ RingBytes ring_bytes(const Config& config, const Plan& plan) {
   const uint64_t layer = elements * (plan.cache_i8 ? 1 : 4) + uint64_t(shape.n_scalars()) * (plan.cache_i8 ? 2 : 4);
   Arena measure;
   LatentRing().lay_out(config, plan, &measure);
-  return {measure.used(), layer * uint64_t(config.n_layers) + sizeof(int32_t), uint32_t(elements) * uint32_t(config.n_layers)};
+  return {measure.used(), layer * uint64_t(config.n_layers) + sizeof(int32_t),
+          uint32_t(elements) * uint32_t(config.n_layers)};
 }
 
 void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
@@ -130,7 +132,8 @@ void LatentRing::load_second(int32_t layer, int32_t slot, float* out) const {
   }
   const int8_t* in = static_cast<const int8_t*>(second_) + at * size_t(width);
   const int32_t base = shape_.n_first_scales + shape_.n_rho;
-  for (int32_t i = 0; i < width; i += step) kernels_->dequantize_row(in + i, load_scalar(at, base + i / step), step, out + i);
+  for (int32_t i = 0; i < width; i += step)
+    kernels_->dequantize_row(in + i, load_scalar(at, base + i / step), step, out + i);
 }
 
 void LatentRing::load_rho(int32_t layer, int32_t slot, float* out) const {

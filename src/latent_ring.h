@@ -21,19 +21,19 @@ namespace pith {
 // What one token stores in one layer, in elements.
 struct CacheShape {
   int32_t first_width, second_width;
-  int32_t n_first_scales;   // scales of `first` outside rho
-  int32_t n_rho;            // scalars that norm_g and the folded scale take
+  int32_t n_first_scales;  // scales of `first` outside rho
+  int32_t n_rho;           // scalars that norm_g and the folded scale take
   int32_t n_second_scales;
-  int32_t first_block;      // channels per scale of `first`; 0: one scale inside rho
-  int32_t second_block;     // channels per scale of `second`
+  int32_t first_block;   // channels per scale of `first`; 0: one scale inside rho
+  int32_t second_block;  // channels per scale of `second`
 
   int32_t n_scalars() const { return n_first_scales + n_rho + n_second_scales; }
 };
 CacheShape cache_shape(const Config& config, const Plan& plan);
 
 struct RingBytes {
-  uint64_t cache;            // the whole ring
-  uint64_t per_token;        // over all layers, token id included
+  uint64_t cache;      // the whole ring
+  uint64_t per_token;  // over all layers, token id included
   uint32_t elements_per_token;
 };
 RingBytes ring_bytes(const Config& config, const Plan& plan);
@@ -47,9 +47,7 @@ class LatentRing {
     return int32_t(position < uint64_t(capacity_) ? position : keep + (position - keep) % window);
   }
   // Slots that hold a token once `n_tokens` were written.
-  int32_t n_filled(uint64_t n_tokens) const {
-    return n_tokens < uint64_t(capacity_) ? int32_t(n_tokens) : capacity_;
-  }
+  int32_t n_filled(uint64_t n_tokens) const { return n_tokens < uint64_t(capacity_) ? int32_t(n_tokens) : capacity_; }
 
   int32_t id(int32_t slot) const { return ids_[slot]; }
   void set_id(int32_t slot, int32_t id) { ids_[slot] = id; }
@@ -82,10 +80,10 @@ class LatentRing {
   bool is_i8_ = true;
   int32_t capacity_ = 0, n_keep_ = 0;
   const Kernels* kernels_ = nullptr;
-  int32_t* ids_ = nullptr;    // [capacity], shared by all layers
-  void* first_ = nullptr;     // [n_layers, capacity, first_width] int8 or float
-  void* second_ = nullptr;    // [n_layers, capacity, second_width] int8 or float
-  void* scalars_ = nullptr;   // [n_layers, capacity, n_scalars] fp16 or float
+  int32_t* ids_ = nullptr;   // [capacity], shared by all layers
+  void* first_ = nullptr;    // [n_layers, capacity, first_width] int8 or float
+  void* second_ = nullptr;   // [n_layers, capacity, second_width] int8 or float
+  void* scalars_ = nullptr;  // [n_layers, capacity, n_scalars] fp16 or float
 };
 
 }  // namespace pith

@@ -23,9 +23,7 @@ bool widen_uint(const MetaEntry& e, uint64_t* value) {
   return wide >= 0;
 }
 
-bool is_integer(GgufType type) {
-  return type <= GgufType::i32 || type == GgufType::u64 || type == GgufType::i64;
-}
+bool is_integer(GgufType type) { return type <= GgufType::i32 || type == GgufType::u64 || type == GgufType::i64; }
 
 // The arrays pith.packed.*, one element per tensor.
 struct PackedArrays {
@@ -37,7 +35,8 @@ pith_status find_packed_arrays(const ModelFile& file, PackedArrays* arrays, pith
   bool found = false;
   PITH_TRY(file.get_uint("pith.packed.version", &version, &found, error));
   if (!found) return fail(error, PITH_E_NOT_PACKED, "the model is not packed: run pith quantize first");
-  if (version != 1) return fail(error, PITH_E_UNSUPPORTED, "key pith.packed.version: ", version, "; this version reads 1");
+  if (version != 1)
+    return fail(error, PITH_E_UNSUPPORTED, "key pith.packed.version: ", version, "; this version reads 1");
   struct Column {
     const char* key;
     GgufType type;
@@ -136,7 +135,8 @@ pith_status ModelFile::read_packed_directory(pith_error* error) {
   for (size_t i = 0; i < n_tensors_; ++i) {
     const std::string_view name = names.next();
     TensorEntry* tensor = find_tensor(name);
-    if (tensor == nullptr) return fail(error, PITH_E_MISSING, "tensor ", name, ": named by pith.packed.names, not in the file");
+    if (tensor == nullptr)
+      return fail(error, PITH_E_MISSING, "tensor ", name, ": named by pith.packed.names, not in the file");
     if (tensor->is_listed) return fail(error, PITH_E_DUPLICATE, "tensor ", name, ": twice in pith.packed.names");
     tensor->is_listed = true;
     tensor->rows = read_le<uint32_t>(arrays.rows->value + 4 * i);

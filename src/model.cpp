@@ -6,8 +6,8 @@
 namespace pith {
 namespace {
 
-constexpr size_t kMaxRopePairs = 2048;      // rope.dimension_count is at most 4,096
-constexpr size_t kTensorsPerLayer = 6;      // at least: two norms, query, output, ffn_up, ffn_down
+constexpr size_t kMaxRopePairs = 2048;  // rope.dimension_count is at most 4,096
+constexpr size_t kTensorsPerLayer = 6;  // at least: two norms, query, output, ffn_up, ffn_down
 
 // Lays a model out. The arrays are sized by the header's tensor count alone: a file with more layers than this lacks tensors.
 struct Placement {
@@ -34,7 +34,9 @@ struct Placement {
   }
 };
 
-size_t tensor_count_in_header(const void* data) { return size_t(read_le<uint64_t>(static_cast<const uint8_t*>(data) + 8)); }
+size_t tensor_count_in_header(const void* data) {
+  return size_t(read_le<uint64_t>(static_cast<const uint8_t*>(data) + 8));
+}
 
 pith_status read_rope_turns(const ModelFile& file, const Config& config, uint64_t* turns, pith_error* error) {
   const char* key = "pith.rope.frequencies";
@@ -42,7 +44,8 @@ pith_status read_rope_turns(const ModelFile& file, const Config& config, uint64_
   PITH_TRY(file.get_array(key, GgufType::u64, &array, error));
   if (array == nullptr) return fail(error, PITH_E_MISSING, "key ", key, ": missing");
   if (array->count != uint64_t(config.rope_width / 2))
-    return fail(error, PITH_E_SHAPE, "key ", key, ": ", array->count, " frequencies for ", config.rope_width / 2, " pairs");
+    return fail(error, PITH_E_SHAPE, "key ", key, ": ", array->count, " frequencies for ", config.rope_width / 2,
+                " pairs");
   for (uint64_t i = 0; i < array->count; ++i) turns[i] = read_le<uint64_t>(array->value + 8 * i);
   return PITH_OK;
 }
@@ -60,7 +63,8 @@ pith_status check_vocabulary(const ModelFile& file, const Config& config, pith_e
     uint64_t id = 0;
     PITH_TRY(file.get_uint(key, &id, nullptr, error));
     if (id >= uint64_t(config.vocab_size))
-      return fail(error, PITH_E_VOCABULARY, "key ", key, ": ", id, " is not below the vocabulary's ", config.vocab_size);
+      return fail(error, PITH_E_VOCABULARY, "key ", key, ": ", id, " is not below the vocabulary's ",
+                  config.vocab_size);
   }
   return PITH_OK;
 }

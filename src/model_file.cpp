@@ -7,25 +7,33 @@
 namespace pith {
 namespace {
 
-constexpr uint64_t kMaxEntries = 65536;         // keys, and tensors
+constexpr uint64_t kMaxEntries = 65536;  // keys, and tensors
 constexpr uint64_t kMaxKeyBytes = 65535;
 constexpr uint64_t kMaxNameBytes = 64;
 constexpr uint64_t kMaxStringBytes = 16u << 20;
 constexpr uint64_t kMaxArrayCount = 4u << 20;
 constexpr uint64_t kMaxDim = 1ull << 40;
-constexpr uint64_t kMinMetaBytes = 8 + 1 + 4 + 1;                // the shortest key-value entry
-constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;      // the shortest tensor entry
+constexpr uint64_t kMinMetaBytes = 8 + 1 + 4 + 1;            // the shortest key-value entry
+constexpr uint64_t kMinTensorBytes = 8 + 1 + 4 + 8 + 4 + 8;  // the shortest tensor entry
 
 constexpr size_t kHeaderBytes = 24;
 
 // Bytes of a metadata scalar; 0 for strings, arrays and unknown types.
 size_t scalar_bytes(GgufType type) {
   switch (type) {
-    case GgufType::u8: case GgufType::i8: case GgufType::boolean: return 1;
-    case GgufType::u16: case GgufType::i16: return 2;
-    case GgufType::u32: case GgufType::i32: case GgufType::f32: return 4;
-    case GgufType::u64: case GgufType::i64: case GgufType::f64: return 8;
-    case GgufType::string: case GgufType::array: break;
+    case GgufType::u8:
+    case GgufType::i8:
+    case GgufType::boolean: return 1;
+    case GgufType::u16:
+    case GgufType::i16: return 2;
+    case GgufType::u32:
+    case GgufType::i32:
+    case GgufType::f32: return 4;
+    case GgufType::u64:
+    case GgufType::i64:
+    case GgufType::f64: return 8;
+    case GgufType::string:
+    case GgufType::array: break;
   }
   return 0;
 }
@@ -36,7 +44,8 @@ bool is_known(uint32_t type) { return type <= uint32_t(GgufType::f64); }
 uint64_t element_bytes(TensorType type) {
   switch (type) {
     case TensorType::f32: return 4;
-    case TensorType::f16: case TensorType::bf16: return 2;
+    case TensorType::f16:
+    case TensorType::bf16: return 2;
     case TensorType::i8: return 1;
   }
   return 0;
@@ -128,9 +137,11 @@ pith_status read_header(Cursor* in, Header* header, pith_error* error) {
   in->read(&header->n_tensors);
   in->read(&header->n_meta);
   if (header->n_tensors > kMaxEntries || header->n_tensors > in->left() / kMinTensorBytes)
-    return fail(error, PITH_E_LIMIT, "tensor count: ", header->n_tensors, " is impossible in a file of ", size, " bytes");
+    return fail(error, PITH_E_LIMIT, "tensor count: ", header->n_tensors, " is impossible in a file of ", size,
+                " bytes");
   if (header->n_meta > kMaxEntries || header->n_meta > in->left() / kMinMetaBytes)
-    return fail(error, PITH_E_LIMIT, "metadata count: ", header->n_meta, " is impossible in a file of ", size, " bytes");
+    return fail(error, PITH_E_LIMIT, "metadata count: ", header->n_meta, " is impossible in a file of ", size,
+                " bytes");
   return PITH_OK;
 }
 
@@ -149,7 +160,8 @@ pith_status read_string(Cursor* in, uint64_t limit, const char* what, std::strin
 pith_status check_bool(const MetaEntry& entry, pith_error* error) {
   for (uint64_t i = 0; i < entry.count; ++i) {
     if (entry.value[i] > 1)
-      return fail(error, PITH_E_VALUE, "key ", entry.key, ": a boolean of ", uint32_t(entry.value[i]), "; only 0 and 1 are valid");
+      return fail(error, PITH_E_VALUE, "key ", entry.key, ": a boolean of ", uint32_t(entry.value[i]),
+                  "; only 0 and 1 are valid");
   }
   return PITH_OK;
 }
@@ -165,7 +177,8 @@ pith_status read_array(Cursor* in, MetaEntry* entry, pith_error* error) {
   const size_t element = scalar_bytes(entry->element_type);
   const size_t shortest = element != 0 ? element : 8;  // a string has its length
   if (entry->count > kMaxArrayCount || entry->count > in->left() / shortest)
-    return fail(error, PITH_E_LIMIT, "key ", entry->key, ": an array of ", entry->count, " elements is impossible here");
+    return fail(error, PITH_E_LIMIT, "key ", entry->key, ": an array of ", entry->count,
+                " elements is impossible here");
   entry->value = in->at;
   if (element != 0) {
     in->skip(entry->count * element);
@@ -206,7 +219,8 @@ pith_status read_meta(Cursor* in, MetaEntry* entry, pith_error* error) {
 // Multiplies the dimensions and the element size; every factor is bounded before it enters a checked product.
 pith_status read_dims(Cursor* in, TensorEntry* tensor, uint64_t* elements, pith_error* error) {
   uint32_t n_dims = 0;
-  if (!in->read(&n_dims)) return fail(error, PITH_E_TRUNCATED, "tensor ", tensor->name, ": the file ends in its dimensions");
+  if (!in->read(&n_dims))
+    return fail(error, PITH_E_TRUNCATED, "tensor ", tensor->name, ": the file ends in its dimensions");
   if (n_dims < 1 || n_dims > 4)
     return fail(error, PITH_E_DIMS, "tensor ", tensor->name, ": ", n_dims, " dimensions; 1 to 4 are valid");
   tensor->n_dims = int32_t(n_dims);
@@ -218,7 +232,8 @@ pith_status read_dims(Cursor* in, TensorEntry* tensor, uint64_t* elements, pith_
     if (dim == 0 || int64_t(dim) < 0)
       return fail(error, PITH_E_DIMS, "tensor ", tensor->name, ": dimension ", i, " is ", int64_t(dim));
     if (dim > kMaxDim || __builtin_mul_overflow(*elements, dim, elements))
-      return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": dimension ", i, " of ", dim, " makes it too large");
+      return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": dimension ", i, " of ", dim,
+                  " makes it too large");
     tensor->dims[i] = dim;
   }
   return PITH_OK;
@@ -248,8 +263,10 @@ pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, uin
       __builtin_add_overflow(tensor->bytes, alignment - 1, &padded) || padded > (1ull << 62))
     return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": its byte size overflows");
   if (*offset % alignment != 0)
-    return fail(error, PITH_E_ALIGN, "tensor ", tensor->name, ": offset ", *offset, " is not a multiple of ", alignment);
-  if (*offset > (1ull << 62)) return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": offset ", *offset, " overflows");
+    return fail(error, PITH_E_ALIGN, "tensor ", tensor->name, ": offset ", *offset, " is not a multiple of ",
+                alignment);
+  if (*offset > (1ull << 62))
+    return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": offset ", *offset, " overflows");
   return PITH_OK;
 }
 
@@ -266,7 +283,8 @@ std::string_view StringArray::next() {
 // The steps of ModelFile::open, over the file's memory once it is laid out.
 class ModelFileParser {
  public:
-  ModelFileParser(ModelFile* file, Cursor in, pith_error* error) : file_(*file), in_(in), begin_(in.at), error_(error) {}
+  ModelFileParser(ModelFile* file, Cursor in, pith_error* error)
+      : file_(*file), in_(in), begin_(in.at), error_(error) {}
 
   pith_status parse(void* memory) {
     Header header{};
@@ -308,10 +326,12 @@ class ModelFileParser {
   pith_status parse_alignment() {
     const MetaEntry* entry = file_.find_meta("general.alignment");
     if (entry == nullptr) return PITH_OK;
-    if (entry->type != GgufType::u32) return fail(error_, PITH_E_TYPE, "key general.alignment: must be a 32-bit unsigned integer");
+    if (entry->type != GgufType::u32)
+      return fail(error_, PITH_E_TYPE, "key general.alignment: must be a 32-bit unsigned integer");
     alignment_ = read_le<uint32_t>(entry->value);
     if (alignment_ < 8 || alignment_ > 65536 || (alignment_ & (alignment_ - 1)) != 0)
-      return fail(error_, PITH_E_ALIGN, "key general.alignment: ", alignment_, "; powers of two from 8 to 65536 are valid");
+      return fail(error_, PITH_E_ALIGN, "key general.alignment: ", alignment_,
+                  "; powers of two from 8 to 65536 are valid");
     return PITH_OK;
   }
 
@@ -348,7 +368,8 @@ class ModelFileParser {
     uint32_t* order = file_.order_;
     const TensorEntry* tensors = file_.tensors_;
     for (size_t i = 0; i < file_.n_tensors_; ++i) order[i] = uint32_t(i);
-    std::sort(order, order + file_.n_tensors_, [=](uint32_t a, uint32_t b) { return tensors[a].data < tensors[b].data; });
+    std::sort(order, order + file_.n_tensors_,
+              [=](uint32_t a, uint32_t b) { return tensors[a].data < tensors[b].data; });
     for (size_t i = 1; i < file_.n_tensors_; ++i) {
       const TensorEntry& before = tensors[order[i - 1]];
       if (before.data + before.bytes > tensors[order[i]].data)

@@ -34,7 +34,19 @@
 namespace pith {
 
 enum class GgufType : uint32_t {  // of a metadata value
-  u8 = 0, i8 = 1, u16 = 2, i16 = 3, u32 = 4, i32 = 5, f32 = 6, boolean = 7, string = 8, array = 9, u64 = 10, i64 = 11, f64 = 12
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12
 };
 
 enum class TensorType : uint32_t { f32 = 0, f16 = 1, i8 = 24, bf16 = 30 };  // of a tensor: those that pith reads
@@ -42,9 +54,9 @@ enum class TensorType : uint32_t { f32 = 0, f16 = 1, i8 = 24, bf16 = 30 };  // o
 struct MetaEntry {
   std::string_view key;
   GgufType type;
-  GgufType element_type;   // arrays
-  uint64_t count;          // arrays: elements; otherwise 1
-  const uint8_t* value;    // first byte of the value or of the first element; a string starts with its u64 length
+  GgufType element_type;  // arrays
+  uint64_t count;         // arrays: elements; otherwise 1
+  const uint8_t* value;   // first byte of the value or of the first element; a string starts with its u64 length
   size_t value_bytes;
 };
 
@@ -52,16 +64,16 @@ struct TensorEntry {
   std::string_view name;
   TensorType type;
   int32_t n_dims;
-  uint64_t dims[4];        // fastest first, 1 beyond n_dims
+  uint64_t dims[4];  // fastest first, 1 beyond n_dims
   const uint8_t* data;
   uint64_t bytes;
   // From pith.packed.*, once read_packed_directory ran:
-  bool is_listed;          // named by pith.packed.names
-  bool is_vector;          // plain float32
-  WeightType packed_type;  // of a listed matrix
-  uint32_t rows, cols;     // logical
-  std::string_view sha256; // 64 hex digits
-  bool is_bound;           // a weight of the model points at it
+  bool is_listed;           // named by pith.packed.names
+  bool is_vector;           // plain float32
+  WeightType packed_type;   // of a listed matrix
+  uint32_t rows, cols;      // logical
+  std::string_view sha256;  // 64 hex digits
+  bool is_bound;            // a weight of the model points at it
 };
 
 // Walks the elements of a metadata array of strings.
@@ -92,8 +104,8 @@ class ModelFile {
   size_t n_tensors() const { return n_tensors_; }
   const MetaEntry& meta(size_t index) const { return meta_[index]; }
   const TensorEntry& tensor(size_t index) const { return tensors_[index]; }
-  const MetaEntry* find_meta(std::string_view key) const;      // NULL: absent
-  const TensorEntry* find_tensor(std::string_view name) const; // NULL: absent
+  const MetaEntry* find_meta(std::string_view key) const;       // NULL: absent
+  const TensorEntry* find_tensor(std::string_view name) const;  // NULL: absent
   TensorEntry* find_tensor(std::string_view name);
 
   // Typed values. An absent key leaves *value alone and sets *found (if given) to false; a wrong type is PITH_E_TYPE.
@@ -105,11 +117,11 @@ class ModelFile {
   pith_status get_array(std::string_view key, GgufType element_type, const MetaEntry** array, pith_error* error) const;
 
  private:
-  MetaEntry* meta_ = nullptr;        // [n_meta]
-  TensorEntry* tensors_ = nullptr;   // [n_tensors]
-  uint32_t* meta_slots_ = nullptr;   // hash tables: index + 1, 0 = empty
+  MetaEntry* meta_ = nullptr;       // [n_meta]
+  TensorEntry* tensors_ = nullptr;  // [n_tensors]
+  uint32_t* meta_slots_ = nullptr;  // hash tables: index + 1, 0 = empty
   uint32_t* tensor_slots_ = nullptr;
-  uint32_t* order_ = nullptr;        // [n_tensors] by offset, for the overlap check
+  uint32_t* order_ = nullptr;  // [n_tensors] by offset, for the overlap check
   size_t n_meta_ = 0, n_tensors_ = 0, meta_mask_ = 0, tensor_mask_ = 0;
 
   friend class ModelFileParser;

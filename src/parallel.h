@@ -22,9 +22,12 @@ class Team {
     if (n_threads_ == 1 || n_pieces == 1 || is_small) {
       for (int32_t piece = 0; piece < n_pieces; ++piece) task(piece, 0);
     } else {
-      run_team(n_pieces, [](const void* context, int32_t piece, int32_t thread) {
-        (*static_cast<const Task*>(context))(piece, thread);
-      }, &task);
+      run_team(
+          n_pieces,
+          [](const void* context, int32_t piece, int32_t thread) {
+            (*static_cast<const Task*>(context))(piece, thread);
+          },
+          &task);
     }
   }
 

@@ -10,9 +10,12 @@ constexpr uint32_t kMaxCapacity = 1u << 24;
 constexpr uint32_t kMaxThreads = 64;
 
 pith_status check_ranges(const pith_session_options& o, pith_error* error) {
-  if (o.capacity > kMaxCapacity) return fail(error, PITH_E_ARGUMENT, "option capacity: ", o.capacity, "; at most ", kMaxCapacity);
-  if (o.max_threads > kMaxThreads) return fail(error, PITH_E_ARGUMENT, "option max_threads: ", o.max_threads, "; at most 64");
-  if (o.cache > PITH_PRECISION_F32) return fail(error, PITH_E_ARGUMENT, "option cache: ", o.cache, " is no pith_precision");
+  if (o.capacity > kMaxCapacity)
+    return fail(error, PITH_E_ARGUMENT, "option capacity: ", o.capacity, "; at most ", kMaxCapacity);
+  if (o.max_threads > kMaxThreads)
+    return fail(error, PITH_E_ARGUMENT, "option max_threads: ", o.max_threads, "; at most 64");
+  if (o.cache > PITH_PRECISION_F32)
+    return fail(error, PITH_E_ARGUMENT, "option cache: ", o.cache, " is no pith_precision");
   if (o.activations > PITH_PRECISION_F32)
     return fail(error, PITH_E_ARGUMENT, "option activations: ", o.activations, " is no pith_precision");
   if (o.attention > PITH_ATTENTION_MATERIALISE)
@@ -35,15 +38,23 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
   if (o.struct_size != sizeof(pith_session_options))
     return fail(error, PITH_E_ABI, "option struct_size: ", o.struct_size, "; call pith_session_options_init first");
   PITH_TRY(check_ranges(o, error));
-  const uint32_t context = uint32_t(config.context_length) < kMaxCapacity ? uint32_t(config.context_length) : kMaxCapacity;
+  const uint32_t context =
+      uint32_t(config.context_length) < kMaxCapacity ? uint32_t(config.context_length) : kMaxCapacity;
   const uint32_t capacity = o.capacity == 0 ? context : o.capacity;
   if (o.n_keep >= capacity)
     return fail(error, PITH_E_ARGUMENT, "option n_keep: ", o.n_keep, " must be below the capacity of ", capacity);
   const Kernels* kernels = choose_tier(o.tier);
   if (kernels == nullptr)
-    return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier, "\" is not a tier of this build, or this CPU lacks it");
-  *plan = {form_of(config, o.attention), o.cache == PITH_PRECISION_I8, o.activations == PITH_PRECISION_I8,
-           int32_t(capacity), int32_t(o.n_keep), int32_t(o.max_threads == 0 ? 1 : o.max_threads), kernels, o.clock,
+    return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier,
+                "\" is not a tier of this build, or this CPU lacks it");
+  *plan = {form_of(config, o.attention),
+           o.cache == PITH_PRECISION_I8,
+           o.activations == PITH_PRECISION_I8,
+           int32_t(capacity),
+           int32_t(o.n_keep),
+           int32_t(o.max_threads == 0 ? 1 : o.max_threads),
+           kernels,
+           o.clock,
            o.clock_context};
   return PITH_OK;
 }

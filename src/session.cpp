@@ -15,7 +15,8 @@ size_t session_bytes(const pith_model& model, const Plan& plan) {
 
 pith_session* session_init(const pith_model& model, const Plan& plan, void* memory) {
   Arena arena(memory);
-  pith_session* session = new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}};
+  pith_session* session =
+      new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}};
   session->transformer.lay_out(model.config, session->plan, model.weights, session->team, &arena);
   session->team.warm_up(plan.max_threads);
   session->team.set_threads(plan.max_threads);

@@ -17,7 +17,7 @@ struct pith_session {
   pith::Transformer transformer;
   uint64_t position;
   bool has_logits;
-  bool is_poisoned;         // a logit was not finite
+  bool is_poisoned;  // a logit was not finite
   std::atomic<bool> is_busy;
 };
 

@@ -16,7 +16,8 @@ class Piece {
   Piece(const char* text) : text_(text) {}
   Piece(std::string_view text) : text_(text) {}
   Piece(uint64_t number) : number_(number), is_number_(true) {}
-  Piece(int64_t number) : number_(number < 0 ? 0 - uint64_t(number) : uint64_t(number)), is_number_(true), minus_(number < 0) {}
+  Piece(int64_t number)
+      : number_(number < 0 ? 0 - uint64_t(number) : uint64_t(number)), is_number_(true), minus_(number < 0) {}
   Piece(uint32_t number) : Piece(uint64_t(number)) {}
   Piece(int32_t number) : Piece(int64_t(number)) {}
 
@@ -46,8 +47,8 @@ pith_status check_memory(const char* what, const void* memory, size_t have, size
 }  // namespace pith
 
 // Returns from the enclosing function if `expression` is not PITH_OK.
-#define PITH_TRY(expression)                                         \
-  do {                                                               \
+#define PITH_TRY(expression)                                                          \
+  do {                                                                                \
     if (const pith_status status_ = (expression); status_ != PITH_OK) return status_; \
   } while (0)
 

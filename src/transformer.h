@@ -35,13 +35,13 @@ class Transformer {
   const Team* team_ = nullptr;
   bool activations_i8_ = true;
   Attention attention_;
-  float* residual_ = nullptr;   // [d]
-  float* delta_ = nullptr;      // [d], padded: what a block adds
-  Input normed_;                // [d]
-  Input heads_;                 // [n_h d_v]: attention's output
-  Input hidden_;                // [feed-forward]
-  float* gate_ = nullptr;       // [feed-forward], padded; SwiGLU
-  float* logits_ = nullptr;     // [V], padded
+  float* residual_ = nullptr;  // [d]
+  float* delta_ = nullptr;     // [d], padded: what a block adds
+  Input normed_;               // [d]
+  Input heads_;                // [n_h d_v]: attention's output
+  Input hidden_;               // [feed-forward]
+  float* gate_ = nullptr;      // [feed-forward], padded; SwiGLU
+  float* logits_ = nullptr;    // [V], padded
 };
 
 }  // namespace pith

@@ -20,28 +20,33 @@ constexpr Shape when(bool present, Shape shape) { return present ? shape : kAbse
 template <typename Owner>
 struct Rule {
   const char* name;  // after "blk.N." for layers
-  Linear Owner::* matrix;
-  const float* Owner::* vector;
+  Linear Owner::*matrix;
+  const float* Owner::*vector;
   bool is_bias;
   Shape (*shape)(const Config&);
 };
 
 // A row that is a matrix, the bias of the matrix above, or a vector.
-#define PITH_MATRIX(Owner, member, name, condition, rows, cols)                                                         \
-  Rule<Owner>{name ".weight", &Owner::member, nullptr, false,                                                           \
-              [](const Config& c) { return when(condition, required(rows, cols)); }},                                   \
-  Rule<Owner>{name ".bias", &Owner::member, nullptr, true,                                                              \
-              [](const Config& c) { return when(condition, optional(1, rows)); }}
-#define PITH_VECTOR(Owner, member, name, shape)                                                                         \
-  Rule<Owner>{name, nullptr, &Owner::member, false, [](const Config& c) -> Shape { return shape; }}
+#define PITH_MATRIX(Owner, member, name, condition, rows, cols)                                                     \
+  Rule<Owner>{name ".weight", &Owner::member, nullptr, false,                                                       \
+              [](const Config& c) { return when(condition, required(rows, cols)); }},                               \
+      Rule<Owner> {                                                                                                 \
+    name ".bias", &Owner::member, nullptr, true, [](const Config& c) { return when(condition, optional(1, rows)); } \
+  }
+#define PITH_VECTOR(Owner, member, name, shape)                                          \
+  Rule<Owner> {                                                                          \
+    name, nullptr, &Owner::member, false, [](const Config& c) -> Shape { return shape; } \
+  }
 
 constexpr bool has_block_bias(const Config& c) { return c.block_norm == BlockNorm::layer; }
 constexpr bool is_low_rank(const Config& c) { return !c.is_mha() && c.query_latent_width > 0; }
 constexpr int32_t kv_cols(const Config& c) { return c.n_kv_heads * c.value_width; }
 
 constexpr Rule<Weights> kModelRules[] = {
-    {"token_embd.weight", &Weights::embedding, nullptr, false, [](const Config& c) { return required(c.vocab_size, c.width); }},
-    {"output.weight", &Weights::output, nullptr, false, [](const Config& c) { return optional(c.vocab_size, c.width); }},
+    {"token_embd.weight", &Weights::embedding, nullptr, false,
+     [](const Config& c) { return required(c.vocab_size, c.width); }},
+    {"output.weight", &Weights::output, nullptr, false,
+     [](const Config& c) { return optional(c.vocab_size, c.width); }},
     {"output.bias", &Weights::output, nullptr, true, [](const Config& c) { return optional(1, c.vocab_size); }},
     PITH_VECTOR(Weights, output_norm, "output_norm.weight", required(1, c.width)),
     PITH_VECTOR(Weights, output_norm_bias, "output_norm.bias", when(has_block_bias(c), optional(1, c.width))),
@@ -113,7 +118,8 @@ bool fill_spec(const Rule<Owner>& rule, const Config& config, int32_t layer, Ten
 }
 
 pith_status check_tensor(const TensorEntry& t, const TensorSpec& spec, pith_error* error) {
-  if (t.is_vector == (spec.kind == TensorKind::matrix) || t.rows != uint32_t(spec.rows) || t.cols != uint32_t(spec.cols))
+  if (t.is_vector == (spec.kind == TensorKind::matrix) || t.rows != uint32_t(spec.rows) ||
+      t.cols != uint32_t(spec.cols))
     return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.rows, " x ", t.cols, "; the hyper-parameters ask for ",
                 spec.rows, " x ", spec.cols);
   return PITH_OK;

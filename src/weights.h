@@ -16,7 +16,7 @@ struct Linear {
   const uint8_t* w = nullptr;   // NULL: the model has no such matrix
   const float* bias = nullptr;  // [rows] or NULL
   int32_t rows = 0, cols = 0;
-  int32_t blocks = 0;           // 32-column blocks: padded_cols(cols) / 32
+  int32_t blocks = 0;  // 32-column blocks: padded_cols(cols) / 32
   WeightType type = WeightType::f32;
 };
 
@@ -56,11 +56,11 @@ enum class Presence : uint8_t { absent, optional, required };  // absent: this c
 
 // One tensor that a model of some configuration has or may have.
 struct TensorSpec {
-  char name[64];     // NUL-terminated, such as "blk.3.attn_q.weight"
+  char name[64];  // NUL-terminated, such as "blk.3.attn_q.weight"
   TensorKind kind;
-  Presence presence; // never absent
-  int32_t layer;     // layer or gate table; -1 for the model's own tensors
-  int32_t rows;      // 1 for a vector
+  Presence presence;  // never absent
+  int32_t layer;      // layer or gate table; -1 for the model's own tensors
+  int32_t rows;       // 1 for a vector
   int32_t cols;
 };
 

@@ -54,7 +54,8 @@ int main(int argc, char** argv) {
   require(pith_session_position(session) == 4, "position", &error);
   pith_sampler_options_init(&options);
   require(pith_sampler_bytes(&options, info.vocab_size, &bytes, &error) == PITH_OK, "sampler bytes", &error);
-  require(pith_sampler_init(&options, info.vocab_size, aligned(bytes), bytes, &sampler, &error) == PITH_OK, "sampler", &error);
+  require(pith_sampler_init(&options, info.vocab_size, aligned(bytes), bytes, &sampler, &error) == PITH_OK, "sampler",
+          &error);
   require(pith_sampler_draw(sampler, pith_session_logits(session), &token) == PITH_OK, "draw", &error);
   require(token >= 0 && (uint32_t)token < info.vocab_size, "token", &error);
   {

@@ -21,12 +21,30 @@ std::atomic<long> heap_calls{0};
 }
 
 extern "C" {
-void* malloc(size_t n) { ++heap_calls; return __libc_malloc(n); }
-void free(void* p) { ++heap_calls; __libc_free(p); }
-void* realloc(void* p, size_t n) { ++heap_calls; return __libc_realloc(p, n); }
-void* calloc(size_t n, size_t size) { ++heap_calls; return __libc_calloc(n, size); }
-void* memalign(size_t alignment, size_t n) { ++heap_calls; return __libc_memalign(alignment, n); }
-void* aligned_alloc(size_t alignment, size_t n) { ++heap_calls; return __libc_memalign(alignment, n); }
+void* malloc(size_t n) {
+  ++heap_calls;
+  return __libc_malloc(n);
+}
+void free(void* p) {
+  ++heap_calls;
+  __libc_free(p);
+}
+void* realloc(void* p, size_t n) {
+  ++heap_calls;
+  return __libc_realloc(p, n);
+}
+void* calloc(size_t n, size_t size) {
+  ++heap_calls;
+  return __libc_calloc(n, size);
+}
+void* memalign(size_t alignment, size_t n) {
+  ++heap_calls;
+  return __libc_memalign(alignment, n);
+}
+void* aligned_alloc(size_t alignment, size_t n) {
+  ++heap_calls;
+  return __libc_memalign(alignment, n);
+}
 int posix_memalign(void** out, size_t alignment, size_t n) {
   ++heap_calls;
   *out = __libc_memalign(alignment, n);
@@ -42,7 +60,9 @@ void require(bool good, const char* what) {
   std::exit(1);
 }
 
-void* aligned(size_t n) { return aligned_alloc(PITH_ALIGNMENT, (n + PITH_ALIGNMENT - 1) / PITH_ALIGNMENT * PITH_ALIGNMENT); }
+void* aligned(size_t n) {
+  return aligned_alloc(PITH_ALIGNMENT, (n + PITH_ALIGNMENT - 1) / PITH_ALIGNMENT * PITH_ALIGNMENT);
+}
 
 void* read_file(const char* path, size_t* size) {
   FILE* file = std::fopen(path, "rb");
@@ -161,6 +181,7 @@ int main(int argc, char** argv) {
   const uint32_t threads = uint32_t(std::atoi(argv[2]));
   const long linked = count_calls(Api(), data, size, threads, 10000);
   const long opened = count_calls(load_api(argv[3]), data, size, threads, 1000);
-  std::printf("heap calls: %ld in 10,000 steps, %ld in 1,000 steps through dlopen; %u threads\n", linked, opened, threads);
+  std::printf("heap calls: %ld in 10,000 steps, %ld in 1,000 steps through dlopen; %u threads\n", linked, opened,
+              threads);
   return linked == 0 && opened == 0 ? 0 : 1;
 }

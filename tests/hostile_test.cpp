@@ -111,7 +111,12 @@ const std::vector<Case>& header_cases() {
       {"9 n_kv 2^64-1", PITH_E_LIMIT, [](RawGguf& f) { f.n_meta = kMax64; }},
       {"9 n_kv 2^31-1", PITH_E_LIMIT, [](RawGguf& f) { f.n_meta = 0x7fffffff; }},
       {"9 n_kv 5e8", PITH_E_LIMIT, [](RawGguf& f) { f.n_meta = 500000000; }},
-      {"11 empty", PITH_E_MISSING, [](RawGguf& f) { f.meta.clear(); f.tensors.clear(); }, "general.architecture"},
+      {"11 empty", PITH_E_MISSING,
+       [](RawGguf& f) {
+         f.meta.clear();
+         f.tensors.clear();
+       },
+       "general.architecture"},
   };
   return cases;
 }
@@ -126,21 +131,27 @@ const std::vector<Case>& metadata_cases() {
       {"16 key with NUL", PITH_E_KEY, [](RawGguf& f) { f.set_u32(std::string("a\0b", 3), 1); }, "\\x00"},
       {"16 key with ESC", PITH_E_KEY, [](RawGguf& f) { f.set_u32("a\x1b[31m", 1); }, "\\x1b"},
       {"16 key that is a format string is plain text", PITH_OK, [](RawGguf& f) { f.set_u32("%n%s%n", 1); }},
-      {"17 duplicate key", PITH_E_DUPLICATE, [](RawGguf& f) { f.meta.push_back(f.meta.front()); }, "general.architecture"},
+      {"17 duplicate key", PITH_E_DUPLICATE, [](RawGguf& f) { f.meta.push_back(f.meta.front()); },
+       "general.architecture"},
       {"18 65,000 distinct keys are read at once", PITH_OK,
        [](RawGguf& f) {
-         for (int i = 0; i < 65000; ++i) f.meta.push_back({"key." + std::to_string(i), kU32, value_of<uint32_t>(1), {}});
+         for (int i = 0; i < 65000; ++i)
+           f.meta.push_back({"key." + std::to_string(i), kU32, value_of<uint32_t>(1), {}});
        }},
       {"18 65,537 keys", PITH_E_LIMIT,
        [](RawGguf& f) {
-         for (int i = 0; i < 65537; ++i) f.meta.push_back({"key." + std::to_string(i), kU32, value_of<uint32_t>(1), {}});
+         for (int i = 0; i < 65537; ++i)
+           f.meta.push_back({"key." + std::to_string(i), kU32, value_of<uint32_t>(1), {}});
        }},
       {"19 value type 13", PITH_E_TYPE, [](RawGguf& f) { f.meta.front().type = 13; }, "general.architecture"},
       {"19 value type 255", PITH_E_TYPE, [](RawGguf& f) { f.meta.front().type = 255; }},
       {"19 value type 2^32-1", PITH_E_TYPE, [](RawGguf& f) { f.meta.front().type = ~0u; }},
-      {"20 string length 2^63", PITH_E_LIMIT, [](RawGguf& f) { f.meta.front().value = value_of<uint64_t>(1ull << 63); }},
-      {"20 string length 1 GiB", PITH_E_LIMIT, [](RawGguf& f) { f.meta.front().value = value_of<uint64_t>(1ull << 30); }},
-      {"20 string length beyond the file", PITH_E_TRUNCATED, [](RawGguf& f) { f.meta.front().value = value_of<uint64_t>(1 << 20); }},
+      {"20 string length 2^63", PITH_E_LIMIT,
+       [](RawGguf& f) { f.meta.front().value = value_of<uint64_t>(1ull << 63); }},
+      {"20 string length 1 GiB", PITH_E_LIMIT,
+       [](RawGguf& f) { f.meta.front().value = value_of<uint64_t>(1ull << 30); }},
+      {"20 string length beyond the file", PITH_E_TRUNCATED,
+       [](RawGguf& f) { f.meta.front().value = value_of<uint64_t>(1 << 20); }},
       {"22 array count 2^64-1", PITH_E_LIMIT, array_header("x", kU32, kMax64)},
       {"22 array count 2^63", PITH_E_LIMIT, array_header("x", kU32, 1ull << 63)},
       {"22 array count 2^62, bytes wrap", PITH_E_LIMIT, array_header("x", kU32, 1ull << 62)},
@@ -159,8 +170,10 @@ const std::vector<Case>& metadata_cases() {
       {"27 array of strings, count beyond the file", PITH_E_LIMIT, array_header("x", kString, 1 << 21)},
       {"28 boolean 2", PITH_E_VALUE, [](RawGguf& f) { f.set("x", kBool, value_of<uint8_t>(2)); }, "x"},
       {"28 boolean 255", PITH_E_VALUE, [](RawGguf& f) { f.set("x", kBool, value_of<uint8_t>(255)); }},
-      {"29 alignment as i32", PITH_E_TYPE, [](RawGguf& f) { f.set("general.alignment", kI32, value_of<int32_t>(64)); }, "general.alignment"},
-      {"29 alignment as u64", PITH_E_TYPE, [](RawGguf& f) { f.set("general.alignment", kU64, value_of<uint64_t>(64)); }},
+      {"29 alignment as i32", PITH_E_TYPE, [](RawGguf& f) { f.set("general.alignment", kI32, value_of<int32_t>(64)); },
+       "general.alignment"},
+      {"29 alignment as u64", PITH_E_TYPE,
+       [](RawGguf& f) { f.set("general.alignment", kU64, value_of<uint64_t>(64)); }},
       {"29 alignment as string", PITH_E_TYPE, [](RawGguf& f) { f.set_string("general.alignment", "64"); }},
       {"30 alignment 0", PITH_E_ALIGN, u32("general.alignment", 0)},
       {"30 alignment 13", PITH_E_ALIGN, u32("general.alignment", 13)},
@@ -169,16 +182,23 @@ const std::vector<Case>& metadata_cases() {
       {"31 alignment 4", PITH_E_ALIGN, u32("general.alignment", 4)},
       {"32 alignment 2^30", PITH_E_ALIGN, u32("general.alignment", 1u << 30)},
       {"32 alignment 2^31", PITH_E_ALIGN, u32("general.alignment", 1u << 31)},
-      {"33 architecture missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("general.architecture"); }, "general.architecture"},
+      {"33 architecture missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("general.architecture"); },
+       "general.architecture"},
       {"33 architecture is a number", PITH_E_TYPE, u32("general.architecture", 1)},
-      {"33 architecture of 1 MiB", PITH_E_ARCHITECTURE, [](RawGguf& f) { f.set_string("general.architecture", std::string(1 << 20, 'a')); }},
-      {"33 architecture unknown", PITH_E_ARCHITECTURE, [](RawGguf& f) { f.set_string("general.architecture", "llama"); }, "llama"},
+      {"33 architecture of 1 MiB", PITH_E_ARCHITECTURE,
+       [](RawGguf& f) { f.set_string("general.architecture", std::string(1 << 20, 'a')); }},
+      {"33 architecture unknown", PITH_E_ARCHITECTURE,
+       [](RawGguf& f) { f.set_string("general.architecture", "llama"); }, "llama"},
       {"33 architecture empty", PITH_E_ARCHITECTURE, [](RawGguf& f) { f.set_string("general.architecture", ""); }},
-      {"34 hyper-parameter missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("egmla.block_count"); }, "egmla.block_count"},
-      {"34 hyper-parameter is a string", PITH_E_TYPE, [](RawGguf& f) { f.set_string("egmla.block_count", "1"); }, "egmla.block_count"},
+      {"34 hyper-parameter missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("egmla.block_count"); },
+       "egmla.block_count"},
+      {"34 hyper-parameter is a string", PITH_E_TYPE, [](RawGguf& f) { f.set_string("egmla.block_count", "1"); },
+       "egmla.block_count"},
       {"34 hyper-parameter is an array", PITH_E_TYPE, array_header("egmla.block_count", kU32, 0)},
-      {"34 hyper-parameter negative", PITH_E_HPARAM, [](RawGguf& f) { f.set("egmla.block_count", kI64, value_of<int64_t>(-1)); }},
-      {"34 hyper-parameter above 2^31", PITH_E_HPARAM, [](RawGguf& f) { f.set("egmla.block_count", kU64, value_of<uint64_t>(1ull << 33)); }},
+      {"34 hyper-parameter negative", PITH_E_HPARAM,
+       [](RawGguf& f) { f.set("egmla.block_count", kI64, value_of<int64_t>(-1)); }},
+      {"34 hyper-parameter above 2^31", PITH_E_HPARAM,
+       [](RawGguf& f) { f.set("egmla.block_count", kU64, value_of<uint64_t>(1ull << 33)); }},
   };
   return cases;
 }
@@ -186,22 +206,50 @@ const std::vector<Case>& metadata_cases() {
 const std::vector<Case>& hyper_parameter_cases() {
   static const std::vector<Case> cases = {
       {"35 head_count 0", PITH_E_HPARAM, u32("egmla.attention.head_count", 0), "head_count"},
-      {"36 head_count_kv 0", PITH_E_HPARAM, [](RawGguf& f) { f.set_string("egmla.attention.kind", "mha"); f.remove("egmla.attention.gate"); f.set_u32("egmla.attention.head_count_kv", 0); }, "head_count_kv"},
-      {"36 head_count_kv above head_count", PITH_E_HPARAM, [](RawGguf& f) { f.set_string("egmla.attention.kind", "mha"); f.remove("egmla.attention.gate"); f.set_u32("egmla.attention.head_count_kv", 2); }, "head_count_kv"},
-      {"36 head_count_kv does not divide", PITH_E_HPARAM, [](RawGguf& f) { f.set_string("egmla.attention.kind", "mha"); f.remove("egmla.attention.gate"); f.set_u32("egmla.attention.head_count", 3); f.set_u32("egmla.attention.head_count_kv", 2); }, "head_count_kv"},
-      {"37 head_count_kv is an array", PITH_E_TYPE, [](RawGguf& f) { f.set_string("egmla.attention.kind", "mha"); f.remove("egmla.attention.gate"); f.set("egmla.attention.head_count_kv", kArray, number_array<uint32_t>(kU32, {1, 0})); }, "head_count_kv"},
+      {"36 head_count_kv 0", PITH_E_HPARAM,
+       [](RawGguf& f) {
+         f.set_string("egmla.attention.kind", "mha");
+         f.remove("egmla.attention.gate");
+         f.set_u32("egmla.attention.head_count_kv", 0);
+       },
+       "head_count_kv"},
+      {"36 head_count_kv above head_count", PITH_E_HPARAM,
+       [](RawGguf& f) {
+         f.set_string("egmla.attention.kind", "mha");
+         f.remove("egmla.attention.gate");
+         f.set_u32("egmla.attention.head_count_kv", 2);
+       },
+       "head_count_kv"},
+      {"36 head_count_kv does not divide", PITH_E_HPARAM,
+       [](RawGguf& f) {
+         f.set_string("egmla.attention.kind", "mha");
+         f.remove("egmla.attention.gate");
+         f.set_u32("egmla.attention.head_count", 3);
+         f.set_u32("egmla.attention.head_count_kv", 2);
+       },
+       "head_count_kv"},
+      {"37 head_count_kv is an array", PITH_E_TYPE,
+       [](RawGguf& f) {
+         f.set_string("egmla.attention.kind", "mha");
+         f.remove("egmla.attention.gate");
+         f.set("egmla.attention.head_count_kv", kArray, number_array<uint32_t>(kU32, {1, 0}));
+       },
+       "head_count_kv"},
       {"38 block_count 0", PITH_E_HPARAM, u32("egmla.block_count", 0), "block_count"},
       {"38 block_count 513 without tensors", PITH_E_MISSING, u32("egmla.block_count", 513), "block_count"},
       {"38 block_count 2^31", PITH_E_HPARAM, u32("egmla.block_count", 1u << 31)},
       {"38 block_count 2^32-1", PITH_E_HPARAM, u32("egmla.block_count", ~0u)},
       {"39 embedding_length 0", PITH_E_HPARAM, u32("egmla.embedding_length", 0), "embedding_length"},
-      {"39 embedding_length at odds with the tensors", PITH_E_SHAPE, u32("egmla.embedding_length", 9), "token_embd.weight"},
+      {"39 embedding_length at odds with the tensors", PITH_E_SHAPE, u32("egmla.embedding_length", 9),
+       "token_embd.weight"},
       {"39 embedding_length 2^31", PITH_E_HPARAM, u32("egmla.embedding_length", 1u << 31)},
       {"40 feed_forward_length 0", PITH_E_HPARAM, u32("egmla.feed_forward_length", 0), "feed_forward_length"},
-      {"40 feed_forward_length missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("egmla.feed_forward_length"); }, "feed_forward_length"},
+      {"40 feed_forward_length missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("egmla.feed_forward_length"); },
+       "feed_forward_length"},
       {"41 rope.dimension_count odd", PITH_E_HPARAM, u32("egmla.rope.dimension_count", 3), "rope.dimension_count"},
       {"41 rope.dimension_count 0", PITH_E_HPARAM, u32("egmla.rope.dimension_count", 0), "rope.dimension_count"},
-      {"41 rope.dimension_count at odds with the frequencies", PITH_E_SHAPE, u32("egmla.rope.dimension_count", 4), "pith.rope.frequencies"},
+      {"41 rope.dimension_count at odds with the frequencies", PITH_E_SHAPE, u32("egmla.rope.dimension_count", 4),
+       "pith.rope.frequencies"},
       {"42 freq_base 0", PITH_E_HPARAM, f32("egmla.rope.freq_base", 0), "rope.freq_base"},
       {"42 freq_base negative", PITH_E_HPARAM, f32("egmla.rope.freq_base", -1)},
       {"42 freq_base NaN", PITH_E_HPARAM, f32("egmla.rope.freq_base", kNan)},
@@ -219,7 +267,8 @@ const std::vector<Case>& hyper_parameter_cases() {
       {"46 sliding window", PITH_E_UNSUPPORTED, u32("egmla.attention.sliding_window", 4), "sliding_window"},
       {"47 a divisor of another format is not read", PITH_OK, u32("llama.n_mult", 0)},
       {"value_length not a multiple of 8", PITH_E_HPARAM, u32("egmla.attention.value_length", 12), "value_length"},
-      {"a kind of attention from the future", PITH_E_UNSUPPORTED, [](RawGguf& f) { f.set_string("egmla.attention.kind", "linear"); }, "attention.kind"},
+      {"a kind of attention from the future", PITH_E_UNSUPPORTED,
+       [](RawGguf& f) { f.set_string("egmla.attention.kind", "linear"); }, "attention.kind"},
   };
   return cases;
 }
@@ -227,12 +276,15 @@ const std::vector<Case>& hyper_parameter_cases() {
 const std::vector<Case>& tensor_cases() {
   static const std::vector<Case> cases = {
       {"48 name length 0", PITH_E_LIMIT, [](RawGguf& f) { f.tensors.front().name = ""; }},
-      {"48 name of 64 bytes is well formed", PITH_E_MISSING, [](RawGguf& f) { f.tensors.front().name = std::string(64, 'n'); }},
+      {"48 name of 64 bytes is well formed", PITH_E_MISSING,
+       [](RawGguf& f) { f.tensors.front().name = std::string(64, 'n'); }},
       {"48 name of 65 bytes", PITH_E_LIMIT, [](RawGguf& f) { f.tensors.front().name = std::string(65, 'n'); }},
       {"48 name length 2^32", PITH_E_LIMIT, name_length(1ull << 32)},
       {"48 name length 2^64-1", PITH_E_LIMIT, name_length(kMax64)},
-      {"49 duplicate name", PITH_E_DUPLICATE, [](RawGguf& f) { f.tensors[1].name = f.tensors[0].name; }, "token_embd.weight"},
-      {"50 name with NUL", PITH_E_KEY, [](RawGguf& f) { f.tensors.front().name = std::string("blk.0\0x", 7); }, "\\x00"},
+      {"49 duplicate name", PITH_E_DUPLICATE, [](RawGguf& f) { f.tensors[1].name = f.tensors[0].name; },
+       "token_embd.weight"},
+      {"50 name with NUL", PITH_E_KEY, [](RawGguf& f) { f.tensors.front().name = std::string("blk.0\0x", 7); },
+       "\\x00"},
       {"51 n_dims 0", PITH_E_DIMS, [](RawGguf& f) { f.tensors.front().n_dims = 0; }},
       {"51 n_dims 5", PITH_E_DIMS, [](RawGguf& f) { f.tensors.front().n_dims = 5; }},
       {"51 n_dims 9", PITH_E_DIMS, [](RawGguf& f) { f.tensors.front().n_dims = 9; }},
@@ -254,7 +306,8 @@ const std::vector<Case>& tensor_cases() {
        [](RawGguf& f) {
          f.tensor("token_embd.weight").data.resize(100);
          f.tensor("token_embd.weight").dims = {100};
-       }, "token_embd.weight"},
+       },
+       "token_embd.weight"},
       {"60 removed type 4", PITH_E_TYPE, tensor_type(4)},
       {"60 removed type 31", PITH_E_TYPE, tensor_type(31)},
       {"60 removed type 36", PITH_E_TYPE, tensor_type(36)},
@@ -270,9 +323,11 @@ const std::vector<Case>& tensor_cases() {
       {"67 two tensors share bytes", PITH_E_OVERLAP, offset(0)},
       {"68 the sum of the sizes wraps", PITH_E_TRUNCATED,
        [](RawGguf& f) {
-         for (int i = 0; i < 2; ++i) f.tensors.push_back({"big" + std::to_string(i), {(1ull << 39), 1ull << 22}, 24, {}, {}, {}, {}});
+         for (int i = 0; i < 2; ++i)
+           f.tensors.push_back({"big" + std::to_string(i), {(1ull << 39), 1ull << 22}, 24, {}, {}, {}, {}});
        }},
-      {"69 trailing bytes are allowed", PITH_OK, [](RawGguf& f) { f.tensors.back().data.resize(f.tensors.back().data.size() + 1000); }},
+      {"69 trailing bytes are allowed", PITH_OK,
+       [](RawGguf& f) { f.tensors.back().data.resize(f.tensors.back().data.size() + 1000); }},
       {"70 tensor missing", PITH_E_MISSING,
        [](RawGguf& f) { f.tensor("output_norm.weight").name = "output_norm.weights"; }, "output_norm.weight"},
       {"70 tensor of another shape", PITH_E_SHAPE,
@@ -280,11 +335,18 @@ const std::vector<Case>& tensor_cases() {
          RawTensor& t = f.tensor("output_norm.weight");
          t.data.resize(36);
          t.dims = {9};
-       }, "output_norm.weight"},
+       },
+       "output_norm.weight"},
       {"a packed array shorter than the tensors", PITH_E_SHAPE,
-       [](RawGguf& f) { f.set("pith.packed.rows", kArray, number_array<uint32_t>(kU32, {1, 2})); }, "pith.packed.rows"},
+       [](RawGguf& f) {
+         f.set("pith.packed.rows", kArray, number_array<uint32_t>(kU32, {1, 2}));
+       },
+       "pith.packed.rows"},
       {"an unknown packed type", PITH_E_UNSUPPORTED,
-       [](RawGguf& f) { f.set("pith.packed.types", kArray, string_array(std::vector<std::string>(f.tensors.size(), "q3"))); }, "q3"},
+       [](RawGguf& f) {
+         f.set("pith.packed.types", kArray, string_array(std::vector<std::string>(f.tensors.size(), "q3")));
+       },
+       "q3"},
       {"a packed version from the future", PITH_E_UNSUPPORTED, u32("pith.packed.version", 2), "pith.packed.version"},
       {"a float model", PITH_E_NOT_PACKED, [](RawGguf& f) { f.remove("pith.packed.version"); }, "pith quantize"},
       {"an unfolded model", PITH_E_NOT_PACKED, [](RawGguf& f) { f.remove("egmla.folded"); }, "egmla.folded"},
@@ -299,21 +361,44 @@ Mutation tokens(std::vector<std::string> list) {
 
 const std::vector<Case>& vocabulary_cases() {
   static const std::vector<Case> cases = {
-      {"71 tokens missing", PITH_E_VOCABULARY, [](RawGguf& f) { f.remove("tokenizer.ggml.tokens"); }, "tokenizer.ggml.tokens"},
+      {"71 tokens missing", PITH_E_VOCABULARY, [](RawGguf& f) { f.remove("tokenizer.ggml.tokens"); },
+       "tokenizer.ggml.tokens"},
       {"71 tokens empty", PITH_E_VOCABULARY, tokens({}), "tokenizer.ggml.tokens"},
-      {"71 tokens are numbers", PITH_E_TYPE, [](RawGguf& f) { f.set("tokenizer.ggml.tokens", kArray, number_array<uint32_t>(kU32, std::vector<uint32_t>(257))); }, "tokenizer.ggml.tokens"},
+      {"71 tokens are numbers", PITH_E_TYPE,
+       [](RawGguf& f) {
+         f.set("tokenizer.ggml.tokens", kArray, number_array<uint32_t>(kU32, std::vector<uint32_t>(257)));
+       },
+       "tokenizer.ggml.tokens"},
       {"71 tokens fewer than the vocabulary", PITH_E_VOCABULARY, tokens({"a", "b"}), "tokenizer.ggml.tokens"},
-      {"72 token_type shorter", PITH_E_VOCABULARY, [](RawGguf& f) { f.set("tokenizer.ggml.token_type", kArray, number_array<int32_t>(kI32, {3, 1})); }, "token_type"},
-      {"72 token_type of bytes", PITH_E_TYPE, [](RawGguf& f) { f.set("tokenizer.ggml.token_type", kArray, number_array<uint8_t>(kU8, std::vector<uint8_t>(257, 1))); }, "token_type"},
+      {"72 token_type shorter", PITH_E_VOCABULARY,
+       [](RawGguf& f) {
+         f.set("tokenizer.ggml.token_type", kArray, number_array<int32_t>(kI32, {3, 1}));
+       },
+       "token_type"},
+      {"72 token_type of bytes", PITH_E_TYPE,
+       [](RawGguf& f) {
+         f.set("tokenizer.ggml.token_type", kArray, number_array<uint8_t>(kU8, std::vector<uint8_t>(257, 1)));
+       },
+       "token_type"},
       {"73 bos id = vocabulary size", PITH_E_VOCABULARY, u32("tokenizer.ggml.bos_token_id", 257), "bos_token_id"},
       {"73 eos id 2^32-1", PITH_E_VOCABULARY, u32("tokenizer.ggml.eos_token_id", ~0u), "eos_token_id"},
-      {"73 unknown id out of range", PITH_E_VOCABULARY, u32("tokenizer.ggml.unknown_token_id", 300), "unknown_token_id"},
-      {"73 padding id out of range", PITH_E_VOCABULARY, u32("tokenizer.ggml.padding_token_id", 300), "padding_token_id"},
-      {"73 no special ids at all", PITH_OK, [](RawGguf& f) { f.remove("tokenizer.ggml.bos_token_id"); f.remove("tokenizer.ggml.eos_token_id"); }},
-      {"74 merge without a space", PITH_E_VOCABULARY, [](RawGguf& f) { f.set("tokenizer.ggml.merges", kArray, string_array({"ab"})); }, "merges"},
-      {"74 merge of an unknown token", PITH_E_VOCABULARY, [](RawGguf& f) { f.set("tokenizer.ggml.merges", kArray, string_array({"a b"})); }, "merges"},
-      {"another tokenizer", PITH_E_UNSUPPORTED, [](RawGguf& f) { f.set_string("tokenizer.ggml.model", "llama"); }, "tokenizer.ggml.model"},
-      {"78 a chat template of 16 MiB is never run", PITH_OK, [](RawGguf& f) { f.set_string("tokenizer.chat_template", std::string(16 << 20, '{')); }},
+      {"73 unknown id out of range", PITH_E_VOCABULARY, u32("tokenizer.ggml.unknown_token_id", 300),
+       "unknown_token_id"},
+      {"73 padding id out of range", PITH_E_VOCABULARY, u32("tokenizer.ggml.padding_token_id", 300),
+       "padding_token_id"},
+      {"73 no special ids at all", PITH_OK,
+       [](RawGguf& f) {
+         f.remove("tokenizer.ggml.bos_token_id");
+         f.remove("tokenizer.ggml.eos_token_id");
+       }},
+      {"74 merge without a space", PITH_E_VOCABULARY,
+       [](RawGguf& f) { f.set("tokenizer.ggml.merges", kArray, string_array({"ab"})); }, "merges"},
+      {"74 merge of an unknown token", PITH_E_VOCABULARY,
+       [](RawGguf& f) { f.set("tokenizer.ggml.merges", kArray, string_array({"a b"})); }, "merges"},
+      {"another tokenizer", PITH_E_UNSUPPORTED, [](RawGguf& f) { f.set_string("tokenizer.ggml.model", "llama"); },
+       "tokenizer.ggml.model"},
+      {"78 a chat template of 16 MiB is never run", PITH_OK,
+       [](RawGguf& f) { f.set_string("tokenizer.chat_template", std::string(16 << 20, '{')); }},
   };
   return cases;
 }
@@ -329,7 +414,8 @@ void check_cases(const std::vector<Case>& cases) {
     const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
     CAPTURE(verdict.message);
     CHECK(int(verdict.status) == int(c.expected));
-    CHECK(seconds.count() < 5);  // far above 100 ms, for sanitizers and busy machines; quadratic work would take minutes
+    CHECK(seconds.count() <
+          5);  // far above 100 ms, for sanitizers and busy machines; quadratic work would take minutes
     if (c.expected == PITH_OK) continue;
     CHECK(!verdict.message.empty());
     if (c.names_field != nullptr) CHECK(verdict.message.find(c.names_field) != std::string::npos);

@@ -94,16 +94,19 @@ const MapCase kMaps[] = {
      [](double a, double b) { return a * b; }, kEps, 1e-44},
     {"add", [](const Kernels& k, const float* a, const float* b, int32_t n, float* o) { k.add(a, b, n, o); },
      [](double a, double b) { return a + b; }, kEps, 1e-44},
-    {"shift_scale", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.shift_scale(a, 0.5f, 3, n, o); },
+    {"shift_scale",
+     [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.shift_scale(a, 0.5f, 3, n, o); },
      [](double a, double) { return (a - 0.5) * 3; }, 3 * kEps, 1e-44},
     // exp errs by 2 ulp, 1 + e by half, the quotient and the product by half each: 4 ulp of 2^-23.
-    {"silu_multiply", [](const Kernels& k, const float* a, const float* b, int32_t n, float* o) { k.silu_multiply(a, b, n, o); },
+    {"silu_multiply",
+     [](const Kernels& k, const float* a, const float* b, int32_t n, float* o) { k.silu_multiply(a, b, n, o); },
      [](double a, double b) { return a / (1 + std::exp(-a)) * b; }, 16 * kEps, 1e-36},
     {"relu2", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.relu2(a, n, o); },
      [](double a, double) { return a > 0 ? a * a : 0; }, kEps, 1e-44},
     // The exponent 2 y errs by 6 ulp of its size (up to 30 before e^2y vanishes), and e^2y by as much relatively.
     {"gelu_tanh", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.gelu_tanh(a, n, o); },
-     [](double a, double) { return 0.5 * a * (1 + std::tanh(0.7978845608028654 * (a + 0.044715 * a * a * a))); }, 1e-5, 1e-7},
+     [](double a, double) { return 0.5 * a * (1 + std::tanh(0.7978845608028654 * (a + 0.044715 * a * a * a))); }, 1e-5,
+     1e-7},
     {"gelu_erf", [](const Kernels& k, const float* a, const float*, int32_t n, float* o) { k.gelu_erf(a, n, o); },
      [](double a, double) { return 0.5 * a * (1 + std::erf(a / 1.4142135623730951)); }, 1e-6, 2e-6},
 };
@@ -151,25 +154,34 @@ TEST_CASE("sums, dots and norms") {
       const auto x = [&](int32_t i) { return double(a[size_t(i)]); };
       const auto y = [&](int32_t i) { return double(b[size_t(i)]); };
       const double products = sum_of(n, [&](int32_t i) { return std::fabs(x(i) * y(i)); });
-      CHECK(std::fabs(double(k.dot(a.data(), b.data(), n)) - sum_of(n, [&](int32_t i) { return x(i) * y(i); })) <= sum_bound(n, products));
-      CHECK(std::fabs(double(k.sum(a.data(), n)) - sum_of(n, x)) <= sum_bound(n, sum_of(n, [&](int32_t i) { return std::fabs(x(i)); })));
+      CHECK(std::fabs(double(k.dot(a.data(), b.data(), n)) - sum_of(n, [&](int32_t i) { return x(i) * y(i); })) <=
+            sum_bound(n, products));
+      CHECK(std::fabs(double(k.sum(a.data(), n)) - sum_of(n, x)) <=
+            sum_bound(n, sum_of(n, [&](int32_t i) { return std::fabs(x(i)); })));
       const double squares = sum_of(n, [&](int32_t i) { return (x(i) - 0.25) * (x(i) - 0.25); });
       CHECK(std::fabs(double(k.sum_squares(a.data(), 0.25f, n)) - squares) <= sum_bound(n + 48, squares));
       // Norms: the root of the mean errs by half of the sum's relative error; three more roundings.
-      const double mean = sum_of(n, x) / n, rms = std::sqrt(sum_of(n, [&](int32_t i) { return x(i) * x(i); }) / n + 1e-6);
+      const double mean = sum_of(n, x) / n,
+                   rms = std::sqrt(sum_of(n, [&](int32_t i) { return x(i) * x(i); }) / n + 1e-6);
       k.rmsnorm(a.data(), b.data(), 1e-6f, n, out.data());
-      for (int32_t i = 0; i < n; ++i) CHECK(std::fabs(double(out[size_t(i)]) - x(i) / rms * y(i)) <= (n / 16 + 12) * kEps * std::fabs(x(i) / rms * y(i)) + 1e-37);
+      for (int32_t i = 0; i < n; ++i)
+        CHECK(std::fabs(double(out[size_t(i)]) - x(i) / rms * y(i)) <=
+              (n / 16 + 12) * kEps * std::fabs(x(i) / rms * y(i)) + 1e-37);
       scalar().rmsnorm(a.data(), b.data(), 1e-6f, n, other.data());
       CHECK(std::memcmp(out.data(), other.data(), size * 4) == 0);
-      const double deviation = std::sqrt(sum_of(n, [&](int32_t i) { return (x(i) - mean) * (x(i) - mean); }) / n + 1e-6);
+      const double deviation =
+          std::sqrt(sum_of(n, [&](int32_t i) { return (x(i) - mean) * (x(i) - mean); }) / n + 1e-6);
       k.layernorm(a.data(), b.data(), b.data(), 1e-6f, n, out.data());
       for (int32_t i = 0; i < n; ++i) {
         const double exact = (x(i) - mean) / deviation * y(i) + y(i);
-        CHECK(std::fabs(double(out[size_t(i)]) - exact) <= (n / 8 + 30) * kEps * (1 + std::fabs(x(i)) + std::fabs(mean)) / deviation * std::fabs(y(i)) + 1e-6 * std::fabs(y(i)));
+        CHECK(std::fabs(double(out[size_t(i)]) - exact) <=
+              (n / 8 + 30) * kEps * (1 + std::fabs(x(i)) + std::fabs(mean)) / deviation * std::fabs(y(i)) +
+                  1e-6 * std::fabs(y(i)));
       }
       scalar().layernorm(a.data(), b.data(), b.data(), 1e-6f, n, other.data());
       CHECK(std::memcmp(out.data(), other.data(), size * 4) == 0);
-      const float dots[] = {k.dot(a.data(), b.data(), n), scalar().dot(a.data(), b.data(), n), k.sum(a.data(), n), scalar().sum(a.data(), n)};
+      const float dots[] = {k.dot(a.data(), b.data(), n), scalar().dot(a.data(), b.data(), n), k.sum(a.data(), n),
+                            scalar().sum(a.data(), n)};
       CHECK(std::memcmp(&dots[0], &dots[1], 4) == 0);
       CHECK(std::memcmp(&dots[2], &dots[3], 4) == 0);
       std::memcpy(out.data(), b.data(), size * 4);
@@ -228,7 +240,8 @@ TEST_CASE("angles keep float32 precision at any position, and rotations use them
         CHECK(std::memcmp(s.data(), s0.data(), size_t(n) * 4) == 0);
         for (int32_t i = 0; i < n; ++i) {
           const double angle = double((turns[size_t(i)] * position) >> 11) * 0x1p-53 * 6.283185307179586;
-          worst = std::max({worst, std::fabs(double(c[size_t(i)]) - std::cos(angle)), std::fabs(double(s[size_t(i)]) - std::sin(angle))});
+          worst = std::max({worst, std::fabs(double(c[size_t(i)]) - std::cos(angle)),
+                            std::fabs(double(s[size_t(i)]) - std::sin(angle))});
         }
       }
     }
@@ -287,7 +300,8 @@ struct RandomMatrix {
   RandomMatrix(WeightType t, int32_t r, int32_t c, Random* random)
       : type(t), rows(r), cols(c), blocks(int32_t(padded_cols(c) / 32)), bytes(packed_bytes(t, r, c), true) {
     for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(random->engine());
-    for (int32_t panel = 0; panel < padded_rows(rows) / 8; ++panel) set_scales(bytes.data() + panel_bytes(type, blocks) * size_t(panel), random);
+    for (int32_t panel = 0; panel < padded_rows(rows) / 8; ++panel)
+      set_scales(bytes.data() + panel_bytes(type, blocks) * size_t(panel), random);
     for (int32_t row = 0; row < rows; ++row) {
       for (int32_t col = 0; col < cols; ++col) exact.push_back(element(row, col));
     }
@@ -385,7 +399,9 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
           for (int32_t c = 0; c < cols; ++c) CHECK(double(row[size_t(c)]) == w.exact[size_t((rows - 1) * cols + c)]);
           Guarded<float> t(size_t(padded), true), in(size_t(panels * 8), true);
           random.fill(&in);
-          const auto transposed = type == WeightType::f32 ? k.transposed_f32 : type == WeightType::q8 ? k.transposed_q8 : k.transposed_q4;
+          const auto transposed = type == WeightType::f32  ? k.transposed_f32
+                                  : type == WeightType::q8 ? k.transposed_q8
+                                                           : k.transposed_q4;
           transposed({w.bytes.data(), w.blocks, 0, panels}, in.data(), t.data());
           for (int32_t c = 0; c < cols; ++c) {
             double exact = 0, magnitude = 0;

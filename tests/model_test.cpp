@@ -69,7 +69,8 @@ TEST_CASE("float32 runtime equals the oracle over 256 tokens") {
   const Case c(gated_spec("egmla", GateNorm::layer), 256);
   CAPTURE(c.spec.seed);
   const Runtime runtime(c.packed("f32"));
-  const double error = worst_error(all_logits(runtime.model, c.tokens, exact_options()), ReferenceModel(c.floats).logits(c.tokens));
+  const double error =
+      worst_error(all_logits(runtime.model, c.tokens, exact_options()), ReferenceModel(c.floats).logits(c.tokens));
   MESSAGE("256 tokens: ", error);
   CHECK(error < kFloatBound);
 }
@@ -104,16 +105,19 @@ TEST_CASE("the ring equals the oracle's mask and distances") {
       pith_session_options options = exact_options();
       options.capacity = 32;
       options.n_keep = n_keep;
-      const double error = worst_error(all_logits(runtime.model, c.tokens, options), reference.ring_logits(c.tokens, 32, n_keep));
+      const double error =
+          worst_error(all_logits(runtime.model, c.tokens, options), reference.ring_logits(c.tokens, 32, n_keep));
       CHECK(error < kFloatBound);
       // Positive control: another number of pinned tokens is another result.
-      if (n_keep == 4) CHECK(worst_error(all_logits(runtime.model, c.tokens, options), reference.ring_logits(c.tokens, 32, 3)) > 1e-3);
+      if (n_keep == 4)
+        CHECK(worst_error(all_logits(runtime.model, c.tokens, options), reference.ring_logits(c.tokens, 32, 3)) > 1e-3);
     }
   }
 }
 
 TEST_CASE("cache elements per token of the published shapes") {
-  const std::pair<const char*, uint32_t> expected[] = {{"paper-mha", 18432}, {"paper-mla256", 3840}, {"paper-kv64", 1536}, {"paper-kv16", 960}};
+  const std::pair<const char*, uint32_t> expected[] = {
+      {"paper-mha", 18432}, {"paper-mla256", 3840}, {"paper-kv64", 1536}, {"paper-kv16", 960}};
   for (const auto& [shape, elements] : expected) {
     SynthSpec spec = synth_spec(shape);
     spec.config.vocab_size = 257;  // the cache does not depend on it

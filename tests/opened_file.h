@@ -25,7 +25,8 @@ struct OpenedFile {
   Config config;
 
   // `packed`: reads pith.packed.* too.
-  OpenedFile(const Bytes& content, bool packed) : bytes(block_of(content.data(), content.size())), size(content.size()) {
+  OpenedFile(const Bytes& content, bool packed)
+      : bytes(block_of(content.data(), content.size())), size(content.size()) {
     pith_error error{};
     size_t directory_bytes = 0;
     REQUIRE(ModelFile::directory_bytes(bytes.get(), size, &directory_bytes, &error) == PITH_OK);

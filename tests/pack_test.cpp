@@ -99,7 +99,9 @@ TEST_CASE("a packed file keeps the metadata and says what every tensor is") {
       CHECK(t.sha256 == sha256_hex(t.data, t.bytes));
       if (t.is_vector) continue;
       const bool is_embedding = t.name == "token_embd.weight" || t.name == "output.weight";
-      CHECK(t.packed_type == (type == "f32" ? WeightType::f32 : type == "q8" || is_embedding ? WeightType::q8 : WeightType::q4));
+      CHECK(t.packed_type == (type == "f32"                  ? WeightType::f32
+                              : type == "q8" || is_embedding ? WeightType::q8
+                                                             : WeightType::q4));
     }
   }
 }
@@ -119,10 +121,12 @@ TEST_CASE("float16 and bfloat16 are read exactly") {
       Bytes data;
       for (size_t i = 0; i < t->data.size() / 4; ++i) {
         const uint32_t bits = read_le<uint32_t>(t->data.data() + 4 * i);
-        const uint16_t half = type == TensorType::f16 ? float_to_half(read_le<float>(t->data.data() + 4 * i)) : uint16_t(bits >> 16);
+        const uint16_t half =
+            type == TensorType::f16 ? float_to_half(read_le<float>(t->data.data() + 4 * i)) : uint16_t(bits >> 16);
         put(&data, half);
         const uint32_t wide = uint32_t(half) << 16;
-        expected.push_back(type == TensorType::f16 ? half_to_float(half) : read_le<float>(reinterpret_cast<const uint8_t*>(&wide)));
+        expected.push_back(type == TensorType::f16 ? half_to_float(half)
+                                                   : read_le<float>(reinterpret_cast<const uint8_t*>(&wide)));
       }
       t->type = type;
       t->data = data;
@@ -146,25 +150,36 @@ TEST_CASE("what is missing, misshaped, foreign or not a number is refused by nam
   };
   const std::string q = "blk.1.attn_q.weight", norm = "blk.0.attn_gate_norm.weight";
   CHECK(refused(q, [](Tensor* t) { t->keep = false; }) == "tensor blk.1.attn_q.weight: missing");
-  CHECK(contains(refused(q, [](Tensor* t) { t->name = "blk.1.attn_q.weights"; }), "tensor blk.1.attn_q.weight: missing"));
+  CHECK(
+      contains(refused(q, [](Tensor* t) { t->name = "blk.1.attn_q.weights"; }), "tensor blk.1.attn_q.weight: missing"));
   CHECK(contains(refused(q, [](Tensor* t) { std::swap(t->dims[0], t->dims[1]); }), "tensor " + q + ": 24 x 30"));
   CHECK(contains(refused(q, [](Tensor* t) { t->dims = {24 * 30}; }), "tensor " + q));
-  CHECK(contains(refused(q, [](Tensor* t) { t->type = TensorType::i8; t->data.resize(24 * 30); }), "tensor " + q + ": is not a float"));
+  CHECK(contains(refused(q,
+                         [](Tensor* t) {
+                           t->type = TensorType::i8;
+                           t->data.resize(24 * 30);
+                         }),
+                 "tensor " + q + ": is not a float"));
   const float infinity = std::numeric_limits<float>::infinity();
   CHECK(refused(q, [&](Tensor* t) { set_float(t, 17, infinity); }) == "tensor " + q + ": element 17 is not finite");
-  CHECK(refused(norm, [](Tensor* t) { set_float(t, 3, std::nanf("")); }) == "tensor " + norm + ": element 3 is not finite");
+  CHECK(refused(norm, [](Tensor* t) { set_float(t, 3, std::nanf("")); }) ==
+        "tensor " + norm + ": element 3 is not finite");
   CHECK(contains(refused(q, [](Tensor* t) { set_float(t, 17, 1e7f); }), "tensor " + q + ": its weights are too large"));
   const float extra[4] = {};
-  CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) { out->add_tensor_f32("blk.0.attn_q_norm.weight", {4}, extra); })) ==
-        "tensor blk.0.attn_q_norm.weight: not a tensor of this configuration");
-  CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) { out->add_tensor_f32("rope_factors_long.weight", {4}, extra); })) == "");
+  CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) {
+          out->add_tensor_f32("blk.0.attn_q_norm.weight", {4}, extra);
+        })) == "tensor blk.0.attn_q_norm.weight: not a tensor of this configuration");
+  CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) {
+          out->add_tensor_f32("rope_factors_long.weight", {4}, extra);
+        })) == "");
 }
 
 TEST_CASE("a packed model is not packed again") {
   const Bytes good = synth_float(small_spec());
   const Bytes once = pack_model(good.data(), good.size(), pack_options("q8"));
   CHECK(contains(refusal(once), "packed already"));
-  CHECK(contains(refusal(rewritten(good, nothing, [](GgufWriter* out) { out->add_bool("egmla.folded", true); })), "egmla.folded"));
+  CHECK(contains(refusal(rewritten(good, nothing, [](GgufWriter* out) { out->add_bool("egmla.folded", true); })),
+                 "egmla.folded"));
   CHECK(refusal(rewritten(good, nothing, [](GgufWriter* out) { out->add_bool("egmla.folded", false); })) == "");
   CHECK_THROWS_WITH(pack_options("q5"), doctest::Contains("q5"));
 }

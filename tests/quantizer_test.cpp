@@ -37,7 +37,8 @@ std::vector<uint8_t> packed(WeightType type, const std::vector<float>& w, int64_
 }
 
 // What the block that holds (row, col) stands for at that element.
-float expected_element(WeightType type, const std::vector<float>& w, int64_t rows, int64_t cols, int64_t row, int64_t col) {
+float expected_element(WeightType type, const std::vector<float>& w, int64_t rows, int64_t cols, int64_t row,
+                       int64_t col) {
   Values x = {};
   const int64_t first = col / 32 * 32;
   for (int64_t i = 0; i < 32 && row < rows && first + i < cols; ++i) x[i] = w[size_t(row * cols + first + i)];
@@ -65,7 +66,8 @@ double squared_error(const Values& x, double d, const int8_t* q) {
 
 // Rounding at the fp16 scale that maps the largest element to `end`.
 double plain_error(const Values& x, float end) {
-  const float extreme = *std::max_element(x, x + kBlockCols, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
+  const float extreme =
+      *std::max_element(x, x + kBlockCols, [](float a, float b) { return std::fabs(a) < std::fabs(b); });
   const double d = double(half_to_float(float_to_half(extreme / end)));
   int8_t q[kBlockCols] = {};
   for (int i = 0; i < kBlockCols && d != 0; ++i) q[i] = int8_t(std::clamp(std::nearbyint(double(x[i]) / d), -8.0, 7.0));
@@ -88,7 +90,8 @@ TEST_CASE("every element of a packed matrix lies where the layout says, padding 
       int wrong = 0;
       for (int64_t row = 0; row < padded_rows(rows); ++row)
         for (int64_t col = 0; col < padded_cols(cols); ++col)
-          wrong += packed_element(type, bytes.data(), row, col, cols) != expected_element(type, w, rows, cols, row, col);
+          wrong +=
+              packed_element(type, bytes.data(), row, col, cols) != expected_element(type, w, rows, cols, row, col);
       CHECK(wrong == 0);
     }
   }

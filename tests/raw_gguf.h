@@ -237,7 +237,8 @@ inline RawGguf tiny_packed() {
     const size_t bytes = is_matrix ? packed_bytes(WeightType::f32, spec.rows, spec.cols) : size_t(spec.cols) * 4;
     Bytes data;
     for (size_t i = 0; i < bytes / 4; ++i) put<float>(&data, is_matrix ? 0.01f * float(i % 7) : 1.0f);
-    file.tensors.push_back({spec.name, {is_matrix ? uint64_t(bytes) : uint64_t(spec.cols)}, is_matrix ? 24u : 0u, data, {}, {}, {}});
+    file.tensors.push_back(
+        {spec.name, {is_matrix ? uint64_t(bytes) : uint64_t(spec.cols)}, is_matrix ? 24u : 0u, data, {}, {}, {}});
     names.push_back(spec.name);
     types.push_back(is_matrix ? "f32" : "vector");
     hashes.push_back(std::string(64, '0'));

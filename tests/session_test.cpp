@@ -25,7 +25,8 @@ struct GuardedSession {
     block = block_of(bytes + 2 * kGuard);
     std::memset(block.get(), fill, bytes + 2 * kGuard);
     pattern = fill;
-    REQUIRE(int(pith_session_init(model.get(), &options, block.get() + kGuard, bytes, &session, nullptr)) == int(PITH_OK));
+    REQUIRE(int(pith_session_init(model.get(), &options, block.get() + kGuard, bytes, &session, nullptr)) ==
+            int(PITH_OK));
   }
   bool guards_hold() const {
     for (size_t i = 0; i < kGuard; ++i) {
@@ -62,8 +63,8 @@ TEST_CASE("pith_session_bytes is exact for 50 random configurations") {
     GuardedSession guarded(runtime.model, options, fill);
     pith_session* session = nullptr;
     pith_error error{};
-    CHECK(int(pith_session_init(runtime.model.get(), &options, guarded.block.get() + GuardedSession::kGuard, guarded.bytes - 1,
-                                &session, &error)) == int(PITH_E_MEMORY));
+    CHECK(int(pith_session_init(runtime.model.get(), &options, guarded.block.get() + GuardedSession::kGuard,
+                                guarded.bytes - 1, &session, &error)) == int(PITH_E_MEMORY));
     CHECK(std::string(error.message).find(std::to_string(guarded.bytes)) != std::string::npos);
     const std::vector<int32_t> tokens = random_tokens(options.capacity + 3, 300, seed);
     CHECK(int(pith_session_eval(guarded.session, tokens.data(), tokens.size())) == int(PITH_OK));
@@ -130,7 +131,9 @@ TEST_CASE("the tier that was asked for is the one that runs") {
 
 TEST_CASE("two sessions on one model in two threads equal serial runs") {
   const Runtime runtime = runtime_of(gated_spec("egmla", GateNorm::layer));
-  const auto story = [&](uint64_t seed) { return all_logits(runtime.model, random_tokens(80, 300, seed), session_options()).back(); };
+  const auto story = [&](uint64_t seed) {
+    return all_logits(runtime.model, random_tokens(80, 300, seed), session_options()).back();
+  };
   const std::vector<float> serial[2] = {story(1), story(2)};
   std::vector<float> parallel[2];
   std::thread other([&] { parallel[1] = story(2); });
@@ -201,6 +204,7 @@ TEST_CASE("misuse is refused and changes nothing") {
   const Block block = block_of(bytes + 64);
   pith_session* raw = nullptr;
   for (const size_t shift : {1, 4, 8, 32})
-    CHECK(int(pith_session_init(runtime.model.get(), &options, block.get() + shift, bytes, &raw, nullptr)) == int(PITH_E_ALIGNMENT));
+    CHECK(int(pith_session_init(runtime.model.get(), &options, block.get() + shift, bytes, &raw, nullptr)) ==
+          int(PITH_E_ALIGNMENT));
   CHECK(int(pith_session_init(runtime.model.get(), &options, nullptr, bytes, &raw, nullptr)) == int(PITH_E_ARGUMENT));
 }

@@ -71,7 +71,8 @@ struct Loaded {
     size_t n = 0;
     REQUIRE_MESSAGE(pith_model_bytes(bytes.get(), content.size(), &n, &error) == PITH_OK, error.message);
     memory = block_of(n);
-    REQUIRE_MESSAGE(pith_model_init(bytes.get(), content.size(), memory.get(), n, &model, &error) == PITH_OK, error.message);
+    REQUIRE_MESSAGE(pith_model_init(bytes.get(), content.size(), memory.get(), n, &model, &error) == PITH_OK,
+                    error.message);
   }
 };
 
@@ -83,7 +84,8 @@ double logit_spread(const SynthSpec& spec) {
   REQUIRE_MESSAGE(pith_session_bytes(loaded.model, nullptr, &n, &error) == PITH_OK, error.message);
   const Block memory = block_of(n);
   pith_session* session = nullptr;
-  REQUIRE_MESSAGE(pith_session_init(loaded.model, nullptr, memory.get(), n, &session, &error) == PITH_OK, error.message);
+  REQUIRE_MESSAGE(pith_session_init(loaded.model, nullptr, memory.get(), n, &session, &error) == PITH_OK,
+                  error.message);
   const int32_t tokens[] = {0, 17, 200, 17, 256, 3};
   REQUIRE(pith_session_eval(session, tokens, std::size(tokens)) == PITH_OK);
   const float* logits = pith_session_logits(session);
@@ -111,7 +113,8 @@ std::string spec_error(const std::string& json) {
   return "";
 }
 
-const char kJson[] = R"({"attention.kind": "latent", "block_count": 2, "embedding_length": 32, "attention.head_count": 2,
+const char kJson[] =
+    R"({"attention.kind": "latent", "block_count": 2, "embedding_length": 32, "attention.head_count": 2,
   "attention.value_length": 16, "egmla.attention.key_length_content": 16, "rope.dimension_count": 8, "vocab_size": 257,
   "attention.kv_lora_rank": 16, "feed_forward_length": 64, "context_length": 64, "rope.freq_base": 500000)";
 
@@ -126,8 +129,13 @@ TEST_CASE("named shapes have the sizes of their table") {
   // By hand, a layer of latent attention, N = n_h (d_n + d_v): d n_h (d_n + d_r) + d (r + d_r) + r + r N + n_h d_v d + 3 d FFN
   // + 2 d, with a gate d_e N + 2 N more; MHA 4 d n_h d_v + 3 d FFN + 2 d. Then the last norm d, the embedding V d, twice if
   // untied, and the gate tables ceil(L / lgz) V d_e.
-  const Row rows[] = {{"paper-kv64", 1536, 213769728}, {"paper-kv16", 960, 212442048}, {"paper-mla256", 3840, 162813696},
-                      {"paper-mha", 18432, 162220800}, {"paper-1b", 13824, 1366931456}, {"m", 384, 6018944}, {"xl", 768, 24932096}};
+  const Row rows[] = {{"paper-kv64", 1536, 213769728},
+                      {"paper-kv16", 960, 212442048},
+                      {"paper-mla256", 3840, 162813696},
+                      {"paper-mha", 18432, 162220800},
+                      {"paper-1b", 13824, 1366931456},
+                      {"m", 384, 6018944},
+                      {"xl", 768, 24932096}};
   for (const Row& row : rows) {
     CAPTURE(row.name);
     const SynthSpec spec = synth_spec(row.name);
@@ -193,7 +201,8 @@ TEST_CASE("values are about normal, gammas about 1") {
   CHECK(std::fabs(mean) < 0.052);
   CHECK(std::fabs(square - 1) < 0.067);
   CHECK(std::fabs(fourth - 2.7) < 0.28);
-  for (const float v : file.floats("blk.0.attn_gate_norm.weight")) CHECK(std::fabs(v - 1) < 0.8f);  // 0.2 times at most 3.5
+  for (const float v : file.floats("blk.0.attn_gate_norm.weight"))
+    CHECK(std::fabs(v - 1) < 0.8f);  // 0.2 times at most 3.5
   for (const float v : file.floats("blk.0.attn_gate_norm.bias")) CHECK(std::fabs(v) < 0.8f);
 }
 
@@ -255,9 +264,12 @@ TEST_CASE("a JSON configuration is held to the rules of a model file") {
   CHECK(Loaded(packed_bytes_of(spec, "q8")).model != nullptr);
 
   CHECK(spec_error(std::string(kJson) + "}") == "");  // the positive control
-  CHECK(spec_error(std::string(kJson) + ", \"attention.kv_lora_rnk\": 8}").find("attention.kv_lora_rnk") != std::string::npos);
-  CHECK(spec_error(std::string(kJson) + ", \"attention.q_lora_rank\": -1}").find("attention.q_lora_rank") != std::string::npos);
-  CHECK(spec_error(std::string(kJson) + ", \"attention.gate\": \"sideways\"}").find("attention.gate") != std::string::npos);
+  CHECK(spec_error(std::string(kJson) + ", \"attention.kv_lora_rnk\": 8}").find("attention.kv_lora_rnk") !=
+        std::string::npos);
+  CHECK(spec_error(std::string(kJson) + ", \"attention.q_lora_rank\": -1}").find("attention.q_lora_rank") !=
+        std::string::npos);
+  CHECK(spec_error(std::string(kJson) + ", \"attention.gate\": \"sideways\"}").find("attention.gate") !=
+        std::string::npos);
   CHECK(spec_error(std::string(kJson) + ", \"tied\": 3}").find("tied") != std::string::npos);
   CHECK(spec_error("{}").find("egmla.attention.kind") != std::string::npos);
   CHECK(spec_error("[1]") != "");

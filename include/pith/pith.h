@@ -120,26 +120,26 @@ typedef enum pith_gate_kind { PITH_GATE_NONE = 0, PITH_GATE_UP = 1, PITH_GATE_LA
 /* The shape of a model. Set struct_size = sizeof(pith_model_info) before the call. */
 typedef struct pith_model_info {
   uint32_t struct_size;
-  uint32_t attention_kind;      /* pith_attention_kind */
-  uint32_t gate_kind;           /* pith_gate_kind */
-  uint32_t n_layers;            /* L */
-  uint32_t width;               /* d, of the residual stream */
-  uint32_t n_heads;             /* n_h */
-  uint32_t n_kv_heads;          /* = n_heads unless attention is grouped MHA */
-  uint32_t content_width;       /* d_n per head; 0 for MHA */
-  uint32_t rope_width;          /* d_r, of the rotary key that all heads share; the head width for MHA */
-  uint32_t value_width;         /* d_v per head */
-  uint32_t latent_width;        /* r; 0 for MHA */
-  uint32_t query_latent_width;  /* 0: full-rank query */
-  uint32_t gate_width;          /* d_e; 0 without gate */
-  uint32_t layer_group_size;    /* layers that share one gate table; 0 without gate */
+  uint32_t attention_kind;     /* pith_attention_kind */
+  uint32_t gate_kind;          /* pith_gate_kind */
+  uint32_t n_layers;           /* L */
+  uint32_t width;              /* d, of the residual stream */
+  uint32_t n_heads;            /* n_h */
+  uint32_t n_kv_heads;         /* = n_heads unless attention is grouped MHA */
+  uint32_t content_width;      /* d_n per head; 0 for MHA */
+  uint32_t rope_width;         /* d_r, of the rotary key that all heads share; the head width for MHA */
+  uint32_t value_width;        /* d_v per head */
+  uint32_t latent_width;       /* r; 0 for MHA */
+  uint32_t query_latent_width; /* 0: full-rank query */
+  uint32_t gate_width;         /* d_e; 0 without gate */
+  uint32_t layer_group_size;   /* layers that share one gate table; 0 without gate */
   uint32_t feed_forward_width;
-  uint32_t vocab_size;          /* V */
-  uint32_t context_length;      /* tokens that training saw */
-  uint32_t tied_output;         /* 1: the output matrix is the embedding */
+  uint32_t vocab_size;     /* V */
+  uint32_t context_length; /* tokens that training saw */
+  uint32_t tied_output;    /* 1: the output matrix is the embedding */
   uint64_t n_parameters;
-  uint64_t weight_bytes;        /* of all tensors, as stored */
-  uint64_t step_weight_bytes;   /* of the tensors that one decoded token reads in full */
+  uint64_t weight_bytes;      /* of all tensors, as stored */
+  uint64_t step_weight_bytes; /* of the tensors that one decoded token reads in full */
 } pith_model_info;
 
 PITH_API pith_status pith_model_get_info(const pith_model* model, pith_model_info* out_info);
@@ -158,12 +158,12 @@ typedef struct pith_metadata {
   const char* key;
   size_t key_bytes;
   pith_value_type type;
-  uint64_t uint_value;      /* UINT, BOOL (0 or 1) */
-  int64_t int_value;        /* INT */
-  double float_value;       /* FLOAT */
-  const char* string;       /* STRING */
-  size_t string_bytes;      /* STRING */
-  uint64_t array_count;     /* ARRAY: elements */
+  uint64_t uint_value;  /* UINT, BOOL (0 or 1) */
+  int64_t int_value;    /* INT */
+  double float_value;   /* FLOAT */
+  const char* string;   /* STRING */
+  size_t string_bytes;  /* STRING */
+  uint64_t array_count; /* ARRAY: elements */
 } pith_metadata;
 
 PITH_API size_t pith_model_metadata_count(const pith_model* model);
@@ -173,12 +173,12 @@ PITH_API pith_status pith_model_get_metadata(const pith_model* model, size_t ind
 typedef struct pith_tensor {
   const char* name;
   size_t name_bytes;
-  const char* type;            /* "q4", "q8", "f32" (packed matrices) or "vector" (plain float32) */
-  uint64_t rows;               /* logical rows; 1 for a vector */
-  uint64_t cols;               /* logical columns */
+  const char* type; /* "q4", "q8", "f32" (packed matrices) or "vector" (plain float32) */
+  uint64_t rows;    /* logical rows; 1 for a vector */
+  uint64_t cols;    /* logical columns */
   const void* data;
-  uint64_t data_bytes;         /* as stored, padding included */
-  const char* sha256;          /* 64 lower-case hex digits, or NULL where the file has none */
+  uint64_t data_bytes; /* as stored, padding included */
+  const char* sha256;  /* 64 lower-case hex digits, or NULL where the file has none */
 } pith_tensor;
 
 PITH_API size_t pith_model_tensor_count(const pith_model* model);
@@ -198,13 +198,13 @@ typedef enum pith_attention {
 
 typedef struct pith_session_options {
   uint32_t struct_size;
-  uint32_t capacity;        /* tokens that the cache holds, 1 .. 2^24; 0: the model's context length */
-  uint32_t n_keep;          /* first tokens that stay when the ring is full, < capacity; the oldest others go */
-  uint32_t cache;           /* pith_precision of the cached latents */
-  uint32_t activations;     /* pith_precision of the inputs of matrix products */
-  uint32_t attention;       /* pith_attention */
-  uint32_t max_threads;     /* 1 .. 64; 0: 1 */
-  const char* tier;         /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
+  uint32_t capacity;    /* tokens that the cache holds, 1 .. 2^24; 0: the model's context length */
+  uint32_t n_keep;      /* first tokens that stay when the ring is full, < capacity; the oldest others go */
+  uint32_t cache;       /* pith_precision of the cached latents */
+  uint32_t activations; /* pith_precision of the inputs of matrix products */
+  uint32_t attention;   /* pith_attention */
+  uint32_t max_threads; /* 1 .. 64; 0: 1 */
+  const char* tier;     /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
   /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
   uint64_t (*clock)(void* clock_context);
   void* clock_context;
@@ -268,12 +268,12 @@ typedef struct pith_sampler pith_sampler;
 
 typedef struct pith_sampler_options {
   uint32_t struct_size;
-  float temperature;        /* >= 0; 0: greedy, the lowest id on a tie */
-  uint32_t top_k;           /* keep the k likeliest; 0: all */
-  float top_p;              /* keep the smallest set with this probability, 0 < p <= 1; 1: all */
-  float min_p;              /* drop tokens less likely than min_p times the likeliest, 0 <= p < 1; 0: none */
-  float repeat_penalty;     /* > 0; divides positive and multiplies negative logits of recent tokens; 1: off */
-  uint32_t repeat_window;   /* recent tokens that the penalty sees, 0 .. 65,536 */
+  float temperature;      /* >= 0; 0: greedy, the lowest id on a tie */
+  uint32_t top_k;         /* keep the k likeliest; 0: all */
+  float top_p;            /* keep the smallest set with this probability, 0 < p <= 1; 1: all */
+  float min_p;            /* drop tokens less likely than min_p times the likeliest, 0 <= p < 1; 0: none */
+  float repeat_penalty;   /* > 0; divides positive and multiplies negative logits of recent tokens; 1: off */
+  uint32_t repeat_window; /* recent tokens that the penalty sees, 0 .. 65,536 */
   uint64_t seed;
 } pith_sampler_options;
 

@@ -51,13 +51,13 @@ class Memory {
  public:
   Memory() = default;
   explicit Memory(size_t bytes)
-      : block_(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t{PITH_ALIGNMENT}))), bytes_(bytes) {}
+      : block_(static_cast<uint8_t*>(::operator new (bytes, std::align_val_t{PITH_ALIGNMENT}))), bytes_(bytes) {}
   void* data() const { return block_.get(); }
   size_t size() const { return bytes_; }
 
  private:
   struct Free {
-    void operator()(uint8_t* block) const { ::operator delete(block, std::align_val_t{PITH_ALIGNMENT}); }
+    void operator()(uint8_t* block) const { ::operator delete (block, std::align_val_t{PITH_ALIGNMENT}); }
   };
   std::unique_ptr<uint8_t, Free> block_;
   size_t bytes_ = 0;
@@ -70,7 +70,7 @@ class MappedFile {
   explicit MappedFile(const std::string& path) {
     const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not block
     if (fd < 0) fail(path, std::strerror(errno));
-    struct stat status{};
+    struct stat status {};
     const bool is_regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
     size_ = is_regular ? size_t(status.st_size) : 0;
     if (size_ > 0) {

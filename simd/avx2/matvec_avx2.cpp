@@ -72,7 +72,8 @@ void matvec_q4_i8(PanelRange w, Activation a, float* y) {
       const BlockPlace place = q4_place(b, w.blocks);
       _mm_prefetch(panel + place.q + kPrefetchBytes, _MM_HINT_T0);
       _mm_prefetch(panel + place.q + kPrefetchBytes + 64, _MM_HINT_T0);
-      const __m256i total = _mm256_sub_epi32(dot_q4(panel + place.q, a.q + b * kBlockCols), _mm256_set1_epi32(a.sum8[b]));
+      const __m256i total =
+          _mm256_sub_epi32(dot_q4(panel + place.q, a.q + b * kBlockCols), _mm256_set1_epi32(a.sum8[b]));
       acc = accumulate(total, panel + place.d, a.d[b], acc);
     }
     _mm256_storeu_ps(y + p * kPanelRows, acc);

@@ -11,9 +11,11 @@ ReferenceModel::ReferenceModel(const std::vector<uint8_t>& float_gguf) : bytes_(
   std::memcpy(bytes_.data(), float_gguf.data(), float_gguf.size());
   pith_error error{};
   size_t size = 0;
-  if (ModelFile::directory_bytes(bytes_.data(), float_gguf.size(), &size, &error) != PITH_OK) throw std::runtime_error(error.message);
+  if (ModelFile::directory_bytes(bytes_.data(), float_gguf.size(), &size, &error) != PITH_OK)
+    throw std::runtime_error(error.message);
   directory_.resize(size / 8 + 1);
-  if (file_.open(bytes_.data(), float_gguf.size(), directory_.data(), &error) != PITH_OK) throw std::runtime_error(error.message);
+  if (file_.open(bytes_.data(), float_gguf.size(), directory_.data(), &error) != PITH_OK)
+    throw std::runtime_error(error.message);
   is_mha_ = word("attention.kind", "") == "mha";
   gate_ = word("attention.gate", "none");
   gate_norm_ = word("attention.gate_norm", "none");
@@ -69,8 +71,9 @@ void ReferenceModel::read_rope() {
     return double(d_r_) * std::log(original / (turns * 2 * std::numbers::pi)) / (2 * std::log(base));
   };
   const bool is_long = double(number("context_length", 0)) > original;
-  const Vector divisors = scaling_ == "longrope" ? vector(is_long ? "rope_factors_long.weight" : "rope_factors_short.weight")
-                                                 : Vector::Ones(d_r_ / 2);
+  const Vector divisors = scaling_ == "longrope"
+                              ? vector(is_long ? "rope_factors_long.weight" : "rope_factors_short.weight")
+                              : Vector::Ones(d_r_ / 2);
   const double low = std::max(std::floor(lane_of(real("rope.scaling.yarn_beta_fast", 32))), 0.0);
   double high = std::min(std::ceil(lane_of(real("rope.scaling.yarn_beta_slow", 1))), double(d_r_ - 1));
   if (low == high) high += 0.001;
@@ -165,7 +168,8 @@ ReferenceModel::Token ReferenceModel::cache(int layer, int32_t id, int64_t posit
   token.latent = down.head(r_);
   token.rope = down.tail(d_r_);
   if (kv_norm_ == "rms")
-    token.latent = rms(token.latent, real("attention.kv_norm_epsilon", 1e-6)).cwiseProduct(vector(b + "attn_kv_a_norm.weight"));
+    token.latent =
+        rms(token.latent, real("attention.kv_norm_epsilon", 1e-6)).cwiseProduct(vector(b + "attn_kv_a_norm.weight"));
   if (gate_ == "latent") token.latent = gate_norm(b + "attn_gate_norm", token.latent.cwiseProduct(gate(layer, id)));
   const Matrix up = matrix(b + "attn_kv_b.weight");
   Vector u = up * token.latent;
@@ -202,7 +206,8 @@ Vector ReferenceModel::attention(int layer, const Vector& x, int64_t position, c
     }
     const Vector weights = (scores.array() - scores.maxCoeff()).exp();
     Vector mixed = Vector::Zero(d_v_);
-    for (size_t t = 0; t < seen.size(); ++t) mixed += weights[int64_t(t)] / weights.sum() * seen[t]->values.row(is_mha_ ? kv : h);
+    for (size_t t = 0; t < seen.size(); ++t)
+      mixed += weights[int64_t(t)] / weights.sum() * seen[t]->values.row(is_mha_ ? kv : h);
     out.segment(h * d_v_, d_v_) = mixed;
   }
   return linear(b + "attn_output", out);
@@ -216,7 +221,9 @@ Vector ReferenceModel::feed_forward(const std::string& b, const Vector& x) const
   } else if (feed_forward_ == "relu2") {
     up = up.cwiseMax(0).array().square();
   } else if (feed_forward_ == "gelu_tanh") {
-    up = up.unaryExpr([](double v) { return 0.5 * v * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v))); });
+    up = up.unaryExpr([](double v) {
+      return 0.5 * v * (1 + std::tanh(std::sqrt(2 / std::numbers::pi) * (v + 0.044715 * v * v * v)));
+    });
   } else {
     up = up.unaryExpr([](double v) { return 0.5 * v * (1 + std::erf(v / std::numbers::sqrt2)); });
   }

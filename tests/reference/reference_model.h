@@ -28,11 +28,11 @@ class ReferenceModel {
   Matrix ring_logits(const std::vector<int32_t>& tokens, int64_t capacity, int64_t n_keep) const;
 
  private:
-  struct Token {             // of one layer
+  struct Token {  // of one layer
     int32_t id;
     int64_t position;
-    Vector latent, rope;     // c, k^R before its rotation
-    Matrix keys, values;     // MHA: [n_kv, head], keys before their rotation
+    Vector latent, rope;  // c, k^R before its rotation
+    Matrix keys, values;  // MHA: [n_kv, head], keys before their rotation
   };
 
   uint64_t number(const char* key, uint64_t otherwise) const;
@@ -50,8 +50,8 @@ class ReferenceModel {
   Vector rotate(const Vector& x, double position) const;
   Vector feed_forward(const std::string& prefix, const Vector& x) const;
   Token cache(int layer, int32_t id, int64_t position, const Vector& x) const;
-  Vector attention(int layer, const Vector& x, int64_t position, const std::vector<const Token*>& seen, int64_t capacity,
-                   int64_t n_keep) const;
+  Vector attention(int layer, const Vector& x, int64_t position, const std::vector<const Token*>& seen,
+                   int64_t capacity, int64_t n_keep) const;
   void read_rope();
 
   std::vector<uint64_t> bytes_, directory_;

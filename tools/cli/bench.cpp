@@ -30,7 +30,9 @@ struct BenchOptions {
 };
 
 uint64_t clock_ns(void*) {
-  return uint64_t(std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count());
+  return uint64_t(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+          .count());
 }
 
 // The tokens that fill the context and are then decoded.
@@ -53,11 +55,20 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
   const double per_token = p.seconds / p.tokens;
   const double cache = double(plan.cache_bytes_per_token) * (p.depth + p.tokens / 2.0);  // read by an average token
   const double bytes = double(info.step_weight_bytes) + cache;
-  return {{"phase", p.name}, {"threads", p.threads}, {"tokens", p.tokens}, {"depth", p.depth}, {"repeat", p.repeat},
-          {"tokens_per_s", 1 / per_token}, {"ms_per_token", 1e3 * per_token},
-          {"weight_bytes_per_token", info.step_weight_bytes}, {"cache_bytes", plan.cache_bytes}, {"pool_bytes", 0},
-          {"attention_ms", 1e3 * p.attention_seconds / p.tokens}, {"read_gb_per_s", bytes / per_token / 1e9},
-          {"machine_read_gb_per_s", p.machine_gb_per_s}, {"logits_hash", logits_hash(session.logits())}};
+  return {{"phase", p.name},
+          {"threads", p.threads},
+          {"tokens", p.tokens},
+          {"depth", p.depth},
+          {"repeat", p.repeat},
+          {"tokens_per_s", 1 / per_token},
+          {"ms_per_token", 1e3 * per_token},
+          {"weight_bytes_per_token", info.step_weight_bytes},
+          {"cache_bytes", plan.cache_bytes},
+          {"pool_bytes", 0},
+          {"attention_ms", 1e3 * p.attention_seconds / p.tokens},
+          {"read_gb_per_s", bytes / per_token / 1e9},
+          {"machine_read_gb_per_s", p.machine_gb_per_s},
+          {"logits_hash", logits_hash(session.logits())}};
 }
 
 // Fills the context to `depth` (the prefill row, unless the depth is 0), then decodes token by token.
@@ -80,8 +91,14 @@ void measure(const BenchOptions& options, const Model& model, uint32_t threads, 
     } else {
       session.eval(std::span(tokens).subspan(first, n));
     }
-    const Phase p{phase, threads, n, first, repeat, seconds() - start,
-                  double(pith_session_attention_ns(session.get()) - attention) / 1e9, machine_gb_per_s};
+    const Phase p{phase,
+                  threads,
+                  n,
+                  first,
+                  repeat,
+                  seconds() - start,
+                  double(pith_session_attention_ns(session.get()) - attention) / 1e9,
+                  machine_gb_per_s};
     runs->push_back(row(p, session, plan, model.info()));
   };
   if (depth > 0) timed("prefill", 0, depth, false);
@@ -97,7 +114,8 @@ double median(std::vector<double> values) {
 // One line per phase, thread count and depth: the medians over the repetitions.
 void print_table(const Json& document) {
   fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].get<std::string>(),
-             document["tier"].get<std::string>(), document["commit"].get<std::string>(), document["cpu"].get<std::string>());
+             document["tier"].get<std::string>(), document["commit"].get<std::string>(),
+             document["cpu"].get<std::string>());
   fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens", "depth",
              "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
   const Json& runs = document["runs"];
@@ -114,9 +132,10 @@ void print_table(const Json& document) {
       attention.push_back(runs[j]["attention_ms"]);
       gb.push_back(runs[j]["read_gb_per_s"]);
     }
-    fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n", runs[i]["phase"].get<std::string>(),
-               runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(), 1e3 / median(ms), median(ms),
-               median(attention), median(gb), runs[i]["machine_read_gb_per_s"].get<double>());
+    fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
+               runs[i]["phase"].get<std::string>(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(),
+               runs[i]["depth"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
+               runs[i]["machine_read_gb_per_s"].get<double>());
   }
 }
 
@@ -131,8 +150,11 @@ void bench(BenchOptions options) {
     }
   }
   const Session probe(model, options.session.resolve());
-  const Json document = {{"model", options.model.name()}, {"tier", pith_session_tier(probe.get())}, {"commit", PITH_COMMIT},
-                         {"cpu", cpu_name()}, {"runs", runs}};
+  const Json document = {{"model", options.model.name()},
+                         {"tier", pith_session_tier(probe.get())},
+                         {"commit", PITH_COMMIT},
+                         {"cpu", cpu_name()},
+                         {"runs", runs}};
   if (options.json) print_json(document);
   else print_table(document);
 }
@@ -145,9 +167,13 @@ void add_bench(CLI::App* app, int*) {
   options->model.add_to(command);
   options->session.add_to(command);
   command->remove_option(command->get_option("--threads"));
-  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; all cores if left out")->delimiter(',');
-  command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")->delimiter(',');
-  command->add_option("-n,--tokens", options->tokens, "Tokens to decode")->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; all cores if left out")
+      ->delimiter(',');
+  command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")
+      ->delimiter(',');
+  command->add_option("-n,--tokens", options->tokens, "Tokens to decode")
+      ->check(CLI::Range(1, 1 << 20))
+      ->capture_default_str();
   command->add_option("--repeat", options->repeat, "Repetitions")->check(CLI::Range(1, 1000))->capture_default_str();
   command->add_option("--text", options->text, "Fill the context from this file instead of the generator");
   command->add_option("--seed", options->seed, "Seed of the generator")->capture_default_str();

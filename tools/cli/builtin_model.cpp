@@ -6,7 +6,8 @@ __asm__(
     ".balign 64\n"
     ".global pith_builtin_model_begin\n"
     "pith_builtin_model_begin:\n"
-    ".incbin \"" PITH_BUILTIN_MODEL "\"\n"
+    ".incbin \"" PITH_BUILTIN_MODEL
+    "\"\n"
     ".global pith_builtin_model_end\n"
     "pith_builtin_model_end:\n"
     ".byte 0\n"

@@ -6,7 +6,7 @@
 
 namespace pith::cli {
 
-const void* builtin_model();   // 64-byte aligned
+const void* builtin_model();  // 64-byte aligned
 size_t builtin_model_bytes();
 
 }  // namespace pith::cli

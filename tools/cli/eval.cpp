@@ -101,9 +101,13 @@ void eval(const EvalOptions& options) {
   }
   const double start = seconds();
   const Score score = score_tokens(tokens, tokenizer, window, &session, base.get());
-  nlohmann::ordered_json out = {{"model", options.model.name()}, {"tier", pith_session_tier(session.get())},
-                                {"threads", options.session.n_threads()}, {"context", window},
-                                {"perplexity", score.perplexity()}, {"tokens", score.tokens}, {"bytes", score.bytes},
+  nlohmann::ordered_json out = {{"model", options.model.name()},
+                                {"tier", pith_session_tier(session.get())},
+                                {"threads", options.session.n_threads()},
+                                {"context", window},
+                                {"perplexity", score.perplexity()},
+                                {"tokens", score.tokens},
+                                {"bytes", score.bytes},
                                 {"bits_per_byte", score.bits_per_byte()},
                                 {"tokens_per_s", double(score.tokens) / (seconds() - start)}};
   if (base != nullptr) {
@@ -113,7 +117,8 @@ void eval(const EvalOptions& options) {
   }
   out["logits_hash"] = logits_hash(session.logits());
   if (options.json) return print_json(out);
-  for (const auto& [key, value] : out.items()) fmt::print("{:<16} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
+  for (const auto& [key, value] : out.items())
+    fmt::print("{:<16} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
 }
 
 }  // namespace
@@ -124,7 +129,8 @@ void add_eval(CLI::App* app, int*) {
   options->model.add_to(command);
   options->session.add_to(command);
   command->add_option("--text", options->text, "Text file")->required();
-  command->add_option("--base", options->base, "Another model to measure the KL divergence and top-1 agreement against");
+  command->add_option("--base", options->base,
+                      "Another model to measure the KL divergence and top-1 agreement against");
   command->add_option("--limit", options->limit, "Tokens to score at most; 0: all");
   command->add_flag("--json", options->json, "One JSON document");
   command->callback([options] { eval(*options); });

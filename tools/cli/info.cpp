@@ -16,12 +16,24 @@ struct InfoOptions {
 
 Json config_json(const pith_model_info& i) {
   return {{"attention", i.attention_kind == PITH_ATTENTION_KIND_MHA ? "mha" : "latent"},
-          {"gate", i.gate_kind == PITH_GATE_UP ? "up" : i.gate_kind == PITH_GATE_LATENT ? "latent" : "none"},
-          {"layers", i.n_layers}, {"width", i.width}, {"heads", i.n_heads}, {"kv_heads", i.n_kv_heads},
-          {"content_width", i.content_width}, {"rope_width", i.rope_width}, {"value_width", i.value_width},
-          {"latent_width", i.latent_width}, {"query_latent_width", i.query_latent_width}, {"gate_width", i.gate_width},
-          {"layer_group_size", i.layer_group_size}, {"feed_forward_width", i.feed_forward_width},
-          {"vocab_size", i.vocab_size}, {"context_length", i.context_length}, {"tied_output", i.tied_output == 1},
+          {"gate", i.gate_kind == PITH_GATE_UP       ? "up"
+                   : i.gate_kind == PITH_GATE_LATENT ? "latent"
+                                                     : "none"},
+          {"layers", i.n_layers},
+          {"width", i.width},
+          {"heads", i.n_heads},
+          {"kv_heads", i.n_kv_heads},
+          {"content_width", i.content_width},
+          {"rope_width", i.rope_width},
+          {"value_width", i.value_width},
+          {"latent_width", i.latent_width},
+          {"query_latent_width", i.query_latent_width},
+          {"gate_width", i.gate_width},
+          {"layer_group_size", i.layer_group_size},
+          {"feed_forward_width", i.feed_forward_width},
+          {"vocab_size", i.vocab_size},
+          {"context_length", i.context_length},
+          {"tied_output", i.tied_output == 1},
           {"parameters", i.n_parameters}};
 }
 
@@ -53,8 +65,11 @@ Json tensors_json(const Model& model) {
   for (size_t i = 0; i < pith_model_tensor_count(model.get()); ++i) {
     pith_tensor t{};
     check(pith_model_get_tensor(model.get(), i, &t));
-    out.push_back({{"name", std::string(t.name, t.name_bytes)}, {"type", t.type}, {"shape", {t.rows, t.cols}},
-                   {"bytes", t.data_bytes}, {"sha256", std::string(t.sha256, 64)}});
+    out.push_back({{"name", std::string(t.name, t.name_bytes)},
+                   {"type", t.type},
+                   {"shape", {t.rows, t.cols}},
+                   {"bytes", t.data_bytes},
+                   {"sha256", std::string(t.sha256, 64)}});
   }
   return out;
 }
@@ -64,8 +79,10 @@ Json plan_json(const Model& model, const pith_session_options& options) {
   plan.struct_size = sizeof plan;
   pith_error error{};
   check(pith_session_get_plan(model.get(), &options, &plan, &error), &error);
-  return {{"weights_bytes", model.info().weight_bytes}, {"session_bytes", plan.session_bytes},
-          {"cache_bytes", plan.cache_bytes}, {"cache_bytes_per_token", plan.cache_bytes_per_token},
+  return {{"weights_bytes", model.info().weight_bytes},
+          {"session_bytes", plan.session_bytes},
+          {"cache_bytes", plan.cache_bytes},
+          {"cache_bytes_per_token", plan.cache_bytes_per_token},
           {"cache_elements_per_token", plan.cache_elements_per_token}};
 }
 
@@ -81,8 +98,8 @@ void print_table(const Json& document, bool with_tensors) {
   if (with_tensors) {
     fmt::print("tensors\n");
     for (const Json& t : document["tensors"])
-      fmt::print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", t["name"].get<std::string>(), t["type"].get<std::string>(),
-                 t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
+      fmt::print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", t["name"].get<std::string>(),
+                 t["type"].get<std::string>(), t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
   }
   fmt::print("memory\n");
   print_all(document["plan"]);
@@ -90,8 +107,10 @@ void print_table(const Json& document, bool with_tensors) {
 
 void info(const InfoOptions& options) {
   const Model model = options.model.load();
-  const Json document = {{"model", options.model.name()}, {"config", config_json(model.info())},
-                         {"metadata", metadata_json(model)}, {"tensors", tensors_json(model)},
+  const Json document = {{"model", options.model.name()},
+                         {"config", config_json(model.info())},
+                         {"metadata", metadata_json(model)},
+                         {"tensors", tensors_json(model)},
                          {"plan", plan_json(model, options.session.resolve())}};
   if (options.json) print_json(document);
   else print_table(document, options.tensors);

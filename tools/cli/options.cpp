@@ -16,20 +16,29 @@ uint32_t precision(const std::string& name) { return name == "f32" ? PITH_PRECIS
 
 }  // namespace
 
-void ModelOption::add_to(CLI::App* app) { app->add_option("model", path, "Packed model (GGUF); the built-in one if left out"); }
+void ModelOption::add_to(CLI::App* app) {
+  app->add_option("model", path, "Packed model (GGUF); the built-in one if left out");
+}
 
-Model ModelOption::load() const { return path.empty() ? Model::view(builtin_model(), builtin_model_bytes()) : Model::open(path); }
+Model ModelOption::load() const {
+  return path.empty() ? Model::view(builtin_model(), builtin_model_bytes()) : Model::open(path);
+}
 
 void SessionOptions::add_to(CLI::App* app) {
   app->add_option("--threads", threads, "Threads; all cores if left out")->check(CLI::Range(1, 64));
   app->add_option("--tier", tier, "Instruction set: scalar, avx2, ...; the best of this CPU if left out");
-  app->add_option("--context", context, "Tokens that the cache holds; the model's context if left out")->check(CLI::Range(1, 1 << 24));
+  app->add_option("--context", context, "Tokens that the cache holds; the model's context if left out")
+      ->check(CLI::Range(1, 1 << 24));
   app->add_option("--keep", keep, "First tokens that stay when the cache is full");
-  app->add_option("--cache", cache, "Precision of the cache")->check(CLI::IsMember({"i8", "f32"}))->capture_default_str();
+  app->add_option("--cache", cache, "Precision of the cache")
+      ->check(CLI::IsMember({"i8", "f32"}))
+      ->capture_default_str();
   app->add_option("--activations", activations, "Precision of the inputs of matrix products")
-      ->check(CLI::IsMember({"i8", "f32"}))->capture_default_str();
+      ->check(CLI::IsMember({"i8", "f32"}))
+      ->capture_default_str();
   app->add_option("--attention", attention, "How attention reads the cache")
-      ->check(CLI::IsMember({"default", "materialise"}))->capture_default_str();
+      ->check(CLI::IsMember({"default", "materialise"}))
+      ->capture_default_str();
 }
 
 uint32_t SessionOptions::n_threads() const {
@@ -53,10 +62,14 @@ void SamplingOptions::add_to(CLI::App* app) {
   app->add_option("--seed", values.seed, "Seed of the draws")->capture_default_str();
   app->add_option("--temp", values.temperature, "Temperature; 0 is greedy")->capture_default_str();
   app->add_option("--top-k", values.top_k, "Keep the k likeliest tokens; 0 is all")->capture_default_str();
-  app->add_option("--top-p", values.top_p, "Keep the smallest set of tokens with this probability")->capture_default_str();
-  app->add_option("--min-p", values.min_p, "Drop tokens less likely than this share of the likeliest")->capture_default_str();
-  app->add_option("--repeat-penalty", values.repeat_penalty, "Penalty on recent tokens; 1 is off")->capture_default_str();
-  app->add_option("--repeat-window", values.repeat_window, "Recent tokens that the penalty sees")->capture_default_str();
+  app->add_option("--top-p", values.top_p, "Keep the smallest set of tokens with this probability")
+      ->capture_default_str();
+  app->add_option("--min-p", values.min_p, "Drop tokens less likely than this share of the likeliest")
+      ->capture_default_str();
+  app->add_option("--repeat-penalty", values.repeat_penalty, "Penalty on recent tokens; 1 is off")
+      ->capture_default_str();
+  app->add_option("--repeat-window", values.repeat_window, "Recent tokens that the penalty sees")
+      ->capture_default_str();
   app->add_option("--stop", stops, "Stop before this text; may be given several times")->allow_extra_args(false);
 }
 
@@ -80,9 +93,7 @@ std::string logits_hash(std::span<const float> logits) {
   return fmt::format("{:016x}", hash);
 }
 
-double seconds() {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
-}
+double seconds() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::string cpu_name() {
   std::ifstream in("/proc/cpuinfo");

@@ -14,7 +14,8 @@
 namespace pith::cli {
 
 OutputFile::OutputFile(const std::string& path)
-    : path_(path), temporary_(fmt::format("{}.{}.tmp", path, ::getpid())),
+    : path_(path),
+      temporary_(fmt::format("{}.{}.tmp", path, ::getpid())),
       fd_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
   if (fd_ < 0) fail(errno);
 }
@@ -55,7 +56,8 @@ std::function<void(uint64_t done, uint64_t total)> progress_bar(const char* what
   if (::isatty(STDERR_FILENO) == 0) return {};
   return [what](uint64_t done, uint64_t total) {
     const int percent = int(total == 0 ? 100 : std::min<uint64_t>(100, 100 * done / total)), width = percent * 2 / 5;
-    fmt::print(stderr, "\r{} [{:<40}] {:3}%{}", what, std::string(size_t(width), '#'), percent, done >= total ? "\n" : "");
+    fmt::print(stderr, "\r{} [{:<40}] {:3}%{}", what, std::string(size_t(width), '#'), percent,
+               done >= total ? "\n" : "");
     std::fflush(stderr);
   };
 }

@@ -20,7 +20,8 @@ struct QuantizeOptions {
 };
 
 bool is_same_file(const std::string& a, const std::string& b) {
-  struct stat of_a{}, of_b{};
+  struct stat of_a {
+  }, of_b{};
   return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
          of_a.st_ino == of_b.st_ino;
 }
@@ -46,7 +47,8 @@ void add_quantize(CLI::App* app, int*) {
   command->add_option("in", options->input, "Float model (GGUF F32, F16 or BF16)")->required();
   command->add_option("out", options->output, "Packed model to write")->required();
   command->add_option("--type", options->type, "Type of the matrices; q4 keeps the embedding and the output in q8")
-      ->check(CLI::IsMember({"q4", "q8", "f32"}))->capture_default_str();
+      ->check(CLI::IsMember({"q4", "q8", "f32"}))
+      ->capture_default_str();
   command->callback([options] { quantize(*options); });
 }
 

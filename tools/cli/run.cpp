@@ -52,7 +52,8 @@ class Output {
   std::string text_;
 };
 
-Report generate(const RunOptions& options, Session* session, const Tokenizer& tokenizer, uint32_t vocab_size, Output* output) {
+Report generate(const RunOptions& options, Session* session, const Tokenizer& tokenizer, uint32_t vocab_size,
+                Output* output) {
   Report report;
   Sampler sampler(vocab_size, options.sampling.values);
   TextStream stream(options.sampling.stops);
@@ -86,9 +87,9 @@ void print_report(const RunOptions& options, const Session& session, const Repor
   fmt::print(stderr,
              "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
              "prompt {} tokens, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
-             options.model.name(), pith_session_tier(session.get()), options.session.n_threads(), double(session.bytes()) / 1e6,
-             r.n_prompt, rate(r.n_prompt, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds),
-             logits_hash(session.logits()));
+             options.model.name(), pith_session_tier(session.get()), options.session.n_threads(),
+             double(session.bytes()) / 1e6, r.n_prompt, rate(r.n_prompt, r.prompt_seconds), r.n_drawn,
+             rate(r.n_drawn, r.decode_seconds), logits_hash(session.logits()));
 }
 
 // Without a prompt the built-in model begins as tales do.
@@ -101,10 +102,15 @@ void run(RunOptions options) {
   Output output(options.json);
   const Report r = generate(options, &session, tokenizer, model.info().vocab_size, &output);
   if (options.json) {
-    print_json({{"model", options.model.name()}, {"tier", pith_session_tier(session.get())},
-                {"threads", options.session.n_threads()}, {"text", output.text()}, {"prompt_tokens", r.n_prompt},
-                {"tokens", r.n_drawn}, {"prompt_tokens_per_s", rate(r.n_prompt, r.prompt_seconds)},
-                {"tokens_per_s", rate(r.n_drawn, r.decode_seconds)}, {"session_bytes", session.bytes()},
+    print_json({{"model", options.model.name()},
+                {"tier", pith_session_tier(session.get())},
+                {"threads", options.session.n_threads()},
+                {"text", output.text()},
+                {"prompt_tokens", r.n_prompt},
+                {"tokens", r.n_drawn},
+                {"prompt_tokens_per_s", rate(r.n_prompt, r.prompt_seconds)},
+                {"tokens_per_s", rate(r.n_drawn, r.decode_seconds)},
+                {"session_bytes", session.bytes()},
                 {"logits_hash", logits_hash(session.logits())}});
     return;
   }
@@ -122,7 +128,8 @@ void add_run(CLI::App* app, int*) {
   options->sampling.add_to(command);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
-  command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")->capture_default_str();
+  command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON document instead of the text");
   command->callback([options, prompt] {
     options->has_prompt = prompt->count() > 0;

@@ -31,10 +31,14 @@ void synth(const SynthOptions& options) {
 void add_synth(CLI::App* app, int*) {
   auto options = std::make_shared<SynthOptions>();
   CLI::App* command = app->add_subcommand("synth", "Write a packed model of random weights");
-  command->add_option("shape", options->shape, fmt::format("{}, or a JSON file of metadata keys", fmt::join(synth_shape_names(), ", ")))
+  command
+      ->add_option("shape", options->shape,
+                   fmt::format("{}, or a JSON file of metadata keys", fmt::join(synth_shape_names(), ", ")))
       ->required();
   command->add_option("out", options->output, "Packed model to write")->required();
-  command->add_option("--type", options->type, "Type of the matrices")->check(CLI::IsMember({"q4", "q8", "f32"}))->capture_default_str();
+  command->add_option("--type", options->type, "Type of the matrices")
+      ->check(CLI::IsMember({"q4", "q8", "f32"}))
+      ->capture_default_str();
   command->add_option("--seed", options->seed, "Seed of the weights")->capture_default_str();
   command->callback([options] { synth(*options); });
 }

@@ -29,11 +29,13 @@ std::string byte_token(int byte) {
 
 void write_byte_vocabulary(int32_t vocab_size, GgufWriter* out) {
   if (vocab_size < 257)
-    throw std::runtime_error(fmt::format("key egmla.vocab_size: {}; the 256 bytes and an end of text need 257", vocab_size));
+    throw std::runtime_error(
+        fmt::format("key egmla.vocab_size: {}; the 256 bytes and an end of text need 257", vocab_size));
   const size_t n = size_t(vocab_size);
   std::vector<std::string> tokens = {"<|endoftext|>"}, merges;
   for (int byte = 0; byte < 256; ++byte) tokens.push_back(byte_token(byte));
-  for (size_t next = tokens.size(), parent = kSpaceId; tokens.size() < n; parent = parent == kSpaceId ? next : parent + 1) {
+  for (size_t next = tokens.size(), parent = kSpaceId; tokens.size() < n;
+       parent = parent == kSpaceId ? next : parent + 1) {
     for (const char letter : kLetters) {
       if (tokens.size() == n) break;
       merges.push_back(tokens[parent] + " " + letter);

@@ -41,7 +41,8 @@ void fold_query(const Config& c, const std::vector<float>& gamma, LayerTensors* 
   }
 }
 
-void fold_output(const Config& c, const std::vector<float>& gamma, const std::vector<float>& beta, LayerTensors* tensors) {
+void fold_output(const Config& c, const std::vector<float>& gamma, const std::vector<float>& beta,
+                 LayerTensors* tensors) {
   std::vector<float>& w = tensors->at("attn_output.weight");  // [d, n_h d_v]
   const size_t cols = size_t(c.head_output_width());
   const bool shifts = std::any_of(beta.begin(), beta.end(), [](float b) { return b != 0; });
@@ -97,11 +98,12 @@ void fold_layer(const Config& config, LayerTensors* tensors) {
 
 std::vector<uint64_t> rope_turns(const Config& c, const std::vector<float>& divisors) {
   const int32_t n_pairs = c.rope_width / 2;
-  const std::vector<double> factors = c.rope_scaling == RopeScaling::yarn ? yarn_factors(c) : std::vector<double>(size_t(n_pairs), 1.0);
+  const std::vector<double> factors =
+      c.rope_scaling == RopeScaling::yarn ? yarn_factors(c) : std::vector<double>(size_t(n_pairs), 1.0);
   std::vector<uint64_t> turns;
   for (int32_t i = 0; i < n_pairs; ++i) {
     long double f = std::pow(static_cast<long double>(c.rope_base), -2.0L * i / c.rope_width);
-    f = f / (2 * std::numbers::pi_v<long double>) * static_cast<long double>(factors[size_t(i)]);
+    f = f / (2 * std::numbers::pi_v<long double>)*static_cast<long double>(factors[size_t(i)]);
     if (!divisors.empty()) f /= static_cast<long double>(checked_divisor(divisors, size_t(i)));
     const long double fixed = std::round((f - std::floor(f)) * 0x1p64L);
     turns.push_back(fixed >= 0x1p64L ? 0 : uint64_t(fixed));

@@ -23,7 +23,8 @@ void append_string(std::vector<uint8_t>* out, std::string_view text) {
 uint64_t element_bytes(TensorType type) {
   switch (type) {
     case TensorType::f32: return 4;
-    case TensorType::f16: case TensorType::bf16: return 2;
+    case TensorType::f16:
+    case TensorType::bf16: return 2;
     case TensorType::i8: break;
   }
   return 1;
@@ -40,7 +41,8 @@ uint64_t shape_bytes(std::string_view name, TensorType type, const std::vector<u
 }  // namespace
 
 GgufWriter::GgufWriter(uint32_t alignment) : alignment_(alignment) {
-  if (alignment < 8 || (alignment & (alignment - 1)) != 0) throw std::runtime_error("alignment is not a power of two >= 8");
+  if (alignment < 8 || (alignment & (alignment - 1)) != 0)
+    throw std::runtime_error("alignment is not a power of two >= 8");
   if (alignment != 32) add_u32("general.alignment", alignment);
 }
 
@@ -143,9 +145,8 @@ void GgufWriter::add_tensor_f32(std::string_view name, std::vector<uint64_t> dim
   if (values.size_bytes() != shape_bytes(name, TensorType::f32, dims))
     throw std::runtime_error("tensor " + std::string(name) + ": its data has another size than its shape");
   std::vector<float> copy(values.begin(), values.end());
-  add_tensor(name, TensorType::f32, std::move(dims), [copy = std::move(copy)](uint8_t* out) {
-    std::memcpy(out, copy.data(), copy.size() * sizeof(float));
-  });
+  add_tensor(name, TensorType::f32, std::move(dims),
+             [copy = std::move(copy)](uint8_t* out) { std::memcpy(out, copy.data(), copy.size() * sizeof(float)); });
 }
 
 uint64_t GgufWriter::header_bytes() const {

@@ -58,17 +58,42 @@ void write_rope(const Config& c, GgufWriter* out) {
   out->add_f32("egmla.rope.scaling.yarn_beta_slow", c.yarn_beta_slow);
 }
 
-constexpr std::string_view kRealKeys[] = {
-    "attention.layer_norm_rms_epsilon", "block_norm_epsilon", "attention.kv_norm_epsilon", "attention.q_norm_epsilon",
-    "attention.gate_norm_epsilon", "embedding_scale", "residual_scale", "logit_scale", "rope.freq_base",
-    "rope.scaling.factor", "rope.scaling.yarn_log_multiplier", "rope.scaling.yarn_beta_fast",
-    "rope.scaling.yarn_beta_slow"};
-constexpr std::string_view kOtherKeys[] = {
-    "attention.kind", "attention.gate", "attention.gate_norm", "attention.kv_norm", "block_norm", "feed_forward.kind",
-    "rope.scaling.type", "rope.interleaved", "block_count", "embedding_length", "attention.head_count",
-    "attention.head_count_kv", "attention.value_length", "feed_forward_length", "vocab_size", "context_length",
-    "attention.key_length_content", "rope.dimension_count", "attention.kv_lora_rank", "attention.q_lora_rank",
-    "attention.gate_length", "attention.layer_group_size", "rope.scaling.original_context_length"};
+constexpr std::string_view kRealKeys[] = {"attention.layer_norm_rms_epsilon",
+                                          "block_norm_epsilon",
+                                          "attention.kv_norm_epsilon",
+                                          "attention.q_norm_epsilon",
+                                          "attention.gate_norm_epsilon",
+                                          "embedding_scale",
+                                          "residual_scale",
+                                          "logit_scale",
+                                          "rope.freq_base",
+                                          "rope.scaling.factor",
+                                          "rope.scaling.yarn_log_multiplier",
+                                          "rope.scaling.yarn_beta_fast",
+                                          "rope.scaling.yarn_beta_slow"};
+constexpr std::string_view kOtherKeys[] = {"attention.kind",
+                                           "attention.gate",
+                                           "attention.gate_norm",
+                                           "attention.kv_norm",
+                                           "block_norm",
+                                           "feed_forward.kind",
+                                           "rope.scaling.type",
+                                           "rope.interleaved",
+                                           "block_count",
+                                           "embedding_length",
+                                           "attention.head_count",
+                                           "attention.head_count_kv",
+                                           "attention.value_length",
+                                           "feed_forward_length",
+                                           "vocab_size",
+                                           "context_length",
+                                           "attention.key_length_content",
+                                           "rope.dimension_count",
+                                           "attention.kv_lora_rank",
+                                           "attention.q_lora_rank",
+                                           "attention.gate_length",
+                                           "attention.layer_group_size",
+                                           "rope.scaling.original_context_length"};
 
 template <size_t n>
 bool contains(const std::string_view (&keys)[n], std::string_view key) {
@@ -79,7 +104,8 @@ bool contains(const std::string_view (&keys)[n], std::string_view key) {
 void add_json(std::string_view name, const nlohmann::json& value, GgufWriter* out) {
   const std::string key = fmt::format("egmla.{}", name);
   const bool is_real = contains(kRealKeys, name);
-  if (!is_real && !contains(kOtherKeys, name)) throw std::runtime_error(fmt::format("key {}: not a key of a configuration", key));
+  if (!is_real && !contains(kOtherKeys, name))
+    throw std::runtime_error(fmt::format("key {}: not a key of a configuration", key));
   if (value.is_boolean()) out->add_bool(key, value);
   else if (value.is_number_float() || (is_real && value.is_number())) out->add_f64(key, value);
   else if (value.is_number_unsigned()) out->add_u64(key, value);

@@ -75,12 +75,14 @@ struct FloatModel {
 // LongRoPE's divisors, of the long table where the model is meant for more than the original context.
 std::vector<float> rope_divisors(const ModelFile& file, const Config& c) {
   if (c.rope_scaling != RopeScaling::longrope) return {};
-  const char* name = c.context_length > c.rope_original_context ? "rope_factors_long.weight" : "rope_factors_short.weight";
+  const char* name =
+      c.context_length > c.rope_original_context ? "rope_factors_long.weight" : "rope_factors_short.weight";
   const TensorEntry* t = file.find_tensor(name);
   if (t == nullptr) throw std::runtime_error(fmt::format("tensor {}: missing", name));
   const std::vector<float> divisors = floats(*t);
   if (divisors.size() != size_t(c.rope_width / 2))
-    throw std::runtime_error(fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), c.rope_width / 2));
+    throw std::runtime_error(
+        fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), c.rope_width / 2));
   return divisors;
 }
 
@@ -160,7 +162,8 @@ class Packer {
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      if (is_of_layer(spec) && spec.layer == layer && source_.has(spec)) tensors_[short_name(spec)] = source_.load(spec);
+      if (is_of_layer(spec) && spec.layer == layer && source_.has(spec))
+        tensors_[short_name(spec)] = source_.load(spec);
     }
     fold_layer(config_, &tensors_);
   }
@@ -189,7 +192,8 @@ class Packer {
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      if (spec.kind == TensorKind::matrix && source_.has(spec)) total += packed_bytes(type_of(spec), spec.rows, spec.cols);
+      if (spec.kind == TensorKind::matrix && source_.has(spec))
+        total += packed_bytes(type_of(spec), spec.rows, spec.cols);
     }
     return total;
   }

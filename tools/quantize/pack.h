@@ -15,7 +15,7 @@
 namespace pith {
 
 struct PackOptions {
-  WeightType type = WeightType::q4;         // of the matrices
+  WeightType type = WeightType::q4;            // of the matrices
   WeightType embedding_type = WeightType::q8;  // of token_embd and output, which suffer most from rounding
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes of packed matrices; may be empty
 };
@@ -31,10 +31,10 @@ std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions
 
 // Where the packer takes a model from.
 struct FloatSource {
-  std::function<void(GgufWriter*)> write_metadata;             // adds the model's own keys
-  std::function<bool(const TensorSpec&)> has;                  // whether the model has this tensor of the list
-  std::function<std::vector<float>(const TensorSpec&)> load;   // its values [rows, cols]; called once each
-  std::vector<float> divisors;                                 // LongRoPE's, [d_r / 2], or empty
+  std::function<void(GgufWriter*)> write_metadata;            // adds the model's own keys
+  std::function<bool(const TensorSpec&)> has;                 // whether the model has this tensor of the list
+  std::function<std::vector<float>(const TensorSpec&)> load;  // its values [rows, cols]; called once each
+  std::vector<float> divisors;                                // LongRoPE's, [d_r / 2], or empty
 };
 
 // The packer behind both. Floats are in memory a layer at a time, the packed tensors as a whole: the file begins with their

@@ -10,8 +10,8 @@
 namespace pith {
 namespace {
 
-constexpr int kLanes = 8;           // partial sums of a block, in a fixed order
-constexpr int kTrials = 6;          // candidate scales a side of the one that maps the largest value to an end of the range
+constexpr int kLanes = 8;   // partial sums of a block, in a fixed order
+constexpr int kTrials = 6;  // candidate scales a side of the one that maps the largest value to an end of the range
 constexpr float kTrialStep = 0.2f;  // in codes: halving it gains 0.01 % of the error
 constexpr int kRounds = 3;          // least-squares refinements of the best candidate
 

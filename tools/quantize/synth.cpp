@@ -75,7 +75,8 @@ std::vector<TensorSpec> tensors_of(const SynthSpec& spec) {
 // LongRoPE's divisors: from 1 for the fastest pair to the factor for the slowest.
 std::vector<float> rope_divisors(const Config& c) {
   std::vector<float> out;
-  for (int32_t i = 0; i < c.rope_width / 2; ++i) out.push_back(1 + (c.rope_factor - 1) * float(i) / float(c.rope_width / 2));
+  for (int32_t i = 0; i < c.rope_width / 2; ++i)
+    out.push_back(1 + (c.rope_factor - 1) * float(i) / float(c.rope_width / 2));
   return out;
 }
 
@@ -138,7 +139,8 @@ Config paper_1b_shape() {
   return c;
 }
 
-Config story_shape(int32_t width, int32_t heads, int32_t rope, int32_t latent, int32_t gate, int32_t feed_forward, int32_t vocab) {
+Config story_shape(int32_t width, int32_t heads, int32_t rope, int32_t latent, int32_t gate, int32_t feed_forward,
+                   int32_t vocab) {
   Config c = paper_shape(latent, true);
   c.width = width;
   c.n_heads = c.n_kv_heads = heads;
@@ -158,8 +160,10 @@ struct Shape {
 };
 
 std::vector<Shape> shapes() {
-  return {{"paper-kv64", paper_shape(64, true), false}, {"paper-kv16", paper_shape(16, true), false},
-          {"paper-mla256", paper_shape(256, false), false}, {"paper-mha", mha_shape(), false},
+  return {{"paper-kv64", paper_shape(64, true), false},
+          {"paper-kv16", paper_shape(16, true), false},
+          {"paper-mla256", paper_shape(256, false), false},
+          {"paper-mha", mha_shape(), false},
           {"paper-1b", paper_1b_shape(), false},
           {"m", story_shape(192, 6, 16, 16, 64, 512, 2048), true},
           {"xl", story_shape(384, 12, 32, 32, 128, 1024, 4096), true}};
