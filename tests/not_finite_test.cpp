@@ -1,0 +1,95 @@
+// A weight that is NaN or infinite must show in the logits, whichever tensor it stands in: nothing on the way may turn it
+// into an ordinary number.
+#include <doctest/doctest.h>
+
+#include <string>
+
+#include "half.h"
+#include "runtime.h"
+#include "variants.h"
+
+using namespace pith;
+using namespace pith::test;
+
+namespace {
+
+Bytes pack_spec(const SynthSpec& spec, const char* type) {
+  const Bytes floats = synth_float(spec);
+  const Block aligned = block_of(floats.data(), floats.size());
+  return pack_model(aligned.get(), floats.size(), pack_options(type));
+}
+
+// Folding moved them into attn_q and attn_output; the file keeps them for traces.
+bool is_kept_unread(const Config& config, const std::string& name) {
+  return config.gate == Gate::up && name.find("attn_gate_norm") != std::string::npos;
+}
+
+// ReLU of minus infinity is an honest 0.
+bool may_vanish(const Config& config, const std::string& name, float bad) {
+  return config.feed_forward == FeedForward::relu2 && std::isinf(bad) && name.find("ffn_up") != std::string::npos;
+}
+
+// Overwrites the first number of row 0 that decides a value: a weight, or the scale of a block.
+void spoil(const pith_tensor& tensor, const Bytes& packed, const Runtime& runtime, float bad, Bytes* out) {
+  *out = packed;
+  uint8_t* at = out->data() + (static_cast<const uint8_t*>(tensor.data) - runtime.bytes.get());
+  const std::string type = tensor.type;
+  const int32_t blocks = int32_t(padded_cols(int64_t(tensor.cols)) / kBlockCols);
+  if (type == "q4" || type == "q8") {
+    const uint16_t half = float_to_half(bad);
+    const BlockPlace place = type == "q4" ? q4_place(0, blocks) : q8_place(0, blocks);
+    std::memcpy(at + place.d, &half, sizeof half);
+  } else {
+    std::memcpy(at, &bad, sizeof bad);
+  }
+}
+
+// What an eval of token 0 (whose rows are row 0 of the embedding and the gate tables) answers.
+pith_status status_of(const Bytes& packed, uint32_t precision) {
+  const Runtime runtime(packed);
+  pith_session_options options = session_options();
+  options.cache = options.activations = precision;
+  Session session(runtime.model, options);
+  const int32_t tokens[] = {0, 0, 1};
+  const pith_status status = pith_session_eval(session.get(), tokens, 3);
+  const pith_status after = pith_session_eval(session.get(), tokens, 1);
+  CHECK(int(after) == int(status == PITH_OK ? PITH_OK : PITH_E_STATE));
+  session.reset();
+  CHECK(int(pith_session_eval(session.get(), tokens, 1)) == int(status));
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("NaN and infinity in any tensor are PITH_E_NUMERIC, then PITH_E_STATE until the reset") {
+  struct Mode {
+    const char* type;
+    uint32_t precision;
+  };
+  size_t n_spoiled = 0;
+  for (const SynthSpec& spec : all_variants()) {
+    for (const Mode mode : {Mode{"f32", PITH_PRECISION_F32}, Mode{"q4", PITH_PRECISION_I8}}) {
+      CAPTURE(spec.name);
+      CAPTURE(std::string(mode.type));
+      const Bytes packed = pack_spec(spec, mode.type);
+      CHECK(int(status_of(packed, mode.precision)) == int(PITH_OK));  // positive control
+      const Runtime runtime(packed);
+      for (size_t i = 0; i < pith_model_tensor_count(runtime.model.get()); ++i) {
+        pith_tensor tensor;
+        REQUIRE(int(pith_model_get_tensor(runtime.model.get(), i, &tensor)) == int(PITH_OK));
+        const std::string name(tensor.name, tensor.name_bytes);
+        for (const float bad : {__builtin_nanf(""), __builtin_inff()}) {
+          CAPTURE(name);
+          CAPTURE(bad);
+          if (may_vanish(spec.config, name, bad)) continue;
+          Bytes spoiled;
+          spoil(tensor, packed, runtime, bad, &spoiled);
+          const pith_status expected = is_kept_unread(spec.config, name) ? PITH_OK : PITH_E_NUMERIC;
+          CHECK(int(status_of(spoiled, mode.precision)) == int(expected));
+          ++n_spoiled;
+        }
+      }
+    }
+  }
+  MESSAGE(n_spoiled, " spoiled models");
+}
