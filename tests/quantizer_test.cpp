@@ -80,7 +80,8 @@ TEST_CASE("every element of a packed matrix lies where the layout says, padding 
   std::mt19937 random(kSeed);
   INFO("seed ", kSeed);
   const int64_t shapes[][2] = {{1, 1}, {8, 32}, {9, 33}, {5, 64}, {16, 96}, {24, 130}, {17, 160}, {3, 288}};
-  for (const auto& [rows, cols] : shapes) {
+  for (const auto& shape : shapes) {
+    const int64_t rows = shape[0], cols = shape[1];  // clang 14 captures no structured bindings
     const std::vector<float> w = random_matrix(&random, rows, cols);
     for (const WeightType type : {WeightType::f32, WeightType::q8, WeightType::q4}) {
       CAPTURE(rows);
