@@ -35,20 +35,40 @@ inline SynthSpec gated_spec(const char* name, GateNorm norm, Gate gate = Gate::u
   return spec;
 }
 
+inline void set_mha(Config* c, int32_t n_heads, int32_t n_kv_heads) {
+  c->attention = AttentionKind::mha;
+  c->n_heads = n_heads;
+  c->n_kv_heads = n_kv_heads;
+  c->content_width = c->latent_width = 0;
+  c->rope_width = c->value_width;
+}
+
+inline void set_scaling(Config* c, RopeScaling scaling, float factor, int32_t original_context) {
+  c->rope_scaling = scaling;
+  c->rope_factor = factor;
+  c->rope_original_context = original_context;
+}
+
 inline std::vector<SynthSpec> all_variants() {
-  std::vector<SynthSpec> out = {gated_spec("egmla, joint layer norm", GateNorm::layer),
-                                gated_spec("egmla, split layer norm, rope halves", GateNorm::layer_split),
-                                gated_spec("egmla, rms, no kv norm", GateNorm::rms),
-                                gated_spec("egmla, no gate norm, untied", GateNorm::none),
-                                gated_spec("egmla, r = 96, biases", GateNorm::layer),
-                                gated_spec("latent gate, layer norm", GateNorm::layer, Gate::latent),
-                                gated_spec("latent gate, rms, biases", GateNorm::rms, Gate::latent),
-                                small_spec("mla"),
-                                small_spec("mla, low-rank query, yarn, rope halves"),
-                                small_spec("mla, r = 96, longrope, relu2, scales"),
-                                small_spec("mha, grouped"),
-                                small_spec("mha, gelu by tanh, layer norm, biases"),
-                                small_spec("mla, gelu by erf, layer norm")};
+  std::vector<SynthSpec> out = {
+      gated_spec("egmla, joint layer norm", GateNorm::layer),
+      gated_spec("egmla, split layer norm, rope halves", GateNorm::layer_split),
+      gated_spec("egmla, rms, no kv norm", GateNorm::rms),
+      gated_spec("egmla, no gate norm, untied", GateNorm::none),
+      gated_spec("egmla, r = 96, biases", GateNorm::layer),
+      gated_spec("latent gate, layer norm", GateNorm::layer, Gate::latent),
+      gated_spec("latent gate, rms, biases", GateNorm::rms, Gate::latent),
+      small_spec("mla"),
+      small_spec("mla, low-rank query, yarn, rope halves"),
+      small_spec("mla, r = 96, longrope, relu2, scales"),
+      small_spec("mha, grouped"),
+      small_spec("mha, gelu by tanh, layer norm, biases"),
+      small_spec("mla, gelu by erf, layer norm"),
+      gated_spec("latent gate, no norm, r = 40, a table per layer", GateNorm::none, Gate::latent),
+      gated_spec("egmla, split layer norm, r = 96, low-rank query, one table", GateNorm::layer_split),
+      small_spec("mha, short longrope, rope halves"),
+      small_spec("mha, one kv head, yarn"),
+      small_spec("mla, no kv norm, relu2, biases")};
   out[1].config.rope_interleaved = false;
   out[2].config.kv_norm = KvNorm::none;
   out[3].tied = false;
@@ -57,32 +77,35 @@ inline std::vector<SynthSpec> all_variants() {
   Config& yarn = out[8].config;
   yarn.query_latent_width = 40;
   yarn.rope_interleaved = false;
-  yarn.rope_scaling = RopeScaling::yarn;
-  yarn.rope_factor = 8;
-  yarn.rope_original_context = 32;
+  set_scaling(&yarn, RopeScaling::yarn, 8, 32);
   yarn.yarn_log_multiplier = 0.07f;
   Config& longrope = out[9].config;
   longrope.latent_width = 96;
-  longrope.rope_scaling = RopeScaling::longrope;
-  longrope.rope_factor = 4;
-  longrope.rope_original_context = 64;
+  set_scaling(&longrope, RopeScaling::longrope, 4, 64);
   longrope.feed_forward = FeedForward::relu2;
   longrope.embedding_scale = 3;
   longrope.residual_scale = 0.4f;
   longrope.logit_scale = 0.3f;
-  for (const size_t i : {size_t(10), size_t(11)}) {
-    Config& mha = out[i].config;
-    mha.attention = AttentionKind::mha;
-    mha.n_heads = 4;
-    mha.n_kv_heads = i == 10 ? 2 : 4;
-    mha.content_width = mha.latent_width = 0;
-    mha.rope_width = mha.value_width;
-  }
+  set_mha(&out[10].config, 4, 2);
+  set_mha(&out[11].config, 4, 4);
+  set_mha(&out[15].config, 4, 4);
+  set_mha(&out[16].config, 4, 1);
   out[11].config.feed_forward = FeedForward::gelu_tanh;
   out[11].config.block_norm = out[12].config.block_norm = BlockNorm::layer;
   out[11].biases = true;
   out[11].tied = false;
   out[12].config.feed_forward = FeedForward::gelu_erf;
+  out[13].config.latent_width = 40;
+  out[13].config.layer_group_size = 1;
+  out[14].config.latent_width = 96;
+  out[14].config.query_latent_width = 24;
+  out[14].config.layer_group_size = 5;                                                    // more than there are layers
+  set_scaling(&out[15].config, RopeScaling::longrope, 2, out[15].config.context_length);  // as short as the original
+  out[15].config.rope_interleaved = false;
+  set_scaling(&out[16].config, RopeScaling::yarn, 4, 64);
+  out[17].config.kv_norm = KvNorm::none;
+  out[17].config.feed_forward = FeedForward::relu2;
+  out[17].biases = true;
   return out;
 }
 

@@ -6,6 +6,41 @@
 #include <stdexcept>
 
 namespace pith::test {
+namespace {
+
+// A metadata number of any width, or a boolean.
+double number_of(const MetaEntry& entry) {
+  const auto read = [&](auto value) {
+    std::memcpy(&value, entry.value, sizeof value);
+    return double(value);
+  };
+  switch (entry.type) {
+    case GgufType::u8:
+    case GgufType::boolean: return read(uint8_t{});
+    case GgufType::i8: return read(int8_t{});
+    case GgufType::u16: return read(uint16_t{});
+    case GgufType::i16: return read(int16_t{});
+    case GgufType::u32: return read(uint32_t{});
+    case GgufType::i32: return read(int32_t{});
+    case GgufType::u64: return read(uint64_t{});
+    case GgufType::i64: return read(int64_t{});
+    case GgufType::f32: return read(float{});
+    case GgufType::f64: return read(double{});
+    default: throw std::runtime_error(std::string(entry.key) + " is no number");
+  }
+}
+
+// [rows, cols] of a tensor with elements of type T; a vector is one row.
+template <typename T>
+Matrix widen(const TensorEntry& t) {
+  using Stored = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  Stored values(int64_t(t.dims[1]), int64_t(t.dims[0]));
+  if (size_t(values.size()) * sizeof(T) != t.bytes) throw std::runtime_error(std::string(t.name) + " has other bytes");
+  std::memcpy(static_cast<void*>(values.data()), t.data, t.bytes);
+  return values.template cast<double>();
+}
+
+}  // namespace
 
 ReferenceModel::ReferenceModel(const std::vector<uint8_t>& float_gguf) : bytes_(float_gguf.size() / 8 + 1) {
   std::memcpy(bytes_.data(), float_gguf.data(), float_gguf.size());
@@ -35,30 +70,30 @@ ReferenceModel::ReferenceModel(const std::vector<uint8_t>& float_gguf) : bytes_(
 }
 
 uint64_t ReferenceModel::number(const char* key, uint64_t otherwise) const {
-  uint64_t value = otherwise;
-  file_.get_uint(std::string("egmla.") + key, &value, nullptr, nullptr);
-  return value;
+  return uint64_t(real(key, double(otherwise)));
 }
 
 double ReferenceModel::real(const char* key, double otherwise) const {
-  double value = otherwise;
-  file_.get_float(std::string("egmla.") + key, &value, nullptr, nullptr);
-  return value;
+  const MetaEntry* entry = file_.find_meta(std::string("egmla.") + key);
+  return entry == nullptr ? otherwise : number_of(*entry);
 }
 
 std::string ReferenceModel::word(const char* key, const char* otherwise) const {
-  std::string_view value = otherwise;
-  file_.get_string(std::string("egmla.") + key, &value, nullptr, nullptr);
-  return std::string(value);
+  const MetaEntry* entry = file_.find_meta(std::string("egmla.") + key);
+  if (entry == nullptr) return otherwise;
+  if (entry->type != GgufType::string) throw std::runtime_error(std::string(key) + " is no string");
+  return std::string(reinterpret_cast<const char*>(entry->value) + 8, entry->value_bytes - 8);  // after its length
 }
 
 Matrix ReferenceModel::matrix(const std::string& name) const {
   const TensorEntry* t = file_.find_tensor(name);
   if (t == nullptr) throw std::runtime_error("no tensor " + name);
-  using Floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  Floats values(int64_t(t->dims[1]), int64_t(t->dims[0]));
-  std::memcpy(values.data(), t->data, t->bytes);
-  return values.cast<double>();
+  switch (t->type) {
+    case TensorType::f32: return widen<float>(*t);
+    case TensorType::f16: return widen<Eigen::half>(*t);
+    case TensorType::bf16: return widen<Eigen::bfloat16>(*t);
+    default: throw std::runtime_error("tensor " + name + " is not of floats");
+  }
 }
 
 Vector ReferenceModel::vector(const std::string& name) const { return matrix(name).row(0).transpose(); }
@@ -139,11 +174,7 @@ Vector ReferenceModel::gate(int layer, int32_t id) const {
 }
 
 Vector ReferenceModel::rotate(const Vector& x, double position) const {
-  const bool pairs = [&] {
-    bool value = true;
-    file_.get_bool("egmla.rope.interleaved", &value, nullptr, nullptr);
-    return value;
-  }();
+  const bool pairs = real("rope.interleaved", 1) != 0;
   Vector y(x.size());
   const int64_t half = x.size() / 2;
   for (int64_t i = 0; i < half; ++i) {

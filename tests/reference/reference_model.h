@@ -1,6 +1,6 @@
-// The oracle: the forward pass in float64, written from the equations of the design with Eigen, for every variant. It reads
-// a float GGUF through the model file's directory, and shares nothing else with the library: no folding, no cache of
-// rounded numbers, no tiles; every token looks at a list of the tokens before it.
+// The oracle: the forward pass in float64, written from the equations of the design with Eigen, for every variant. Of the
+// library it uses the model file's directory alone, for names and bytes; it reads the keys and the numbers (F32, F16, BF16)
+// itself. No folding, no cache of rounded numbers, no tiles: every token looks at a list of the tokens before it.
 #ifndef PITH_TESTS_REFERENCE_MODEL_H
 #define PITH_TESTS_REFERENCE_MODEL_H
 
