@@ -98,8 +98,8 @@ TEST_CASE("float32 runtime equals the oracle over 256 tokens") {
 }
 
 // 8-bit rounding errs by up to 1/254 of the largest of a block at some 20 products in a row, about 0.2 % each against the
-// values' own size, and 4-bit weights by 1/15: measured 0.01 to 0.05 and 0.1 to 0.5 on random weights, which have no slack;
-// unrelated logits would be at 1.4.
+// values' own size, and 4-bit weights by 1/15: measured 0.01 to 0.09 and 0.1 to 0.7 over 450 models of random weights, which
+// have no slack; unrelated logits would be at 1.4.
 TEST_CASE("int8 and int4 stay near the oracle, all variants") {
   for (const SynthSpec& spec : all_variants()) {
     const Case c(spec, 40);
@@ -109,8 +109,8 @@ TEST_CASE("int8 and int4 stay near the oracle, all variants") {
     const double q8 = mean_error(all_logits(Runtime(c.packed("q8")).model, c.tokens, session_options()), expected);
     const double q4 = mean_error(all_logits(Runtime(c.packed("q4")).model, c.tokens, session_options()), expected);
     MESSAGE(c.spec.name, ": q8 ", q8, ", q4 ", q4);
-    CHECK(q8 < 0.1);
-    CHECK(q4 < 0.8);
+    CHECK(q8 < 0.15);
+    CHECK(q4 < 1.0);
     CHECK(q8 < q4);
   }
 }
