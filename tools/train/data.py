@@ -24,7 +24,7 @@ def documents(path):
 
 def tokens(path, tokenizer_path, cache):
     """All tokens of a file, each document led by id 0; tokenised once into the folder `cache`."""
-    key = hashlib.sha256(Path(tokenizer_path).read_bytes() + str(Path(path).stat().st_size).encode()).hexdigest()[:12]
+    key = hashlib.sha256(Path(tokenizer_path).read_bytes() + Path(path).read_bytes()).hexdigest()[:12]
     cached = Path(cache) / f"{Path(path).name.split('.txt')[0]}.{key}.npy"
     if not cached.exists():
         encoded = Tokenizer.from_file(str(tokenizer_path)).encode_batch_fast(documents(path), add_special_tokens=False)

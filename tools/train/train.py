@@ -1,6 +1,6 @@
 """Trains the built-in model, or goes on training it.
 
-    python3 tools/train/train.py OUT --data ../shared/data --minutes 60 [--resume CHECKPOINT | --init weights.safetensors]
+    python3 tools/train/train.py OUT --data ../shared/data --minutes 60 [--resume CHECKPOINT | --init WEIGHTS]
 
 OUT receives checkpoint.pt (weights, optimiser, counters; written whole or not at all) and log.csv. Learning rates warm up over
 100 steps, stay, and fall linearly over the last quarter of the time. SIGTERM ends the run as the end of the time does. With
@@ -71,6 +71,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--resume", type=Path)
     parser.add_argument("--init", type=Path)
+    parser.add_argument("--eager", action="store_true", help="without torch.compile: slower steps, no compiler needed")
     return parser.parse_args()
 
 
@@ -95,8 +96,7 @@ def main():
         model.load_state_dict(state["model"])
         for o, s in zip(optimizer_list, state.get("optimizers", [])):
             o.load_state_dict(s)
-    peaks = [[MATRIX_LR], [TABLE_LR]]
-    compiled = torch.compile(model.loss)
+    loss_of = model.loss if args.eager else torch.compile(model.loss)
     generator = torch.Generator().manual_seed(args.seed + state["step"])
     log = csv.writer(open(args.out / "log.csv", "a", buffering=1))
     if (args.out / "log.csv").stat().st_size == 0:
@@ -118,11 +118,10 @@ def main():
     while time.time() < end and not stopped:
         left = (end - time.time()) / (DECAY_SHARE * (end - start))
         share = min(1.0, (state["step"] - first_step + 1) / WARM_UP_STEPS) * min(1.0, max(0.03, left))
-        for o, peak in zip(optimizer_list, peaks):
-            for group, lr in zip(o.param_groups, peak):
-                group["lr"] = lr * share
+        for o, peak in zip(optimizer_list, (MATRIX_LR, TABLE_LR)):
+            o.param_groups[0]["lr"] = peak * share
         x, y = (t.to(device) for t in data.batch(train, args.batch, context, generator))
-        loss = compiled(x, y)
+        loss = loss_of(x, y)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         for o in optimizer_list:
