@@ -15,8 +15,7 @@ int32_t Attention::partial_value_width() const {
   return plan_.form == AttentionForm::absorbed ? config_->latent_width : config_->value_width;
 }
 
-void Attention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const Team& team,
-                        Arena* arena) {
+void Attention::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena) {
   config_ = &config;
   weights_ = &weights;
   kernels_ = plan.kernels;

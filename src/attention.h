@@ -22,7 +22,7 @@ namespace pith {
 
 class Attention {
  public:
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, const Team& team, Arena* arena);
+  void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
 
   // The token that the following calls of run() are about, and its angles.
   void begin_token(uint64_t position, int32_t id);
@@ -72,7 +72,7 @@ class Attention {
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;
   const Kernels* kernels_ = nullptr;
-  const Team* team_ = nullptr;
+  Team* team_ = nullptr;
   Plan plan_{};
   LatentRing ring_;
   Scratch* scratch_ = nullptr;     // [max_threads]

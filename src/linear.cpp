@@ -4,7 +4,7 @@ namespace pith {
 namespace {
 
 // Products below this many multiply-adds stay on one thread: waking a team takes as long as they do (some 5 us).
-constexpr int64_t kSmallProduct = 1 << 18;
+constexpr int64_t kSmallProduct = 1 << 15;
 
 constexpr int32_t kPieceRows = 64;  // rows that one thread takes at a time, at least
 
@@ -49,7 +49,7 @@ void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
   add_bias(kernels, w, y);
 }
 
-void apply(const Kernels& kernels, const Team& team, const Linear& w, Activation a, float* y) {
+void apply(const Kernels& kernels, Team& team, const Linear& w, Activation a, float* y) {
   const int32_t step = kPieceRows / kPanelRows, panels = n_panels(w);
   const bool is_small = int64_t(w.rows) * w.cols < kSmallProduct;
   team.run(is_small ? 1 : (panels + step - 1) / step, is_small, [&](int32_t piece, int32_t) {

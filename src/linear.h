@@ -32,7 +32,7 @@ void apply_panels(const Kernels& kernels, const Linear& w, int32_t first, int32_
 void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
 
 // The same over the team.
-void apply(const Kernels& kernels, const Team& team, const Linear& w, Activation a, float* y);
+void apply(const Kernels& kernels, Team& team, const Linear& w, Activation a, float* y);
 
 // y = W^T x over the rows of panels [first, last); x: [8 (last - first)], y: [padded_cols].
 void apply_transposed(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, const float* x, float* y);

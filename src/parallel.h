@@ -1,28 +1,42 @@
-// Threads: the only file that knows OpenMP.
+// Threads: the only file that knows OpenMP, and the only one that waits.
 #ifndef PITH_PARALLEL_H
 #define PITH_PARALLEL_H
 
+#include <atomic>
 #include <cstdint>
 
 namespace pith {
 
-// A team that runs pieces of work. Which thread runs which piece changes no result.
+// A team that runs jobs of numbered pieces. Which thread runs which piece changes no result.
+//
+// assemble() opens one OpenMP region for a whole call; within it, run() publishes a job, and every thread claims pieces until
+// none is left. A job waits for claimed pieces only: a thread that the system keeps off its core delays no one until it holds
+// a piece. Waiting threads spin for some microseconds and then sleep in the kernel, so that other programs get the cores. A
+// region that waited for most of its time, because other programs have the cores, is followed by some without the others.
 class Team {
  public:
-  void set_threads(int32_t n_threads) { n_threads_ = n_threads; }
-  int32_t n_threads() const { return n_threads_; }
+  // Starts the runtime's threads, so that it allocates now and not later: max_threads, but no more than the CPUs that this
+  // process may use, on which more would only take turns.
+  void warm_up(int32_t max_threads) { warm_up(max_threads, count_cpus()); }
+  void warm_up(int32_t max_threads, int32_t n_cpus);
 
-  // Starts the runtime's threads, so that it allocates now and not later.
-  void warm_up(int32_t max_threads);
+  // How many of them work in the next regions; the rest sleep.
+  void set_threads(int32_t n_threads) { n_working_ = n_threads < n_threads_ ? n_threads : n_threads_; }
 
-  // task(piece, thread) for every piece in [0, n_pieces), thread in [0, n_threads). Runs on the calling thread alone when
-  // there is one piece or `is_small`: waking a team costs some microseconds.
+  // Runs body() on the calling thread, with the others at hand.
+  template <typename Body>
+  void assemble(const Body& body) {
+    assemble([](const void* context) { (*static_cast<const Body*>(context))(); }, &body);
+  }
+
+  // Inside assemble(), by its thread: task(piece, thread) for every piece in [0, n_pieces), thread in [0, max_threads).
+  // On the calling thread alone when there is one piece or `is_small`: a job costs about a microsecond.
   template <typename Task>
-  void run(int32_t n_pieces, bool is_small, const Task& task) const {
-    if (n_threads_ == 1 || n_pieces == 1 || is_small) {
+  void run(int32_t n_pieces, bool is_small, const Task& task) {
+    if (n_running_ == 1 || n_pieces == 1 || is_small) {
       for (int32_t piece = 0; piece < n_pieces; ++piece) task(piece, 0);
     } else {
-      run_team(
+      run_job(
           n_pieces,
           [](const void* context, int32_t piece, int32_t thread) {
             (*static_cast<const Task*>(context))(piece, thread);
@@ -33,9 +47,35 @@ class Team {
 
  private:
   using Call = void (*)(const void* context, int32_t piece, int32_t thread);
-  void run_team(int32_t n_pieces, Call call, const void* context) const;
 
-  int32_t n_threads_ = 1;
+  static int32_t count_cpus();
+  void assemble(void (*body)(const void* context), const void* context);
+  void open_region(void (*body)(const void* context), const void* context);
+  void judge(uint64_t ticks);
+  void run_job(int32_t n_pieces, Call call, const void* context);
+  void publish(uint32_t n_pieces);
+  void work(int32_t thread);
+  void follow(uint32_t generation, int32_t thread);
+  void close();
+
+  int32_t n_threads_ = 1;  // of the region
+  int32_t n_working_ = 1;  // of them
+  int32_t n_running_ = 1;  // now: 1 or n_working_
+
+  uint64_t lost_ticks_ = 0;  // of the open region: the caller waited for threads that did not run
+  int32_t serial_left_ = 0;  // regions still to be run by the caller alone
+  int32_t last_serial_ = 0;  // how many it was after the region before
+
+  // The job. Its fields are written while no piece of it is left to claim, so whoever claims one has read the right ones.
+  std::atomic<Call> call_{nullptr};
+  std::atomic<const void*> context_{nullptr};
+  std::atomic<int32_t> n_pieces_{0};
+  alignas(64) std::atomic<uint64_t> claim_{0};  // generation << 32 | pieces left
+  alignas(64) std::atomic<uint32_t> n_done_{0};
+  std::atomic<uint32_t> caller_sleeps_{0};
+  alignas(64) std::atomic<uint32_t> generation_{0};  // the upper half of claim_, to sleep on
+  std::atomic<uint32_t> n_sleeping_{0};
+  std::atomic<uint32_t> is_open_{0};
 };
 
 }  // namespace pith

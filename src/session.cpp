@@ -9,7 +9,8 @@ namespace pith {
 size_t session_bytes(const pith_model& model, const Plan& plan) {
   Arena arena;
   arena.take<pith_session>(1);
-  Transformer().lay_out(model.config, plan, model.weights, Team(), &arena);
+  Team team;
+  Transformer().lay_out(model.config, plan, model.weights, team, &arena);
   return arena.used();
 }
 
@@ -19,7 +20,6 @@ pith_session* session_init(const pith_model& model, const Plan& plan, void* memo
       new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}};
   session->transformer.lay_out(model.config, session->plan, model.weights, session->team, &arena);
   session->team.warm_up(plan.max_threads);
-  session->team.set_threads(plan.max_threads);
   return session;
 }
 
@@ -31,7 +31,9 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
   }
   if (n_tokens == 0) return PITH_OK;
   const FpEnvironment environment;
-  for (size_t i = 0; i < n_tokens; ++i) session->transformer.step(tokens[i], session->position++, i + 1 == n_tokens);
+  session->team.assemble([&] {
+    for (size_t i = 0; i < n_tokens; ++i) session->transformer.step(tokens[i], session->position++, i + 1 == n_tokens);
+  });
   session->has_logits = true;
   session->is_poisoned = session->plan.kernels->all_finite(session->transformer.logits(), vocab_size) == 0;
   return session->is_poisoned ? PITH_E_NUMERIC : PITH_OK;

@@ -2,8 +2,7 @@
 
 namespace pith {
 
-void Transformer::lay_out(const Config& config, const Plan& plan, const Weights& weights, const Team& team,
-                          Arena* arena) {
+void Transformer::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena) {
   config_ = &config;
   weights_ = &weights;
   kernels_ = plan.kernels;

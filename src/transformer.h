@@ -14,7 +14,7 @@ namespace pith {
 
 class Transformer {
  public:
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, const Team& team, Arena* arena);
+  void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
 
   // Runs token `id` at `position` through all layers and into the cache; fills logits() if they are wanted.
   void step(int32_t id, uint64_t position, bool wants_logits);
@@ -32,7 +32,7 @@ class Transformer {
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;
   const Kernels* kernels_ = nullptr;
-  const Team* team_ = nullptr;
+  Team* team_ = nullptr;
   bool activations_i8_ = true;
   Attention attention_;
   float* residual_ = nullptr;  // [d]

@@ -1,0 +1,74 @@
+// The team: every piece of every job exactly once, by more threads than there are CPUs, over many regions.
+#include "parallel.h"
+
+#include <vector>
+
+#include "kernel_testing.h"
+
+using namespace pith;
+using namespace pith::test;
+
+namespace {
+
+// Runs n_jobs jobs of random size in one region. Each piece adds its number to a slot of its own, without atomics: a piece that
+// ran twice, or after its job had ended, shows in the sums (and under ThreadSanitizer).
+void run_jobs(Team* team, int32_t n_threads, int32_t n_jobs, Random* random) {
+  std::vector<uint64_t> sums(200), expected(200);
+  int32_t bad_threads = 0;
+  team->assemble([&] {
+    for (int32_t job = 0; job < n_jobs; ++job) {
+      const int32_t n_pieces = int32_t(random->engine() % 200) + 1;
+      const uint64_t work = random->engine() % 300;
+      std::vector<int32_t> runner(size_t(n_pieces), -1);
+      team->run(n_pieces, random->engine() % 8 == 0, [&](int32_t piece, int32_t thread) {
+        volatile uint64_t busy = 0;
+        for (uint64_t i = 0; i < work; ++i) busy = busy + i;
+        sums[size_t(piece)] += uint64_t(job) * 1000 + uint64_t(piece);
+        runner[size_t(piece)] = thread;
+      });
+      for (int32_t piece = 0; piece < n_pieces; ++piece) {
+        expected[size_t(piece)] += uint64_t(job) * 1000 + uint64_t(piece);
+        bad_threads += runner[size_t(piece)] < 0 || runner[size_t(piece)] >= n_threads;
+      }
+    }
+  });
+  CHECK(sums == expected);
+  CHECK(bad_threads == 0);
+}
+
+}  // namespace
+
+TEST_CASE("a team of 1 to 8 threads runs every piece of every job once") {
+  Random random;
+  CAPTURE(random.seed);
+  for (int32_t n_threads = 1; n_threads <= 8; ++n_threads) {
+    CAPTURE(n_threads);
+    Team team;
+    team.warm_up(n_threads, 8);
+    for (int32_t region = 0; region < 10; ++region) {
+      const int32_t n_working = int32_t(random.engine() % uint64_t(n_threads)) + 1;
+      CAPTURE(n_working);
+      team.set_threads(n_working);
+      run_jobs(&team, n_working, 100, &random);
+    }
+  }
+}
+
+#ifdef PITH_OPENMP
+TEST_CASE("the threads of a team take part") {
+  Team team;
+  team.warm_up(2, 2);
+  int32_t pieces_of[2] = {0, 0};
+  team.assemble([&] {  // the other thread may be kept off its core for a while
+    for (int32_t job = 0; job < 100000 && (pieces_of[0] == 0 || pieces_of[1] == 0); ++job) {
+      team.run(64, false, [&](int32_t, int32_t thread) {
+        volatile uint64_t busy = 0;
+        for (uint64_t i = 0; i < 20000; ++i) busy = busy + i;
+        ++pieces_of[thread];
+      });
+    }
+  });
+  CHECK(pieces_of[0] > 0);
+  CHECK(pieces_of[1] > 0);
+}
+#endif
