@@ -1,5 +1,5 @@
-"""Bits per byte of a checkpoint in PyTorch float32, by the rule of `pith eval`: consecutive windows of the context length, each
-led by id 0, every token predicted.
+"""Bits per byte of a checkpoint in PyTorch float32, by the rule of `pith eval`: documents with id 0 between them, cut into
+consecutive windows of the context length, each led by id 0, every token predicted; the bytes are those of the documents.
 
     python3 tools/train/evaluate.py CHECKPOINT TEXT
 """
@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer
 
+import data
 from model import Model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -28,14 +29,15 @@ def main():
     model.load_state_dict(state["model"])
     tokenizer = Tokenizer.from_file(str(args.tokenizer))
     tokenizer.encode_special_tokens = True  # what is written in the text is text
-    text = args.text.read_bytes()
-    ids = tokenizer.encode(text.decode()).ids
+    documents = data.documents(args.text)
+    n_bytes = sum(len(d.encode()) for d in documents)
+    ids = [i for d in documents for i in [0] + tokenizer.encode(d).ids][1:]
     window, nats = model.c.context_length - 1, 0.0
     for i in range(0, len(ids), window):
         target = torch.tensor([ids[i:i + window]])
         inputs = torch.cat((torch.zeros(1, 1, dtype=torch.int64), target[:, :-1]), 1)
         nats += model.loss(inputs, target).item() * target.numel()
-    print(f"tokens {len(ids)}  perplexity {math.exp(nats / len(ids)):.4f}  bits_per_byte {nats / math.log(2) / len(text):.4f}")
+    print(f"tokens {len(ids)}  perplexity {math.exp(nats / len(ids)):.4f}  bits_per_byte {nats / math.log(2) / n_bytes:.4f}")
 
 
 if __name__ == "__main__":

@@ -85,7 +85,7 @@ def main():
     context, cache = model.c.context_length, REPOSITORY / "build" / "tokens"
     train = data.tokens(args.data / "tales.train.txt.xz", args.tokenizer, cache)
     windows = validation_windows(args.data / "tales.val.txt", args.tokenizer, cache, context)
-    n_bytes = len(data.read_text(args.data / "tales.val.txt").encode())
+    n_bytes = sum(len(d.encode()) for d in data.documents(args.data / "tales.val.txt"))
     bits_per_byte = len(data.tokens(args.data / "tales.val.txt", args.tokenizer, cache)) / n_bytes / math.log(2)
     state = {"config": model.c, "step": 0, "tokens": 0, "seconds": 0.0}
     optimizer_list = optimizers(model)
