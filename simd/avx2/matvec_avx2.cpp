@@ -95,29 +95,4 @@ void matvec_q8_i8(PanelRange w, Activation a, float* y) {
   }
 }
 
-// Four panels at once, so that their chains of fma hide each other's latency; each row still adds k in order.
-void matvec_f32_f32(PanelRange w, Activation a, float* y) {
-  const int32_t cols = w.blocks * kBlockCols;
-  const float* weights = reinterpret_cast<const float*>(w.w);
-  const size_t stride = size_t(cols) * kPanelRows;
-  int32_t p = w.first;
-  for (; p + 4 <= w.last; p += 4) {
-    const float* panel = weights + stride * size_t(p);
-    __m256 acc[4] = {_mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps(), _mm256_setzero_ps()};
-    for (int32_t k = 0; k < cols; ++k) {
-      const __m256 x = _mm256_broadcast_ss(a.x + k);
-      for (size_t i = 0; i < 4; ++i)
-        acc[i] = _mm256_fmadd_ps(_mm256_loadu_ps(panel + stride * i + size_t(k) * kPanelRows), x, acc[i]);
-    }
-    for (int32_t i = 0; i < 4; ++i) _mm256_storeu_ps(y + (p + i) * kPanelRows, acc[i]);
-  }
-  for (; p < w.last; ++p) {
-    const float* panel = weights + stride * size_t(p);
-    __m256 acc = _mm256_setzero_ps();
-    for (int32_t k = 0; k < cols; ++k)
-      acc = _mm256_fmadd_ps(_mm256_loadu_ps(panel + size_t(k) * kPanelRows), _mm256_broadcast_ss(a.x + k), acc);
-    _mm256_storeu_ps(y + p * kPanelRows, acc);
-  }
-}
-
 }  // namespace pith::avx2

@@ -8,7 +8,6 @@ namespace pith::avx2 {
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y);
 void matvec_q8_i8(PanelRange w, Activation a, float* y);
-void matvec_f32_f32(PanelRange w, Activation a, float* y);
 
 }  // namespace pith::avx2
 

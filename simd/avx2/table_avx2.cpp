@@ -18,8 +18,11 @@ uint16_t read_half(const uint8_t* bytes) {
   return h;
 }
 
+using Batch = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
+
+#include "generic/lanes_xsimd.h"
+#include "generic/matvec_f32.h"
 #include "generic/quantize_kernels.h"
-#include "avx2/lanes_avx2.h"
 // lanes first
 #include "generic/float_kernels.h"
 
@@ -33,7 +36,7 @@ constexpr Kernels kTable = {
     .name = "avx2",
     .matvec_q4_i8 = avx2::matvec_q4_i8,
     .matvec_q8_i8 = avx2::matvec_q8_i8,
-#define PITH_TIER_MATVEC_F32 avx2::matvec_f32_f32
+#define PITH_TIER_MATVEC_F32 matvec_f32_f32
 #include "generic/table.h"
 };
 PITH_ASSERT_FULL(kTable);

@@ -1,0 +1,62 @@
+// The 16-lane value as 16 / Batch::size batches of xsimd. A tier includes this file, in its anonymous namespace, after naming
+// its `Batch` of floats. No include guard: one inclusion per tier.
+
+constexpr int32_t kParts = 16 / int32_t(Batch::size);
+
+struct Lanes {
+  Batch part[kParts];
+};
+
+template <typename F>
+Lanes each(F f) {
+  Lanes out;
+  for (int32_t i = 0; i < kParts; ++i) out.part[i] = f(i);
+  return out;
+}
+
+Lanes load(const float* x) {
+  return each([=](int32_t i) { return Batch::load_unaligned(x + i * int32_t(Batch::size)); });
+}
+void store(const Lanes& a, float* x) {
+  for (int32_t i = 0; i < kParts; ++i) a.part[i].store_unaligned(x + i * int32_t(Batch::size));
+}
+Lanes splat(float x) {
+  return each([=](int32_t) { return Batch(x); });
+}
+Lanes operator+(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.part[i] + b.part[i]; });
+}
+Lanes operator-(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.part[i] - b.part[i]; });
+}
+Lanes operator*(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.part[i] * b.part[i]; });
+}
+Lanes operator/(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return a.part[i] / b.part[i]; });
+}
+Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
+  return each([&](int32_t i) { return xsimd::fma(a.part[i], b.part[i], c.part[i]); });
+}
+// The second operand wins where one is NaN: x86's instructions do so, ARM's do not.
+Lanes min(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return xsimd::select(a.part[i] < b.part[i], a.part[i], b.part[i]); });
+}
+Lanes max(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return xsimd::select(a.part[i] > b.part[i], a.part[i], b.part[i]); });
+}
+Lanes abs(const Lanes& a) {
+  return each([&](int32_t i) { return xsimd::abs(a.part[i]); });
+}
+// |x| < 2^22
+Lanes nearest(const Lanes& a) {
+  const Lanes shift = splat(12582912.0f);
+  return (a + shift) - shift;
+}
+Lanes scale_by_power(const Lanes& a, const Lanes& n) {
+  return each(
+      [&](int32_t i) { return a.part[i] * xsimd::bitwise_cast<Batch>((xsimd::to_int(n.part[i]) + 127) << 23); });
+}
+Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x, const Lanes& y) {
+  return each([&](int32_t i) { return xsimd::select(a.part[i] > b.part[i], x.part[i], y.part[i]); });
+}
