@@ -21,8 +21,9 @@ namespace {
 // beside the milliseconds after which a system takes a core away.
 constexpr int32_t kSpins = 2000;
 
-constexpr int32_t kFirstSerial = 4,
-                  kMostSerial = 1024;  // regions alone after one, and after many, that were mostly waiting
+// Regions alone after one that was mostly waiting, and after many in a row.
+constexpr int32_t kFirstSerial = 4;
+constexpr int32_t kMostSerial = 1024;
 
 void pause() {
 #if defined(__x86_64__)

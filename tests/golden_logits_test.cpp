@@ -1,9 +1,7 @@
 // The logits of the PyTorch goldens (tests/golden/make_golden.py): by the oracle, and by the runtime in float32.
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <sstream>
-
+#include "golden_file.h"
 #include "reference/reference_model.h"
 #include "runtime.h"
 #include "variants.h"
@@ -13,18 +11,9 @@ using namespace pith::test;
 
 namespace {
 
-Bytes file_bytes(const std::string& name) {
-  std::ifstream in(std::string(PITH_SOURCE_DIR "/tests/golden/") + name, std::ios::binary);
-  REQUIRE(in.good());
-  std::stringstream text;
-  text << in.rdbuf();
-  const std::string s = text.str();
-  return Bytes(s.begin(), s.end());
-}
-
 template <typename T>
 std::vector<T> numbers(const std::string& name) {
-  const Bytes bytes = file_bytes(name);
+  const Bytes bytes = read_golden(name);
   std::vector<T> out(bytes.size() / sizeof(T));
   std::memcpy(out.data(), bytes.data(), bytes.size());
   return out;
@@ -40,7 +29,7 @@ Bytes pack_bytes(const Bytes& floats, const char* type) {
 TEST_CASE("logits of the PyTorch goldens") {
   for (const std::string name : {"egmla", "latent_gate", "mla_yarn", "mha_grouped"}) {
     CAPTURE(name);
-    const Bytes floats = file_bytes(name + ".gguf");
+    const Bytes floats = read_golden(name + ".gguf");
     const std::vector<int32_t> tokens = numbers<int32_t>(name + ".tokens");
     const std::vector<float> expected = numbers<float>(name + ".logits");  // [tokens, V], PyTorch in float64
     const size_t vocab = expected.size() / tokens.size();

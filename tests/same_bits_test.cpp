@@ -2,24 +2,13 @@
 // goldens hold the float32 runtime to the trainer's own forward pass.
 #include <doctest/doctest.h>
 
-#include <fstream>
-#include <sstream>
-
+#include "golden_file.h"
 #include "runtime.h"
 
 using namespace pith;
 using namespace pith::test;
 
 namespace {
-
-Bytes read_golden(const std::string& name) {
-  std::ifstream in(std::string(PITH_SOURCE_DIR "/tests/golden/") + name, std::ios::binary);
-  REQUIRE(in.good());
-  std::stringstream text;
-  text << in.rdbuf();
-  const std::string s = text.str();
-  return Bytes(s.begin(), s.end());
-}
 
 uint64_t hash_of(const std::vector<std::vector<float>>& logits) {
   uint64_t hash = 0xcbf29ce484222325ull;

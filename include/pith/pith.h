@@ -203,7 +203,7 @@ typedef struct pith_session_options {
   uint32_t cache;       /* pith_precision of the cached latents */
   uint32_t activations; /* pith_precision of the inputs of matrix products */
   uint32_t attention;   /* pith_attention */
-  uint32_t max_threads; /* 1 .. 64; 0: 1 */
+  uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than this process has CPUs */
   const char* tier;     /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
   /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
   uint64_t (*clock)(void* clock_context);
@@ -249,7 +249,7 @@ PITH_API uint64_t pith_session_position(const pith_session* session);
 /* Forgets all tokens. */
 PITH_API pith_status pith_session_reset(pith_session* session);
 
-/* Uses n_threads of the team from now on, 1 .. max_threads. Changes the speed and no bit. */
+/* Uses n_threads of the team from now on, 1 .. max_threads, or as many as it has CPUs for. Changes the speed and no bit. */
 PITH_API pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads);
 
 /* The instruction set that runs: "scalar", "avx2", ... */
