@@ -4,34 +4,62 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
+#elif defined(__aarch64__) && defined(__linux__)
+#include <sys/auxv.h>
 #endif
 
 namespace pith {
 
 #if defined(__x86_64__) || defined(__i386__)
 
+namespace {
+
+bool has(uint32_t flags, uint32_t needed) { return (flags & needed) == needed; }
+
 // The registers that the operating system saves (XCR0), by bit.
-static uint32_t saved_registers() {
+bool saves(uint32_t registers) {
   uint32_t low, high;
   __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-  return low;
+  return has(low, registers);
 }
+
+}  // namespace
 
 bool cpu_has_avx2() {
   uint32_t a, b, c, d;
   if (__get_cpuid(1, &a, &b, &c, &d) == 0) return false;
   constexpr uint32_t kFma = 1u << 12, kOsxsave = 1u << 27, kAvx = 1u << 28, kF16c = 1u << 29;
-  constexpr uint32_t kNeeded = kFma | kOsxsave | kAvx | kF16c;
-  if ((c & kNeeded) != kNeeded) return false;
   constexpr uint32_t kXmmYmm = 6;
-  if ((saved_registers() & kXmmYmm) != kXmmYmm) return false;
+  if (!has(c, kFma | kOsxsave | kAvx | kF16c) || !saves(kXmmYmm)) return false;
   constexpr uint32_t kAvx2 = 1u << 5;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (b & kAvx2) != 0;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(b, kAvx2);
 }
 
-#else
+bool cpu_has_avx512() {
+  constexpr uint32_t kXmmYmmZmm = 0xe6;
+  if (!cpu_has_avx2() || !saves(kXmmYmmZmm)) return false;
+  uint32_t a, b, c, d;
+  constexpr uint32_t kF = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31, kVnni = 1u << 11;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(b, kF | kDq | kBw | kVl) && has(c, kVnni);
+}
 
-bool cpu_has_avx2() { return false; }
+#elif defined(__aarch64__) && defined(__linux__)
+
+bool cpu_has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
+bool cpu_has_i8mm() { return cpu_has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0; }
+
+#elif defined(__aarch64__)  // elsewhere: what the compiler was told
+
+#ifdef __ARM_FEATURE_DOTPROD
+bool cpu_has_dotprod() { return true; }
+#else
+bool cpu_has_dotprod() { return false; }
+#endif
+#ifdef __ARM_FEATURE_MATMUL_INT8
+bool cpu_has_i8mm() { return cpu_has_dotprod(); }
+#else
+bool cpu_has_i8mm() { return false; }
+#endif
 
 #endif
 

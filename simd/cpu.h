@@ -4,7 +4,13 @@
 
 namespace pith {
 
-bool cpu_has_avx2();  // AVX2, FMA and F16C, and the operating system saves their registers
+// The instructions, and an operating system that saves their registers.
+bool cpu_has_avx2();    // AVX2, FMA, F16C
+bool cpu_has_avx512();  // F, BW, DQ, VL, VNNI, and those of AVX2
+
+// 64-bit ARM.
+bool cpu_has_dotprod();
+bool cpu_has_i8mm();  // and dotprod
 
 }  // namespace pith
 

@@ -17,8 +17,11 @@ struct Entry {
 
 // Best first.
 const Entry kTiers[] = {
-#ifdef PITH_TIER_AVX2
-    {&kKernelsAvx2, cpu_has_avx2},
+#ifdef PITH_TIERS_X86
+    {&kKernelsAvx512, cpu_has_avx512}, {&kKernelsAvx2, cpu_has_avx2},
+#endif
+#ifdef PITH_TIERS_ARM
+    {&kKernelsNeonI8mm, cpu_has_i8mm}, {&kKernelsNeonDotprod, cpu_has_dotprod}, {&kKernelsNeon, always},
 #endif
     {&kKernelsScalar, always},
 };

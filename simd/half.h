@@ -24,6 +24,13 @@ static inline float half_to_float(uint16_t h) {
   return f;
 }
 
+// The fp16 at any address.
+static inline uint16_t read_half(const uint8_t* bytes) {
+  uint16_t h;
+  std::memcpy(&h, bytes, sizeof h);
+  return h;
+}
+
 static inline uint16_t float_to_half(float f) {
   uint32_t bits;
   std::memcpy(&bits, &f, 4);

@@ -36,6 +36,9 @@ struct PanelRange {
   /* y[8 p + i] = sum_b (float(sum_k u q - sum8) * 1) (d_w d_a), p in the range; y is the whole output vector. */    \
   X(matvec_q4_i8, void(PanelRange w, Activation a, float* y))                                                        \
   X(matvec_q8_i8, void(PanelRange w, Activation a, float* y))                                                        \
+  /* The same for n columns, bit for bit: a holds q [n, K], d and sum8 [n, K / 32]; y[j y_stride + 8 p + i]. */      \
+  X(matmul_q4_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                            \
+  X(matmul_q8_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                            \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                      \
   X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                       \
   X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                       \

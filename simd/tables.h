@@ -7,8 +7,11 @@
 namespace pith {
 
 extern const Kernels kKernelsScalar;
-#ifdef PITH_TIER_AVX2
-extern const Kernels kKernelsAvx2;
+#ifdef PITH_TIERS_X86
+extern const Kernels kKernelsAvx2, kKernelsAvx512;
+#endif
+#ifdef PITH_TIERS_ARM
+extern const Kernels kKernelsNeon, kKernelsNeonDotprod, kKernelsNeonI8mm;
 #endif
 
 }  // namespace pith

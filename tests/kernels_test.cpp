@@ -418,6 +418,45 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
   }
 }
 
+TEST_CASE("matrix-matrix products are the matrix-vector product of every column") {
+  Random random;
+  CAPTURE(random.seed);
+  for (const WeightType type : {WeightType::q8, WeightType::q4}) {
+    for (const int32_t blocks : {1, 2, 3, 4, 5, 7, 8}) {
+      for (const int32_t n : {1, 2, 3, 4, 5, 7, 8, 9, 15, 17}) {
+        CAPTURE(int(type));
+        CAPTURE(blocks);
+        CAPTURE(n);
+        const int32_t panels = int32_t(1 + random.below(4)), first = int32_t(random.below(uint64_t(panels))),
+                      cols = blocks * 32;
+        const size_t stride = size_t(panels * 8) + random.below(5);
+        RandomMatrix w(type, panels * 8, cols, &random);
+        Guarded<float> x(size_t(n * cols), true), d(size_t(n * blocks), true);
+        Guarded<int8_t> q(size_t(n * cols), true);
+        Guarded<int32_t> sum8(size_t(n * blocks), true);
+        random.fill(&x);
+        scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data(), sum8.data());
+        const PanelRange range{w.bytes.data(), blocks, first, panels};
+        for_each_tier([&](const Kernels& k) {
+          CAPTURE(std::string(k.name));
+          const bool is_q4 = type == WeightType::q4;
+          const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
+          Guarded<float> y(size, true), expected(size, true);
+          for (size_t i = 0; i < size; ++i) y[i] = expected[i] = -1;  // what lies between and before stays
+          (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), sum8.data()}, n, y.data(),
+                                                    stride);
+          for (int32_t j = 0; j < n; ++j) {
+            const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, sum8.data() + j * blocks};
+            (is_q4 ? scalar().matvec_q4_i8 : scalar().matvec_q8_i8)(range, column,
+                                                                    expected.data() + stride * size_t(j));
+          }
+          CHECK(std::memcmp(y.data(), expected.data(), size * 4) == 0);
+        });
+      }
+    }
+  }
+}
+
 TEST_CASE("integer dots at the ends of their range do not saturate") {
   for_each_tier([&](const Kernels& k) {
     CAPTURE(std::string(k.name));

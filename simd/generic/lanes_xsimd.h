@@ -33,10 +33,10 @@ Lanes operator*(const Lanes& a, const Lanes& b) {
   return each([&](int32_t i) { return a.part[i] * b.part[i]; });
 }
 Lanes operator/(const Lanes& a, const Lanes& b) {
-  return each([&](int32_t i) { return a.part[i] / b.part[i]; });
+  return each([&](int32_t i) { return quotient(a.part[i], b.part[i]); });
 }
 Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
-  return each([&](int32_t i) { return xsimd::fma(a.part[i], b.part[i], c.part[i]); });
+  return each([&](int32_t i) { return fused(a.part[i], b.part[i], c.part[i]); });
 }
 // The second operand wins where one is NaN: x86's instructions do so, ARM's do not.
 Lanes min(const Lanes& a, const Lanes& b) {
@@ -54,8 +54,13 @@ Lanes nearest(const Lanes& a) {
   return (a + shift) - shift;
 }
 Lanes scale_by_power(const Lanes& a, const Lanes& n) {
-  return each(
-      [&](int32_t i) { return a.part[i] * xsimd::bitwise_cast<Batch>((xsimd::to_int(n.part[i]) + 127) << 23); });
+  return each([&](int32_t i) {
+    const auto bits = (xsimd::to_int(n.part[i]) + 127) << 23;
+    Batch power;  // xsimd's bitwise_cast leaves weak symbols behind on ARM
+    static_assert(sizeof bits == sizeof power);
+    __builtin_memcpy(&power, &bits, sizeof power);
+    return a.part[i] * power;
+  });
 }
 Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x, const Lanes& y) {
   return each([&](int32_t i) { return xsimd::select(a.part[i] > b.part[i], x.part[i], y.part[i]); });

@@ -1,23 +1,23 @@
 // The float32 matrix-vector product over batches of xsimd. A tier includes this file, in its anonymous namespace, after naming
-// its `Batch` of at most 8 floats. No include guard: one inclusion per tier.
+// its `Batch8` of at most 8 floats. No include guard: one inclusion per tier.
 
 // Panels [p, p + n_panels): their chains of fma hide each other's latency; each row still adds k in order.
 template <size_t n_panels>
 void matvec_f32_panels(const float* panel, size_t stride, const float* x, int32_t cols, float* y) {
-  constexpr size_t kParts8 = kPanelRows / Batch::size;
-  Batch acc[n_panels][kParts8];
+  constexpr size_t kParts8 = kPanelRows / Batch8::size;
+  Batch8 acc[n_panels][kParts8];
   for (auto& row : acc) {
-    for (Batch& part : row) part = Batch(0.0f);
+    for (Batch8& part : row) part = Batch8(0.0f);
   }
   for (int32_t k = 0; k < cols; ++k, panel += kPanelRows) {
-    const Batch xk(x[k]);
+    const Batch8 xk(x[k]);
     for (size_t i = 0; i < n_panels; ++i) {
       for (size_t j = 0; j < kParts8; ++j)
-        acc[i][j] = xsimd::fma(Batch::load_unaligned(panel + stride * i + Batch::size * j), xk, acc[i][j]);
+        acc[i][j] = fused(Batch8::load_unaligned(panel + stride * i + Batch8::size * j), xk, acc[i][j]);
     }
   }
   for (size_t i = 0; i < n_panels; ++i) {
-    for (size_t j = 0; j < kParts8; ++j) acc[i][j].store_unaligned(y + kPanelRows * i + Batch::size * j);
+    for (size_t j = 0; j < kParts8; ++j) acc[i][j].store_unaligned(y + kPanelRows * i + Batch8::size * j);
   }
 }
 

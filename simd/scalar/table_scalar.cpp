@@ -1,17 +1,11 @@
 // The scalar tier: plain C++ for any CPU, and the oracle of all others.
 #include "half.h"
 #include "kernels.h"
-#include "scalar/matvec_scalar.h"
+#include "scalar/products_scalar.h"
 #include "tables.h"
 
 namespace pith::scalar {
 namespace {
-
-uint16_t read_half(const uint8_t* bytes) {
-  uint16_t h;
-  __builtin_memcpy(&h, bytes, sizeof h);
-  return h;
-}
 
 #include "generic/quantize_kernels.h"
 #include "scalar/lanes_scalar.h"
@@ -28,6 +22,8 @@ constexpr Kernels kTable = {
     .name = "scalar",
     .matvec_q4_i8 = scalar::matvec_q4_i8,
     .matvec_q8_i8 = scalar::matvec_q8_i8,
+    .matmul_q4_i8 = scalar::matmul_q4_i8,
+    .matmul_q8_i8 = scalar::matmul_q8_i8,
 #define PITH_TIER_MATVEC_F32 matvec_unpacked<unpack_f32, WeightType::f32>
 #include "generic/table.h"
 };

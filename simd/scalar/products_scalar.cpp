@@ -1,15 +1,9 @@
-#include "scalar/matvec_scalar.h"
+#include "scalar/products_scalar.h"
 
 #include "half.h"
 
 namespace pith::scalar {
 namespace {
-
-uint16_t read_half(const uint8_t* bytes) {
-  uint16_t h;
-  __builtin_memcpy(&h, bytes, sizeof h);
-  return h;
-}
 
 // sum_k u q over the 32 columns of one row slot: `bytes` is the slot's first byte.
 int32_t dot_q4(const uint8_t* bytes, const int8_t* q) {
@@ -65,6 +59,20 @@ void matvec_q8_i8(PanelRange w, Activation a, float* y) {
       y[p * kPanelRows + row] = acc;
     }
   }
+}
+
+// Column j of the input.
+static Activation column(Activation a, int32_t blocks, int32_t j) {
+  const size_t block = size_t(blocks) * size_t(j);
+  return {a.x, a.q + block * kBlockCols, a.d + block, a.sum8 + block};
+}
+
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  for (int32_t j = 0; j < n; ++j) matvec_q4_i8(w, column(a, w.blocks, j), y + y_stride * size_t(j));
+}
+
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  for (int32_t j = 0; j < n; ++j) matvec_q8_i8(w, column(a, w.blocks, j), y + y_stride * size_t(j));
 }
 
 }  // namespace pith::scalar

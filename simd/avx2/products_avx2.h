@@ -1,0 +1,16 @@
+// Integer products of the AVX2 tier.
+#ifndef PITH_SIMD_AVX2_PRODUCTS_AVX2_H
+#define PITH_SIMD_AVX2_PRODUCTS_AVX2_H
+
+#include "kernels.h"
+
+namespace pith::avx2 {
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y);
+void matvec_q8_i8(PanelRange w, Activation a, float* y);
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride);
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride);
+
+}  // namespace pith::avx2
+
+#endif

@@ -1,0 +1,102 @@
+#if !defined(__AVX512VNNI__) || !defined(__AVX512BW__) || !defined(__AVX512VL__)
+#error "compile this file with -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni"
+#endif
+#include "avx512/products_avx512.h"
+
+#include <immintrin.h>
+
+#include "unroll.h"
+
+namespace pith::avx512 {
+namespace {
+
+constexpr int32_t kPrefetchBlocks = 12;
+
+using Totals = __m256i;
+using Rows = __m256;
+using Scales = __m256;
+
+struct Columns {
+  const int8_t* q;
+  const int32_t* sum8;
+  size_t cols, blocks;
+};
+
+PITH_INLINE Rows zero_rows() { return _mm256_setzero_ps(); }
+PITH_INLINE void store_rows(Rows rows, float* y) { _mm256_storeu_ps(y, rows); }
+PITH_INLINE Scales load_scales(const uint8_t* halves) {
+  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
+}
+PITH_INLINE Rows accumulate(Totals total, Scales scales, float d, Rows acc) {
+  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), _mm256_mul_ps(scales, _mm256_set1_ps(d)), acc);
+}
+
+// 8 bytes of the activation in every 64-bit lane: one row slot each.
+PITH_INLINE __m512i broadcast_i8x8(const int8_t* p) {
+  int64_t bytes;
+  __builtin_memcpy(&bytes, p, sizeof bytes);
+  return _mm512_set1_epi64(bytes);
+}
+
+// Two partial sums of each row slot; slots 0-3 hold rows 0, 1, 4, 5 and slots 4-7 rows 2, 3, 6, 7: the pairwise add of the
+// halves delivers 0 .. 7. The constant is what unsigned weights have added too much.
+PITH_INLINE Totals join_slots(__m512i slots_i32x16, int32_t too_much) {
+  const __m256i total =
+      _mm256_hadd_epi32(_mm512_castsi512_si256(slots_i32x16), _mm512_extracti64x4_epi64(slots_i32x16, 1));
+  return _mm256_sub_epi32(total, _mm256_set1_epi32(too_much));
+}
+
+template <int n>
+PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  const __m512i low_nibbles = _mm512_set1_epi8(15);
+  __m512i low[2], high[2];
+  PITH_UNROLL
+  for (int p = 0; p < 2; ++p) {
+    const __m512i w = _mm512_loadu_si512(block + 64 * p);
+    low[p] = _mm512_and_si512(w, low_nibbles);
+    high[p] = _mm512_and_si512(_mm512_srli_epi16(w, 4), low_nibbles);
+  }
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) {
+    const int8_t* q = a.q + a.cols * size_t(j);
+    // Two chains: a dpbusd takes five cycles.
+    __m512i even = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[0], broadcast_i8x8(q));
+    __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[1], broadcast_i8x8(q + 8));
+    even = _mm512_dpbusd_epi32(even, high[0], broadcast_i8x8(q + 16));
+    odd = _mm512_dpbusd_epi32(odd, high[1], broadcast_i8x8(q + 24));
+    total[j] = join_slots(_mm512_add_epi32(even, odd), a.sum8[a.blocks * size_t(j)]);
+  }
+}
+
+// The multiplier takes one unsigned side: q_w + 128. 128 sum q = 16 sum8.
+template <int n>
+PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  const __m512i signs = _mm512_set1_epi8(-128);
+  __m512i w[4];
+  PITH_UNROLL
+  for (int p = 0; p < 4; ++p) w[p] = _mm512_xor_si512(_mm512_loadu_si512(block + 64 * p), signs);
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) {
+    const int8_t* q = a.q + a.cols * size_t(j);
+    __m512i even = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], broadcast_i8x8(q));
+    __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], broadcast_i8x8(q + 8));
+    even = _mm512_dpbusd_epi32(even, w[2], broadcast_i8x8(q + 16));
+    odd = _mm512_dpbusd_epi32(odd, w[3], broadcast_i8x8(q + 24));
+    total[j] = join_slots(_mm512_add_epi32(even, odd), 16 * a.sum8[a.blocks * size_t(j)]);
+  }
+}
+
+#include "generic/integer_products.h"
+
+}  // namespace
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
+void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q4>(w, a, n, y, y_stride);
+}
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q8>(w, a, n, y, y_stride);
+}
+
+}  // namespace pith::avx512

@@ -1,0 +1,38 @@
+// The AVX-512 tier: F, BW, DQ, VL and VNNI (Ice Lake, Zen 4 and later).
+#include <xsimd/xsimd.hpp>
+
+#include "half.h"
+#include "kernels.h"
+#include "avx512/products_avx512.h"
+#include "tables.h"
+
+namespace pith::avx512 {
+namespace {
+
+using Batch = xsimd::batch<float, xsimd::avx512bw>;
+using Batch8 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
+Batch fused(Batch a, Batch b, Batch c) { return _mm512_fmadd_ps(a, b, c); }
+Batch8 fused(Batch8 a, Batch8 b, Batch8 c) { return _mm256_fmadd_ps(a, b, c); }
+Batch quotient(Batch a, Batch b) { return _mm512_div_ps(a, b); }
+
+#include "generic/kernels_xsimd.h"
+
+}  // namespace
+}  // namespace pith::avx512
+
+namespace pith {
+
+using namespace avx512;
+constexpr Kernels kTable = {
+    .name = "avx512",
+    .matvec_q4_i8 = avx512::matvec_q4_i8,
+    .matvec_q8_i8 = avx512::matvec_q8_i8,
+    .matmul_q4_i8 = avx512::matmul_q4_i8,
+    .matmul_q8_i8 = avx512::matmul_q8_i8,
+#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+#include "generic/table.h"
+};
+PITH_ASSERT_FULL(kTable);
+const Kernels kKernelsAvx512 = kTable;
+
+}  // namespace pith

@@ -1,0 +1,11 @@
+// All kernels but the integer products, for a tier that xsimd knows. A tier includes this file, in its anonymous namespace, after naming
+//   Batch     the widest batch of floats, 4 to 16
+//   Batch8    the widest of at most 8, for the rows of a panel
+//   fused(a, b, c)    a * b + c with one rounding, of either: xsimd's own rounds twice on some instruction sets
+//   quotient(a, b)    a / b, rounded correctly: xsimd's own is approximate on ARM
+// No include guard: one inclusion per tier.
+#include "generic/lanes_xsimd.h"
+#include "generic/matvec_f32.h"
+#include "generic/quantize_kernels.h"
+// lanes first
+#include "generic/float_kernels.h"

@@ -1,0 +1,80 @@
+#include "neon/products_neon.h"
+
+#include <arm_neon.h>
+
+#include "unroll.h"
+
+namespace pith::neon {
+namespace {
+
+constexpr int32_t kPrefetchBlocks = 8;
+
+#include "neon/rows.h"
+
+// Widening multiplications. u <= 15 and |q| <= 127: a lane adds four products of at most 1,905, and a pair of lanes 15,240.
+template <int n>
+PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  const uint8x16_t low_nibbles = vdupq_n_u8(15);
+  int32x4_t slots[n][4];
+  PITH_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const uint8x16_t w0 = vld1q_u8(block + 16 * i), w1 = vld1q_u8(block + 64 + 16 * i);
+    const int8x16_t low0 = vreinterpretq_s8_u8(vandq_u8(w0, low_nibbles));
+    const int8x16_t low1 = vreinterpretq_s8_u8(vandq_u8(w1, low_nibbles));
+    const int8x16_t high0 = vreinterpretq_s8_u8(vshrq_n_u8(w0, 4)), high1 = vreinterpretq_s8_u8(vshrq_n_u8(w1, 4));
+    PITH_UNROLL
+    for (int j = 0; j < n; ++j) {
+      const int8_t* q = a.q + a.cols * size_t(j);
+      const int8x8_t a0 = vld1_s8(q), a1 = vld1_s8(q + 8), a2 = vld1_s8(q + 16), a3 = vld1_s8(q + 24);
+      int16x8_t even = vmull_s8(vget_low_s8(low0), a0), odd = vmull_s8(vget_high_s8(low0), a0);
+      even = vmlal_s8(vmlal_s8(even, vget_low_s8(low1), a1), vget_low_s8(high0), a2);
+      odd = vmlal_s8(vmlal_s8(odd, vget_high_s8(low1), a1), vget_high_s8(high0), a2);
+      even = vmlal_s8(even, vget_low_s8(high1), a3);
+      odd = vmlal_s8(odd, vget_high_s8(high1), a3);
+      slots[j][i] = vpaddlq_s16(vpaddq_s16(even, odd));
+    }
+  }
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) total[j] = subtract(join_slots(slots[j]), a.sum8 + a.blocks * size_t(j));
+}
+
+// A lane adds two products of at most 127^2, 32,258.
+template <int n>
+PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  int32x4_t slots[n][4];
+  PITH_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    int8x16_t w[4];
+    PITH_UNROLL
+    for (int p = 0; p < 4; ++p) w[p] = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * i));
+    PITH_UNROLL
+    for (int j = 0; j < n; ++j) {
+      const int8_t* q = a.q + a.cols * size_t(j);
+      int32x4_t even = vdupq_n_s32(0), odd = vdupq_n_s32(0);
+      PITH_UNROLL
+      for (int p = 0; p < 4; p += 2) {
+        const int8x8_t a0 = vld1_s8(q + 8 * p), a1 = vld1_s8(q + 8 * p + 8);
+        even = vpadalq_s16(even, vmlal_s8(vmull_s8(vget_low_s8(w[p]), a0), vget_low_s8(w[p + 1]), a1));
+        odd = vpadalq_s16(odd, vmlal_s8(vmull_s8(vget_high_s8(w[p]), a0), vget_high_s8(w[p + 1]), a1));
+      }
+      slots[j][i] = vpaddq_s32(even, odd);
+    }
+  }
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
+}
+
+#include "generic/integer_products.h"
+
+}  // namespace
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
+void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q4>(w, a, n, y, y_stride);
+}
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q8>(w, a, n, y, y_stride);
+}
+
+}  // namespace pith::neon

@@ -1,0 +1,44 @@
+// The 8 rows of a panel in two registers. A NEON tier includes this file in its anonymous namespace, before its dot products.
+// No include guard: one inclusion per tier.
+
+struct Totals {
+  int32x4_t rows0123, rows4567;
+};
+struct Rows {
+  float32x4_t rows0123, rows4567;
+};
+using Scales = Rows;
+
+struct Columns {
+  const int8_t* q;
+  const int32_t* sum8;
+  size_t cols, blocks;
+};
+
+PITH_INLINE Rows zero_rows() { return {vdupq_n_f32(0), vdupq_n_f32(0)}; }
+
+PITH_INLINE void store_rows(Rows rows, float* y) {
+  vst1q_f32(y, rows.rows0123);
+  vst1q_f32(y + 4, rows.rows4567);
+}
+
+PITH_INLINE Scales load_scales(const uint8_t* halves) {
+  const float16x8_t d = vreinterpretq_f16_u8(vld1q_u8(halves));
+  return {vcvt_f32_f16(vget_low_f16(d)), vcvt_high_f32_f16(d)};
+}
+
+PITH_INLINE Rows accumulate(const Totals& total, const Scales& scales, float d, const Rows& acc) {
+  return {vfmaq_f32(acc.rows0123, vcvtq_f32_s32(total.rows0123), vmulq_n_f32(scales.rows0123, d)),
+          vfmaq_f32(acc.rows4567, vcvtq_f32_s32(total.rows4567), vmulq_n_f32(scales.rows4567, d))};
+}
+
+// slots[i]: two partial sums of row slot 2 i, then two of slot 2 i + 1. Slots hold rows 0, 1, 4, 5, 2, 3, 6, 7: pairwise adds
+// of slots 0, 1 with 4, 5, and of 2, 3 with 6, 7, deliver natural order.
+PITH_INLINE Totals join_slots(const int32x4_t (&slots)[4]) {
+  return {vpaddq_s32(slots[0], slots[2]), vpaddq_s32(slots[1], slots[3])};
+}
+
+PITH_INLINE Totals subtract(const Totals& total, const int32_t* too_much) {
+  const int32x4_t offset = vld1q_dup_s32(too_much);
+  return {vsubq_s32(total.rows0123, offset), vsubq_s32(total.rows4567, offset)};
+}

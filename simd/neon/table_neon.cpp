@@ -1,0 +1,34 @@
+// The NEON tier: any 64-bit ARM.
+#include <xsimd/xsimd.hpp>
+
+#include "half.h"
+#include "kernels.h"
+#include "neon/products_neon.h"
+#include "tables.h"
+
+namespace pith::neon {
+namespace {
+
+#include "neon/batch.h"
+// batch first
+#include "generic/kernels_xsimd.h"
+
+}  // namespace
+}  // namespace pith::neon
+
+namespace pith {
+
+using namespace neon;
+constexpr Kernels kTable = {
+    .name = "neon",
+    .matvec_q4_i8 = neon::matvec_q4_i8,
+    .matvec_q8_i8 = neon::matvec_q8_i8,
+    .matmul_q4_i8 = neon::matmul_q4_i8,
+    .matmul_q8_i8 = neon::matmul_q8_i8,
+#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+#include "generic/table.h"
+};
+PITH_ASSERT_FULL(kTable);
+const Kernels kKernelsNeon = kTable;
+
+}  // namespace pith

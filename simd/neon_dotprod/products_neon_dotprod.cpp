@@ -1,0 +1,41 @@
+#ifndef __ARM_FEATURE_DOTPROD
+#error "compile this file with -march=armv8.2-a+dotprod"
+#endif
+#include "neon_dotprod/products_neon_dotprod.h"
+
+#include <arm_neon.h>
+
+#include "unroll.h"
+
+namespace pith::neon_dotprod {
+namespace {
+
+constexpr int32_t kPrefetchBlocks = 8;
+
+#include "neon/rows.h"
+// rows first
+#include "neon_dotprod/dots.h"
+
+template <int n>
+PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  dot_q4_by_sdot<n>(block, a, total);
+}
+template <int n>
+PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  dot_q8_by_sdot<n>(block, a, total);
+}
+
+#include "generic/integer_products.h"
+
+}  // namespace
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
+void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q4>(w, a, n, y, y_stride);
+}
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q8>(w, a, n, y, y_stride);
+}
+
+}  // namespace pith::neon_dotprod

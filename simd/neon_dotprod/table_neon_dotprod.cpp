@@ -1,0 +1,34 @@
+// The NEON dotprod tier: SDOT (Cortex-A55, A76, Neoverse N1, Apple M1 and later).
+#include <xsimd/xsimd.hpp>
+
+#include "half.h"
+#include "kernels.h"
+#include "neon_dotprod/products_neon_dotprod.h"
+#include "tables.h"
+
+namespace pith::neon_dotprod {
+namespace {
+
+#include "neon/batch.h"
+// batch first
+#include "generic/kernels_xsimd.h"
+
+}  // namespace
+}  // namespace pith::neon_dotprod
+
+namespace pith {
+
+using namespace neon_dotprod;
+constexpr Kernels kTable = {
+    .name = "neon_dotprod",
+    .matvec_q4_i8 = neon_dotprod::matvec_q4_i8,
+    .matvec_q8_i8 = neon_dotprod::matvec_q8_i8,
+    .matmul_q4_i8 = neon_dotprod::matmul_q4_i8,
+    .matmul_q8_i8 = neon_dotprod::matmul_q8_i8,
+#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+#include "generic/table.h"
+};
+PITH_ASSERT_FULL(kTable);
+const Kernels kKernelsNeonDotprod = kTable;
+
+}  // namespace pith

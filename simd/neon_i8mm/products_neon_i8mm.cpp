@@ -1,0 +1,99 @@
+#if !defined(__ARM_FEATURE_DOTPROD) || !defined(__ARM_FEATURE_MATMUL_INT8)
+#error "compile this file with -march=armv8.2-a+dotprod+i8mm"
+#endif
+#include "neon_i8mm/products_neon_i8mm.h"
+
+#include <arm_neon.h>
+
+#include "unroll.h"
+
+namespace pith::neon_i8mm {
+namespace {
+
+constexpr int32_t kPrefetchBlocks = 8;
+
+#include "neon/rows.h"
+// rows first
+#include "neon_dotprod/dots.h"
+
+// Octet p of two columns: the right-hand side of SMMLA, which multiplies two row slots by two columns.
+PITH_INLINE int8x16_t two_columns(const int8_t* q, size_t cols, int p) {
+  return vcombine_s8(vld1_s8(q + 8 * p), vld1_s8(q + cols + 8 * p));
+}
+
+// slots[i] is [slot 2 i, slot 2 i + 1][2 columns]. Slots hold rows 0, 1, 4, 5, 2, 3, 6, 7.
+PITH_INLINE void join_columns(const int32x4_t (&slots)[4], Totals* first, Totals* second) {
+  *first = {vuzp1q_s32(slots[0], slots[2]), vuzp1q_s32(slots[1], slots[3])};
+  *second = {vuzp2q_s32(slots[0], slots[2]), vuzp2q_s32(slots[1], slots[3])};
+}
+
+// One column leaves half of SMMLA idle: SDOT serves it.
+template <int n>
+PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  if constexpr (n == 1) {
+    dot_q4_by_sdot<1>(block, a, total);
+  } else {
+    const uint8x16_t low_nibbles = vdupq_n_u8(15);
+    int32x4_t slots[n / 2][4];
+    PITH_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const uint8x16_t w0 = vld1q_u8(block + 16 * i), w1 = vld1q_u8(block + 64 + 16 * i);
+      const int8x16_t w[4] = {vreinterpretq_s8_u8(vandq_u8(w0, low_nibbles)),
+                              vreinterpretq_s8_u8(vandq_u8(w1, low_nibbles)), vreinterpretq_s8_u8(vshrq_n_u8(w0, 4)),
+                              vreinterpretq_s8_u8(vshrq_n_u8(w1, 4))};
+      PITH_UNROLL
+      for (int j = 0; j < n / 2; ++j) {
+        int32x4_t sum = vdupq_n_s32(0);
+        PITH_UNROLL
+        for (int p = 0; p < 4; ++p) sum = vmmlaq_s32(sum, w[p], two_columns(a.q + 2 * a.cols * size_t(j), a.cols, p));
+        slots[j][i] = sum;
+      }
+    }
+    PITH_UNROLL
+    for (int j = 0; j < n; j += 2) {
+      join_columns(slots[j / 2], &total[j], &total[j + 1]);
+      PITH_UNROLL
+      for (int column = j; column < j + 2; ++column)
+        total[column] = subtract(total[column], a.sum8 + a.blocks * size_t(column));
+    }
+  }
+}
+
+template <int n>
+PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
+  if constexpr (n == 1) {
+    dot_q8_by_sdot<1>(block, a, total);
+  } else {
+    int32x4_t slots[n / 2][4];
+    PITH_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      int8x16_t w[4];
+      PITH_UNROLL
+      for (int p = 0; p < 4; ++p) w[p] = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * i));
+      PITH_UNROLL
+      for (int j = 0; j < n / 2; ++j) {
+        int32x4_t sum = vdupq_n_s32(0);
+        PITH_UNROLL
+        for (int p = 0; p < 4; ++p) sum = vmmlaq_s32(sum, w[p], two_columns(a.q + 2 * a.cols * size_t(j), a.cols, p));
+        slots[j][i] = sum;
+      }
+    }
+    PITH_UNROLL
+    for (int j = 0; j < n; j += 2) join_columns(slots[j / 2], &total[j], &total[j + 1]);
+  }
+}
+
+#include "generic/integer_products.h"
+
+}  // namespace
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
+void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q4>(w, a, n, y, y_stride);
+}
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul<WeightType::q8>(w, a, n, y, y_stride);
+}
+
+}  // namespace pith::neon_i8mm

@@ -1,0 +1,16 @@
+// Integer products of the NEON i8mm tier.
+#ifndef PITH_SIMD_NEON_I8MM_PRODUCTS_NEON_I8MM_H
+#define PITH_SIMD_NEON_I8MM_PRODUCTS_NEON_I8MM_H
+
+#include "kernels.h"
+
+namespace pith::neon_i8mm {
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y);
+void matvec_q8_i8(PanelRange w, Activation a, float* y);
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride);
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride);
+
+}  // namespace pith::neon_i8mm
+
+#endif

@@ -1,0 +1,34 @@
+// The NEON i8mm tier: SDOT and SMMLA (Cortex-A510, A710, Neoverse V1, Apple M2 and later).
+#include <xsimd/xsimd.hpp>
+
+#include "half.h"
+#include "kernels.h"
+#include "neon_i8mm/products_neon_i8mm.h"
+#include "tables.h"
+
+namespace pith::neon_i8mm {
+namespace {
+
+#include "neon/batch.h"
+// batch first
+#include "generic/kernels_xsimd.h"
+
+}  // namespace
+}  // namespace pith::neon_i8mm
+
+namespace pith {
+
+using namespace neon_i8mm;
+constexpr Kernels kTable = {
+    .name = "neon_i8mm",
+    .matvec_q4_i8 = neon_i8mm::matvec_q4_i8,
+    .matvec_q8_i8 = neon_i8mm::matvec_q8_i8,
+    .matmul_q4_i8 = neon_i8mm::matmul_q4_i8,
+    .matmul_q8_i8 = neon_i8mm::matmul_q8_i8,
+#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+#include "generic/table.h"
+};
+PITH_ASSERT_FULL(kTable);
+const Kernels kKernelsNeonI8mm = kTable;
+
+}  // namespace pith

@@ -1,0 +1,16 @@
+// Integer products of the scalar tier.
+#ifndef PITH_SIMD_SCALAR_PRODUCTS_SCALAR_H
+#define PITH_SIMD_SCALAR_PRODUCTS_SCALAR_H
+
+#include "kernels.h"
+
+namespace pith::scalar {
+
+void matvec_q4_i8(PanelRange w, Activation a, float* y);
+void matvec_q8_i8(PanelRange w, Activation a, float* y);
+void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride);
+void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride);
+
+}  // namespace pith::scalar
+
+#endif
