@@ -10,7 +10,8 @@
 namespace pith::avx2 {
 namespace {
 
-constexpr int32_t kPrefetchBlocks = 12;  // about one DRAM latency at the rate of one core
+// Measured on Zen 4: shorter ones lose up to half of the bandwidth, longer ones of int8 a fifth (bench/results/kernels.md).
+constexpr size_t kPrefetchQ4 = 12288, kPrefetchQ8 = 5888;
 
 using Totals = __m256i;
 using Rows = __m256;

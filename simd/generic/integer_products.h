@@ -6,6 +6,7 @@
 //   Rows accumulate(Totals, Scales, float d, Rows acc)     fma(float(total), scale * d, acc)
 //   template <int n> void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]), and dot_q8: one block's sums for
 //   n columns; sum_k (u - 8) q and sum_k q_w q
+//   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches
 // where Columns is
 //   struct Columns { const int8_t* q; const int32_t* sum8; size_t cols, blocks; }   [n, cols] and [n, blocks]: strides
 // No include guard: one inclusion per tier.
@@ -15,68 +16,54 @@ struct Layout;
 template <>
 struct Layout<WeightType::q4> {
   static constexpr int32_t kBlocks = kQ4Blocks;
-  static constexpr size_t kBytes = kQ4BlockBytes;
+  static constexpr size_t kBytes = kQ4BlockBytes, kAhead = kPrefetchQ4;
 };
 template <>
 struct Layout<WeightType::q8> {
   static constexpr int32_t kBlocks = kQ8Blocks;
-  static constexpr size_t kBytes = kQ8BlockBytes;
+  static constexpr size_t kBytes = kQ8BlockBytes, kAhead = kPrefetchQ8;
 };
 
-// n_panels neighbouring panels times n_columns columns: y[column y_stride + 8 panel + row]. Two panels at a time are two streams of
-// memory, which a core reads faster than one.
-template <WeightType type, int n_panels, int n_columns>
+// One panel times n_columns columns: y[column y_stride + row]. A matrix-vector product fetches what it will read into the second
+// cache itself, every line of it: hardware stops at pages and falls behind a loop that also computes.
+template <WeightType type, int n_columns>
 PITH_INLINE void product(const uint8_t* panel, int32_t blocks, Activation a, float* y, size_t y_stride) {
   constexpr int32_t kSuper = Layout<type>::kBlocks;
-  constexpr size_t kBytes = Layout<type>::kBytes;
-  const size_t stride = panel_bytes(type, blocks), cols = size_t(blocks) * kBlockCols;
-  Rows acc[n_panels][n_columns];
+  constexpr size_t kBytes = Layout<type>::kBytes, kAhead = Layout<type>::kAhead;
+  constexpr int kSecondCache = 2;
+  const size_t cols = size_t(blocks) * kBlockCols;
+  Rows acc[n_columns];
   PITH_UNROLL
-  for (auto& columns : acc) {
-    PITH_UNROLL
-    for (Rows& rows : columns) rows = zero_rows();
-  }
+  for (Rows& rows : acc) rows = zero_rows();
   const uint8_t* q = panel;
   for (int32_t first = 0; first < blocks; first += kSuper) {
     const int32_t n = blocks - first < kSuper ? blocks - first : kSuper;
     const uint8_t* d = q + size_t(n) * kBytes;
-    // What the core will read kPrefetchBlocks later: near the end of these panels, the panels behind them.
-    const bool is_last = first + kPrefetchBlocks >= blocks;
-    const size_t ahead =
-        size_t(kPrefetchBlocks) * (kBytes + kScaleBytes) + (is_last ? size_t(n_panels - 1) * stride : 0);
-    PITH_UNROLL
-    for (size_t i = 0; i < n_panels && n_columns == 1; ++i) __builtin_prefetch(d + stride * i + ahead);
+    if (n_columns == 1) __builtin_prefetch(d + kAhead, 0, kSecondCache);
     for (int32_t b = first; b < first + n; ++b, q += kBytes, d += kScaleBytes) {
-      const Columns block{a.q + b * kBlockCols, a.sum8 + b, cols, size_t(blocks)};
       PITH_UNROLL
-      for (size_t i = 0; i < n_panels; ++i) {
-        PITH_UNROLL
-        for (size_t line = 0; line < kBytes && n_columns == 1; line += 64)
-          __builtin_prefetch(q + stride * i + ahead + line);
-        Totals total[n_columns];
-        if constexpr (type == WeightType::q4) dot_q4<n_columns>(q + stride * i, block, total);
-        else dot_q8<n_columns>(q + stride * i, block, total);
-        const Scales scales = load_scales(d + stride * i);
-        PITH_UNROLL
-        for (size_t j = 0; j < n_columns; ++j)
-          acc[i][j] = accumulate(total[j], scales, a.d[size_t(blocks) * j + size_t(b)], acc[i][j]);
-      }
+      for (size_t line = 0; line < kBytes && n_columns == 1; line += 64)
+        __builtin_prefetch(q + kAhead + line, 0, kSecondCache);
+      Totals total[n_columns];
+      const Columns columns{a.q + b * kBlockCols, a.sum8 + b, cols, size_t(blocks)};
+      if constexpr (type == WeightType::q4) dot_q4<n_columns>(q, columns, total);
+      else dot_q8<n_columns>(q, columns, total);
+      const Scales scales = load_scales(d);
+      PITH_UNROLL
+      for (size_t j = 0; j < n_columns; ++j)
+        acc[j] = accumulate(total[j], scales, a.d[size_t(blocks) * j + size_t(b)], acc[j]);
     }
     q = d;  // behind this superblock's scales
   }
   PITH_UNROLL
-  for (size_t i = 0; i < n_panels; ++i) {
-    PITH_UNROLL
-    for (size_t j = 0; j < n_columns; ++j) store_rows(acc[i][j], y + y_stride * j + kPanelRows * i);
-  }
+  for (size_t j = 0; j < n_columns; ++j) store_rows(acc[j], y + y_stride * j);
 }
 
 template <WeightType type>
 void matvec(PanelRange w, Activation a, float* y) {
   const size_t stride = panel_bytes(type, w.blocks);
-  int32_t p = w.first;
-  for (; p + 2 <= w.last; p += 2) product<type, 2, 1>(w.w + stride * size_t(p), w.blocks, a, y + p * kPanelRows, 0);
-  if (p < w.last) product<type, 1, 1>(w.w + stride * size_t(p), w.blocks, a, y + p * kPanelRows, 0);
+  for (int32_t p = w.first; p < w.last; ++p)
+    product<type, 1>(w.w + stride * size_t(p), w.blocks, a, y + p * kPanelRows, 0);
 }
 
 template <int n>
@@ -93,7 +80,7 @@ void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
       for (; j + n_columns <= n; j += n_columns) {
         const size_t block = size_t(w.blocks) * size_t(j);
         const Activation columns{a.x, a.q + block * kBlockCols, a.d + block, a.sum8 + block};
-        product<type, 1, n_columns>(panel, w.blocks, columns, y + y_stride * size_t(j) + p * kPanelRows, y_stride);
+        product<type, n_columns>(panel, w.blocks, columns, y + y_stride * size_t(j) + p * kPanelRows, y_stride);
       }
     };
     sweep(Width<8>());

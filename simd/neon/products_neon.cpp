@@ -7,8 +7,6 @@
 namespace pith::neon {
 namespace {
 
-constexpr int32_t kPrefetchBlocks = 8;
-
 #include "neon/rows.h"
 
 // Widening multiplications. u <= 15 and |q| <= 127: a lane adds four products of at most 1,905, and a pair of lanes 15,240.

@@ -1,6 +1,8 @@
 // The 8 rows of a panel in two registers. A NEON tier includes this file in its anonymous namespace, before its dot products.
 // No include guard: one inclusion per tier.
 
+constexpr size_t kPrefetchQ4 = 2048, kPrefetchQ8 = 2048;  // not measured
+
 struct Totals {
   int32x4_t rows0123, rows4567;
 };

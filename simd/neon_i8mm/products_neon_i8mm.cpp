@@ -10,8 +10,6 @@
 namespace pith::neon_i8mm {
 namespace {
 
-constexpr int32_t kPrefetchBlocks = 8;
-
 #include "neon/rows.h"
 // rows first
 #include "neon_dotprod/dots.h"

@@ -1,0 +1,262 @@
+// Every tier's products over real shapes, from memory and from the cache, beside what the machine can do and what oneDNN does.
+//   kernels_bench [--benchmark_filter=REGEX] ...     the flags of Google Benchmark; bench/kernels makes the table
+// Names: memory/KIND/..., cache/KIND/TIER/ROWSxCOLS, columns/..., float/..., peak/..., onednn/... . Counters: GB/s of weights (or of plain
+// bytes), GMAC/s, and a checksum of the result (`sum`): equal over the tiers.
+#include <benchmark/benchmark.h>
+#include <omp.h>
+
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#ifdef PITH_ONEDNN
+#include <dnnl.hpp>
+#endif
+
+#include "dispatch.h"
+#include "stream.h"
+
+using namespace pith;
+using benchmark::Counter;
+
+namespace {
+
+constexpr size_t kMemoryBytes = size_t(300) << 20;  // far beyond every cache
+
+struct FreeAligned {
+  void operator()(uint8_t* p) const { std::free(p); }
+};
+using Bytes = std::unique_ptr<uint8_t, FreeAligned>;
+
+Bytes allocate(size_t bytes) {
+  return Bytes(static_cast<uint8_t*>(std::aligned_alloc(1 << 21, (bytes + (1 << 21) - 1) >> 21 << 21)));
+}
+
+// Bytes that are a packed matrix of any type: as fp16 or float32 modest numbers, as codes whatever they are.
+void fill(uint8_t* w, size_t bytes) {
+  std::mt19937_64 random(1);
+  for (size_t i = 0; i + 8 <= bytes; i += 8) {
+    const uint64_t code = (random() & 0x0f0f0f0f0f0f0f0fu) | 0x2020202020202020u;
+    std::memcpy(w + i, &code, 8);
+  }
+}
+
+// n quantised columns of random input.
+struct Input {
+  std::vector<float> x, d;
+  std::vector<int8_t> q;
+  std::vector<int32_t> sum8;
+  Input(int32_t cols, int32_t n) : x(size_t(cols * n)), d(x.size() / 32), q(x.size()), sum8(x.size() / 32) {
+    std::mt19937 random(2);
+    for (float& value : x) value = std::normal_distribution<float>()(random);
+    choose_tier("scalar")->quantize_blocks(x.data(), cols * n, q.data(), d.data(), sum8.data());
+  }
+  Activation activation() const { return {x.data(), q.data(), d.data(), sum8.data()}; }
+};
+
+const char* name_of(WeightType type) { return type == WeightType::q4 ? "q4" : type == WeightType::q8 ? "q8" : "f32"; }
+
+double checksum(const std::vector<float>& y) {
+  double sum = 0;
+  for (size_t i = 0; i < y.size(); ++i) sum += double(y[i]) * double(i % 17 + 1);
+  return sum;
+}
+
+void matvec(const Kernels& k, WeightType type, PanelRange range, Activation a, float* y) {
+  if (type == WeightType::q4) k.matvec_q4_i8(range, a, y);
+  else if (type == WeightType::q8) k.matvec_q8_i8(range, a, y);
+  else k.matvec_f32_f32(range, a, y);
+}
+
+void rates(benchmark::State& state, double bytes, double macs) {
+  const auto per_second = [](double n) { return Counter(n * 1e-9, Counter::kIsIterationInvariantRate); };
+  if (bytes > 0) state.counters["GB/s"] = per_second(bytes);
+  if (macs > 0) state.counters["GMAC/s"] = per_second(macs);
+}
+
+uint8_t* memory() {
+  static const Bytes buffer = [] {
+    Bytes bytes = allocate(kMemoryBytes);
+    fill(bytes.get(), kMemoryBytes);
+    return bytes;
+  }();
+  return buffer.get();
+}
+
+void read_memory(benchmark::State& state, int n_streams, int threads) {
+  const uint8_t* p = memory();
+  const size_t share = kMemoryBytes / size_t(threads) / 256 * 256;
+  uint64_t total = 0;
+  for (auto _ : state) {
+#pragma omp parallel num_threads(threads) reduction(+ : total)
+    total += bench::read_streams(p + share * size_t(omp_get_thread_num()), share, n_streams);
+  }
+  benchmark::DoNotOptimize(total);
+  rates(state, double(share) * threads, 0);
+}
+
+void memory_product(benchmark::State& state, const Kernels& k, WeightType type, int32_t cols, int threads) {
+  const int32_t blocks = cols / 32;
+  const uint8_t* w = memory();
+  const int32_t panels = int32_t(kMemoryBytes / panel_bytes(type, blocks));
+  const Input input(cols, 1);
+  std::vector<float> y(size_t(panels) * 8);
+  for (auto _ : state) {
+#pragma omp parallel num_threads(threads)
+    {
+      const int32_t t = omp_get_thread_num(), n = omp_get_num_threads();
+      const PanelRange range{w, blocks, int32_t(int64_t(panels) * t / n), int32_t(int64_t(panels) * (t + 1) / n)};
+      matvec(k, type, range, input.activation(), y.data());
+    }
+  }
+  rates(state, double(panels) * double(panel_bytes(type, blocks)), double(panels) * 8 * cols);
+  state.counters["sum"] = checksum(y);
+}
+
+void cache_product(benchmark::State& state, const Kernels& k, WeightType type, int32_t rows, int32_t cols, int32_t n) {
+  const int32_t blocks = cols / 32, panels = rows / 8;
+  const size_t bytes = packed_bytes(type, rows, cols);
+  const Bytes w = allocate(bytes);
+  fill(w.get(), bytes);
+  const Input input(cols, n);
+  std::vector<float> y(size_t(rows) * size_t(n));
+  const PanelRange range{w.get(), blocks, 0, panels};
+  for (auto _ : state) {
+    if (n == 1) matvec(k, type, range, input.activation(), y.data());
+    else
+      (type == WeightType::q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, input.activation(), n, y.data(), size_t(rows));
+    benchmark::ClobberMemory();
+  }
+  rates(state, n == 1 ? double(bytes) : 0, double(rows) * cols * n);
+  state.counters["sum"] = checksum(y);
+}
+
+// A float kernel over n elements: GB/s of its inputs and outputs.
+template <typename F>
+void float_kernel(const std::string& name, int32_t n, int n_vectors, F f) {
+  for (size_t i = 0; i < tier_count(); ++i) {
+    if (!tier_at(i).usable) continue;
+    const Kernels& k = *tier_at(i).kernels;
+    benchmark::RegisterBenchmark(("float/" + name + "/" + k.name + "/" + std::to_string(n)).c_str(),
+                                 [=, &k](benchmark::State& state) {
+                                   const Input input(n, 2);
+                                   std::vector<float> out = input.x;
+                                   for (auto _ : state) {
+                                     f(k, input.x.data(), input.x.data() + n, n, out.data());
+                                     benchmark::ClobberMemory();
+                                   }
+                                   rates(state, 4.0 * n * n_vectors, 0);
+                                   state.counters["sum"] = checksum(out);
+                                 });
+  }
+}
+
+#ifdef PITH_ONEDNN
+// y [n, rows] = x [n, cols] W^T with 7-bit data (8 bits saturate on AVX2), no scales: less work than ours does.
+void onednn_u8s8(benchmark::State& state, int64_t rows, int64_t cols, int64_t n) {
+  std::vector<uint8_t> x(size_t(n * cols), 3);
+  std::vector<int8_t> w(size_t(rows * cols), 5);
+  std::vector<int32_t> y(size_t(n * rows));
+  const int32_t zero = 0;
+  for (auto _ : state)
+    dnnl_gemm_u8s8s32('N', 'T', 'F', n, rows, cols, 1.0f, x.data(), cols, 0, w.data(), cols, 0, 0.0f, y.data(), rows,
+                      &zero);
+  rates(state, n == 1 ? double(rows * cols) : 0, double(rows * cols * n));
+}
+
+void onednn_f32(benchmark::State& state, int64_t rows, int64_t cols, int64_t n) {
+  std::vector<float> x(size_t(n * cols), 3), w(size_t(rows * cols), 5), y(size_t(n * rows));
+  for (auto _ : state) dnnl_sgemm('N', 'T', n, rows, cols, 1.0f, x.data(), cols, w.data(), cols, 0.0f, y.data(), rows);
+  rates(state, n == 1 ? 4.0 * double(rows * cols) : 0, double(rows * cols * n));
+}
+#endif
+
+template <typename... Arguments>
+void add(const std::string& name, Arguments... arguments) {
+  benchmark::RegisterBenchmark(name.c_str(), arguments...);
+}
+
+void add_all() {
+  struct Shape {
+    int32_t rows, cols;
+  };
+  const Shape shapes[] = {{192, 192}, {1536, 64}, {768, 768}, {2048, 768}, {768, 2048}, {2048, 2048}};
+  for (const int threads : {1, 2}) {
+    const std::string t = "/threads:" + std::to_string(threads);
+    for (const int streams : {1, 2, 4})
+      add("memory/read/streams:" + std::to_string(streams) + t, read_memory, streams, threads);
+  }
+  for (size_t i = 0; i < tier_count(); ++i) {
+    if (!tier_at(i).usable) continue;
+    const Kernels& k = *tier_at(i).kernels;
+    for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32}) {
+      const std::string kind = name_of(type) + std::string("/") + k.name + "/";
+      for (const int32_t cols : {768, 2048, 4096}) {
+        for (const int threads : {1, 2})
+          add("memory/" + kind + std::to_string(cols) + "/threads:" + std::to_string(threads),
+              [=, &k](benchmark::State& s) { memory_product(s, k, type, cols, threads); });
+      }
+      for (const Shape s : shapes) {
+        const std::string shape = std::to_string(s.rows) + "x" + std::to_string(s.cols);
+        add("cache/" + kind + shape,
+            [=, &k](benchmark::State& state) { cache_product(state, k, type, s.rows, s.cols, 1); });
+        for (const int32_t n : {2, 4, 8, 64, 512}) {
+          if (type == WeightType::f32 || s.rows < 768) continue;
+          add("columns/" + kind + shape + "x" + std::to_string(n),
+              [=, &k](benchmark::State& state) { cache_product(state, k, type, s.rows, s.cols, n); });
+        }
+      }
+    }
+  }
+  for (const int32_t n : {192, 768, 2048}) {
+    float_kernel("rmsnorm", n, 3, [](const Kernels& k, const float* x, const float* y, int32_t m, float* out) {
+      k.rmsnorm(x, y, 1e-6f, m, out);
+    });
+    float_kernel("layernorm", n, 3, [](const Kernels& k, const float* x, const float* y, int32_t m, float* out) {
+      k.layernorm(x, y, y, 1e-6f, m, out);
+    });
+    float_kernel("silu_multiply", n, 3, [](const Kernels& k, const float* x, const float* y, int32_t m, float* out) {
+      k.silu_multiply(x, y, m, out);
+    });
+    float_kernel("exp_sum", n, 2, [](const Kernels& k, const float* x, const float*, int32_t m, float* out) {
+      std::memcpy(out, x, size_t(m) * 4);
+      k.exp_sum(out, 5, m);
+    });
+    float_kernel("quantize_blocks", n, 1, [](const Kernels& k, const float* x, const float*, int32_t m, float* out) {
+      static int8_t q[4096];
+      static int32_t sum8[128];
+      k.quantize_blocks(x, m, q, out, sum8);
+    });
+  }
+  for (size_t i = 0; i < bench::kMultiplyPeakCount; ++i) {
+    const bench::MultiplyPeak& peak = bench::kMultiplyPeaks[i];
+    add(std::string("peak/") + peak.name, [&peak](benchmark::State& state) {
+      double macs = 0;
+      for (auto _ : state) macs = double(peak.run(20000));
+      rates(state, 0, macs);
+    });
+  }
+#ifdef PITH_ONEDNN
+  for (const Shape s : shapes) {
+    if (s.rows < 768 || s.cols < 768) continue;
+    for (const int32_t n : {1, 8, 64, 512}) {
+      const std::string shape = std::to_string(s.rows) + "x" + std::to_string(s.cols) + "x" + std::to_string(n);
+      add("onednn/u8s8/" + shape, onednn_u8s8, s.rows, s.cols, n);
+      add("onednn/f32/" + shape, onednn_f32, s.rows, s.cols, n);
+    }
+  }
+#endif
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  add_all();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  omp_set_num_threads(1);  // oneDNN's products
+  benchmark::RunSpecifiedBenchmarks();
+}
