@@ -134,6 +134,22 @@ void cache_product(benchmark::State& state, const Kernels& k, WeightType type, i
   state.counters["sum"] = checksum(y);
 }
 
+// y = W^T x in float, as the absorption of queries uses it.
+void transposed(benchmark::State& state, const Kernels& k, WeightType type, int32_t rows, int32_t cols) {
+  const size_t bytes = packed_bytes(type, rows, cols);
+  const Bytes w = allocate(bytes);
+  fill(w.get(), bytes);
+  const Input input(rows, 1);
+  std::vector<float> y(static_cast<size_t>(cols));
+  const auto kernel = type == WeightType::q4 ? k.transposed_q4 : k.transposed_q8;
+  for (auto _ : state) {
+    kernel({w.get(), cols / 32, 0, rows / 8}, input.x.data(), y.data());
+    benchmark::ClobberMemory();
+  }
+  rates(state, double(bytes), double(rows) * cols);
+  state.counters["sum"] = checksum(y);
+}
+
 // A float kernel over n elements: GB/s of its inputs and outputs.
 template <typename F>
 void float_kernel(const std::string& name, int32_t n, int n_vectors, F f) {
@@ -203,6 +219,9 @@ void add_all() {
         const std::string shape = std::to_string(s.rows) + "x" + std::to_string(s.cols);
         add("cache/" + kind + shape,
             [=, &k](benchmark::State& state) { cache_product(state, k, type, s.rows, s.cols, 1); });
+        if (type != WeightType::f32 && s.rows >= 768)
+          add("transposed/" + kind + shape,
+              [=, &k](benchmark::State& state) { transposed(state, k, type, s.rows, s.cols); });
         for (const int32_t n : {2, 4, 8, 64, 512}) {
           if (type == WeightType::f32 || s.rows < 768) continue;
           add("columns/" + kind + shape + "x" + std::to_string(n),

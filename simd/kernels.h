@@ -40,12 +40,13 @@ struct PanelRange {
   X(matmul_q4_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                            \
   X(matmul_q8_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                            \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                      \
-  X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                       \
-  X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                       \
   X(matvec_f32_f32, void(PanelRange w, Activation a, float* y))                                                      \
   /* y[k] = sum over rows of the range, in order, of fma(w[row][k], x[row - 8 first], y[k]); y: [32 blocks]. */      \
   X(transposed_q4, void(PanelRange w, const float* x, float* y))                                                     \
   X(transposed_q8, void(PanelRange w, const float* x, float* y))                                                     \
+  /* The same two for the remaining types of weights. */                                                             \
+  X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                       \
+  X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                       \
   X(transposed_f32, void(PanelRange w, const float* x, float* y))                                                    \
   /* out[0 .. cols) = the dequantised row of a packed matrix. */                                                     \
   X(row_q4, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                           \

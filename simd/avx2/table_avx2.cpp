@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "avx2/products_avx2.h"
 #include "tables.h"
+#include "unroll.h"
 
 namespace pith::avx2 {
 namespace {
@@ -14,6 +15,8 @@ using Batch8 = Batch;
 Batch fused(Batch a, Batch b, Batch c) { return _mm256_fmadd_ps(a, b, c); }
 Batch quotient(Batch a, Batch b) { return _mm256_div_ps(a, b); }
 
+#include "avx2/octets.h"
+// octets first
 #include "generic/kernels_xsimd.h"
 
 }  // namespace
@@ -28,7 +31,9 @@ constexpr Kernels kTable = {
     .matvec_q8_i8 = avx2::matvec_q8_i8,
     .matmul_q4_i8 = avx2::matmul_q4_i8,
     .matmul_q8_i8 = avx2::matmul_q8_i8,
-#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+    .matvec_f32_f32 = matvec_f32_f32,
+    .transposed_q4 = transposed<WeightType::q4>,
+    .transposed_q8 = transposed<WeightType::q8>,
 #include "generic/table.h"
 };
 PITH_ASSERT_FULL(kTable);

@@ -10,8 +10,8 @@
 namespace pith::avx512 {
 namespace {
 
-// Measured on Zen 4: shorter ones lose up to half of the bandwidth, longer ones of int8 a fifth (bench/results/kernels.md).
-constexpr size_t kPrefetchQ4 = 12288, kPrefetchQ8 = 5888;
+// Measured on Zen 4 (bench/results/kernels.md): hardware alone keeps up with int8.
+constexpr size_t kPrefetchQ4 = 5888, kPrefetchQ8 = 0;
 
 using Totals = __m256i;
 using Rows = __m256;

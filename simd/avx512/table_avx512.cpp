@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "avx512/products_avx512.h"
 #include "tables.h"
+#include "unroll.h"
 
 namespace pith::avx512 {
 namespace {
@@ -15,6 +16,8 @@ Batch fused(Batch a, Batch b, Batch c) { return _mm512_fmadd_ps(a, b, c); }
 Batch8 fused(Batch8 a, Batch8 b, Batch8 c) { return _mm256_fmadd_ps(a, b, c); }
 Batch quotient(Batch a, Batch b) { return _mm512_div_ps(a, b); }
 
+#include "avx2/octets.h"
+// octets first
 #include "generic/kernels_xsimd.h"
 
 }  // namespace
@@ -29,7 +32,9 @@ constexpr Kernels kTable = {
     .matvec_q8_i8 = avx512::matvec_q8_i8,
     .matmul_q4_i8 = avx512::matmul_q4_i8,
     .matmul_q8_i8 = avx512::matmul_q8_i8,
-#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+    .matvec_f32_f32 = matvec_f32_f32,
+    .transposed_q4 = transposed<WeightType::q4>,
+    .transposed_q8 = transposed<WeightType::q8>,
 #include "generic/table.h"
 };
 PITH_ASSERT_FULL(kTable);

@@ -6,7 +6,7 @@
 //   Rows accumulate(Totals, Scales, float d, Rows acc)     fma(float(total), scale * d, acc)
 //   template <int n> void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]), and dot_q8: one block's sums for
 //   n columns; sum_k (u - 8) q and sum_k q_w q
-//   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches
+//   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches; 0: it does not
 // where Columns is
 //   struct Columns { const int8_t* q; const int32_t* sum8; size_t cols, blocks; }   [n, cols] and [n, blocks]: strides
 // No include guard: one inclusion per tier.
@@ -31,6 +31,7 @@ PITH_INLINE void product(const uint8_t* panel, int32_t blocks, Activation a, flo
   constexpr int32_t kSuper = Layout<type>::kBlocks;
   constexpr size_t kBytes = Layout<type>::kBytes, kAhead = Layout<type>::kAhead;
   constexpr int kSecondCache = 2;
+  constexpr bool kPrefetches = kAhead > 0 && n_columns == 1;
   const size_t cols = size_t(blocks) * kBlockCols;
   Rows acc[n_columns];
   PITH_UNROLL
@@ -39,10 +40,10 @@ PITH_INLINE void product(const uint8_t* panel, int32_t blocks, Activation a, flo
   for (int32_t first = 0; first < blocks; first += kSuper) {
     const int32_t n = blocks - first < kSuper ? blocks - first : kSuper;
     const uint8_t* d = q + size_t(n) * kBytes;
-    if (n_columns == 1) __builtin_prefetch(d + kAhead, 0, kSecondCache);
+    if (kPrefetches) __builtin_prefetch(d + kAhead, 0, kSecondCache);
     for (int32_t b = first; b < first + n; ++b, q += kBytes, d += kScaleBytes) {
       PITH_UNROLL
-      for (size_t line = 0; line < kBytes && n_columns == 1; line += 64)
+      for (size_t line = 0; line < kBytes && kPrefetches; line += 64)
         __builtin_prefetch(q + kAhead + line, 0, kSecondCache);
       Totals total[n_columns];
       const Columns columns{a.q + b * kBlockCols, a.sum8 + b, cols, size_t(blocks)};

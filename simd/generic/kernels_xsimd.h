@@ -2,10 +2,12 @@
 //   Batch     the widest batch of floats, 4 to 16
 //   Batch8    the widest of at most 8, for the rows of a panel
 //   fused(a, b, c)    a * b + c with one rounding, of either: xsimd's own rounds twice on some instruction sets
+//   Octet, widen_nibbles, widen_bytes    as generic/transposed_xsimd.h says
 //   quotient(a, b)    a / b, rounded correctly: xsimd's own is approximate on ARM
 // No include guard: one inclusion per tier.
 #include "generic/lanes_xsimd.h"
 #include "generic/matvec_f32.h"
 #include "generic/quantize_kernels.h"
+#include "generic/transposed_xsimd.h"
 // lanes first
 #include "generic/float_kernels.h"

@@ -1,11 +1,7 @@
-// The slots that every tier fills from the generic code. A tier lists its own integer products beside
-// these and names its float32 product in PITH_TIER_MATVEC_F32.
+// The slots that every tier fills from the same generic code, behind those that a tier fills by itself.
 // No include guard: one inclusion per tier, inside its table's initialiser.
 .matvec_q4_f32 = matvec_unpacked<unpack_q4, WeightType::q4>,
 .matvec_q8_f32 = matvec_unpacked<unpack_q8, WeightType::q8>,
-.matvec_f32_f32 = PITH_TIER_MATVEC_F32,
-.transposed_q4 = transposed_unpacked<unpack_q4, WeightType::q4>,
-.transposed_q8 = transposed_unpacked<unpack_q8, WeightType::q8>,
 .transposed_f32 = transposed_unpacked<unpack_f32, WeightType::f32>,
 .row_q4 = row_unpacked<unpack_q4, WeightType::q4>,
 .row_q8 = row_unpacked<unpack_q8, WeightType::q8>,

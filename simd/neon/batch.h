@@ -5,3 +5,18 @@ using Batch = xsimd::batch<float, xsimd::neon64>;
 using Batch8 = Batch;
 Batch fused(Batch a, Batch b, Batch c) { return vfmaq_f32(c, a, b); }
 Batch quotient(Batch a, Batch b) { return vdivq_f32(a, b); }
+
+struct Octet {
+  Batch8 part[2];
+};
+PITH_INLINE Octet widen_i8x8(int8x8_t bytes) {
+  const int16x8_t wide = vmovl_s8(bytes);
+  return {{Batch8(vcvtq_f32_s32(vmovl_s16(vget_low_s16(wide)))), Batch8(vcvtq_f32_s32(vmovl_high_s16(wide)))}};
+}
+PITH_INLINE void widen_nibbles(const uint8_t* bytes, Octet* low, Octet* high) {
+  const uint8x8_t w = vld1_u8(bytes);
+  const int8x8_t eight = vdup_n_s8(8);
+  *low = widen_i8x8(vsub_s8(vreinterpret_s8_u8(vand_u8(w, vdup_n_u8(15))), eight));
+  *high = widen_i8x8(vsub_s8(vreinterpret_s8_u8(vshr_n_u8(w, 4)), eight));
+}
+PITH_INLINE Octet widen_bytes(const uint8_t* bytes) { return widen_i8x8(vreinterpret_s8_u8(vld1_u8(bytes))); }

@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "neon/products_neon.h"
 #include "tables.h"
+#include "unroll.h"
 
 namespace pith::neon {
 namespace {
@@ -25,7 +26,9 @@ constexpr Kernels kTable = {
     .matvec_q8_i8 = neon::matvec_q8_i8,
     .matmul_q4_i8 = neon::matmul_q4_i8,
     .matmul_q8_i8 = neon::matmul_q8_i8,
-#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+    .matvec_f32_f32 = matvec_f32_f32,
+    .transposed_q4 = transposed<WeightType::q4>,
+    .transposed_q8 = transposed<WeightType::q8>,
 #include "generic/table.h"
 };
 PITH_ASSERT_FULL(kTable);

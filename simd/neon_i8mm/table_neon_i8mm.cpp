@@ -5,6 +5,7 @@
 #include "kernels.h"
 #include "neon_i8mm/products_neon_i8mm.h"
 #include "tables.h"
+#include "unroll.h"
 
 namespace pith::neon_i8mm {
 namespace {
@@ -25,7 +26,9 @@ constexpr Kernels kTable = {
     .matvec_q8_i8 = neon_i8mm::matvec_q8_i8,
     .matmul_q4_i8 = neon_i8mm::matmul_q4_i8,
     .matmul_q8_i8 = neon_i8mm::matmul_q8_i8,
-#define PITH_TIER_MATVEC_F32 matvec_f32_f32
+    .matvec_f32_f32 = matvec_f32_f32,
+    .transposed_q4 = transposed<WeightType::q4>,
+    .transposed_q8 = transposed<WeightType::q8>,
 #include "generic/table.h"
 };
 PITH_ASSERT_FULL(kTable);
