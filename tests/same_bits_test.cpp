@@ -2,6 +2,10 @@
 // goldens hold the float32 runtime to the trainer's own forward pass.
 #include <doctest/doctest.h>
 
+#include <cstdlib>
+#include <sstream>
+
+#include "dispatch.h"
 #include "golden_file.h"
 #include "runtime.h"
 
@@ -10,16 +14,39 @@ using namespace pith::test;
 
 namespace {
 
-uint64_t hash_of(const std::vector<std::vector<float>>& logits) {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (const std::vector<float>& row : logits) {
-    for (const float value : row) {
+// FNV-1a over the bytes of all logits, as the command prints it.
+class LogitsHash {
+ public:
+  void add(std::span<const float> logits) {
+    for (const float value : logits) {
       uint8_t bytes[4];
       std::memcpy(bytes, &value, 4);
-      for (const uint8_t byte : bytes) hash = (hash ^ byte) * 0x100000001b3ull;
+      for (const uint8_t byte : bytes) hash_ = (hash_ ^ byte) * 0x100000001b3ull;
     }
   }
-  return hash;
+  uint64_t value() const { return hash_; }
+
+ private:
+  uint64_t hash_ = 0xcbf29ce484222325ull;
+};
+
+uint64_t hash_after(const Model& model, const std::vector<int32_t>& tokens, const pith_session_options& options) {
+  Session session(model, options);
+  LogitsHash hash;
+  for (const int32_t token : tokens) {
+    session.eval(token);
+    hash.add(session.logits());
+  }
+  return hash.value();
+}
+
+std::vector<std::string> usable_tiers() {
+  std::vector<std::string> out;
+  int usable = 0;
+  for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) {
+    if (usable) out.push_back(name);
+  }
+  return out;
 }
 
 // Of tests/golden/tiny.q4.gguf over 100 tokens; a change of this number is a change of every user's results.
@@ -31,15 +58,54 @@ TEST_CASE("the golden hash of the logits, on every tier of this machine") {
   const Runtime runtime(read_golden("tiny.q4.gguf"));
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 100; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21);
-  int usable = 0;
-  for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) {
-    if (!usable) continue;
+  for (const std::string& tier : usable_tiers()) {
     pith_session_options options = session_options();
-    options.tier = name;
+    options.tier = tier.c_str();
     options.capacity = 80;  // wraps
     options.n_keep = 3;
     options.max_threads = 2;
-    CAPTURE(std::string(name));
-    CHECK(hash_of(all_logits(runtime.model, tokens, options)) == kTinyHash);
+    CAPTURE(tier);
+    CHECK(hash_after(runtime.model, tokens, options) == kTinyHash);
   }
+}
+
+// 256 tokens of the model inside the command. PITH_QUICK, for emulated CPUs, leaves the best tier and 8 threads.
+TEST_CASE("the golden hash of the built-in model, every tier and 1 to 8 threads") {
+  const Bytes golden = read_golden("builtin.hash");
+  uint64_t expected = 0;
+  std::istringstream(std::string(golden.begin(), golden.end())) >> std::hex >> expected;
+  REQUIRE(expected != 0);
+  const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 256; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21);
+  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
+  for (const std::string& tier : usable_tiers()) {
+    const bool is_best = tier == usable_tiers().front();
+    for (const uint32_t threads : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u}) {
+      const bool is_slow = tier == "scalar" || is_quick;
+      if ((is_quick && !is_best) || (is_slow && threads != 8 && (is_quick || threads != 1))) continue;
+      pith_session_options options = session_options();
+      options.tier = tier.c_str();
+      options.max_threads = threads;
+      CAPTURE(tier);
+      CAPTURE(threads);
+      CHECK(hash_after(runtime.model, tokens, options) == expected);
+    }
+  }
+}
+
+TEST_CASE("no tier borrows another's products") {
+  std::vector<decltype(Kernels::matvec_q4_i8)> products;
+  for (size_t i = 0; i < tier_count(); ++i) products.push_back(tier_at(i).kernels->matvec_q4_i8);
+  std::sort(products.begin(), products.end());
+  CHECK(std::adjacent_find(products.begin(), products.end()) == products.end());
+}
+
+// A script that chooses the CPU says what it must find: names, best first, separated by commas.
+TEST_CASE("the tiers of this CPU are those that PITH_EXPECT_TIERS names") {
+  const char* wanted = std::getenv("PITH_EXPECT_TIERS");
+  if (wanted == nullptr) return;
+  std::string found;
+  for (const std::string& tier : usable_tiers()) found += (found.empty() ? "" : ",") + tier;
+  CHECK(found == wanted);
 }

@@ -46,54 +46,53 @@ PITH_INLINE Totals join_slots(__m256i low_slots_i32x8, __m256i high_slots_i32x8)
   return _mm256_hadd_epi32(low_slots_i32x8, high_slots_i32x8);
 }
 
-// u <= 15 and |q| <= 127, so that one maddubs is at most 3,810 and four of them fit into int16.
+// One octet of a column against low and high nibbles of 4 row slots. u <= 15 and |q| <= 127, so that a maddubs is at most 3,810
+// and four of them fit into int16.
+PITH_INLINE __m256i pairs_q4(__m256i low, __m256i high, const int8_t* q) {
+  return _mm256_add_epi16(_mm256_maddubs_epi16(low, broadcast_i8x8(q)),
+                          _mm256_maddubs_epi16(high, broadcast_i8x8(q + 16)));
+}
+
 template <int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const __m256i low_nibbles = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
-  __m256i sum[2][n];
+  __m256i low[4], high[4];  // [p][half]
   PITH_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    PITH_UNROLL
-    for (int p = 0; p < 2; ++p) {
-      const __m256i w = load_i8x32(block + 64 * p + 32 * half);
-      const __m256i low = _mm256_and_si256(w, low_nibbles),
-                    high = _mm256_and_si256(_mm256_srli_epi16(w, 4), low_nibbles);
-      PITH_UNROLL
-      for (int j = 0; j < n; ++j) {
-        const int8_t* q = a.q + a.cols * size_t(j) + 8 * p;
-        const __m256i pairs = _mm256_add_epi16(_mm256_maddubs_epi16(low, broadcast_i8x8(q)),
-                                               _mm256_maddubs_epi16(high, broadcast_i8x8(q + 16)));
-        sum[half][j] = p == 0 ? pairs : _mm256_add_epi16(sum[half][j], pairs);
-      }
-    }
-    PITH_UNROLL
-    for (int j = 0; j < n; ++j) sum[half][j] = _mm256_madd_epi16(sum[half][j], ones);
+  for (int i = 0; i < 4; ++i) {
+    const __m256i w = load_i8x32(block + 32 * i);
+    low[i] = _mm256_and_si256(w, low_nibbles);
+    high[i] = _mm256_and_si256(_mm256_srli_epi16(w, 4), low_nibbles);
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j)
-    total[j] = _mm256_sub_epi32(join_slots(sum[0][j], sum[1][j]), _mm256_set1_epi32(a.sum8[a.blocks * size_t(j)]));
+  for (int j = 0; j < n; ++j) {
+    const int8_t* q = a.q + a.cols * size_t(j);
+    const __m256i sum0 = _mm256_add_epi16(pairs_q4(low[0], high[0], q), pairs_q4(low[2], high[2], q + 8));
+    const __m256i sum1 = _mm256_add_epi16(pairs_q4(low[1], high[1], q), pairs_q4(low[3], high[3], q + 8));
+    total[j] = _mm256_sub_epi32(join_slots(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
+                                _mm256_set1_epi32(a.sum8[a.blocks * size_t(j)]));
+  }
 }
 
-// q_w q = |q_w| (sign(q_w) q): a pair is at most 2 * 127^2 = 32,258 and fits into int16, two do not.
+// Four row slots of one octet. q_w q = |q_w| (sign(q_w) q): a pair is at most 2 * 127^2 = 32,258 and fits into int16, two do not.
+PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
+  const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
+  return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
-  const __m256i ones = _mm256_set1_epi16(1);
-  __m256i sum[2][n];
   PITH_UNROLL
-  for (int half = 0; half < 2; ++half) {
+  for (int j = 0; j < n; ++j) {
+    __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
     PITH_UNROLL
     for (int p = 0; p < 4; ++p) {
-      const __m256i w = load_i8x32(block + 64 * p + 32 * half), magnitude = _mm256_abs_epi8(w);
+      const __m256i q = broadcast_i8x8(a.q + a.cols * size_t(j) + 8 * p);
       PITH_UNROLL
-      for (int j = 0; j < n; ++j) {
-        const __m256i q = broadcast_i8x8(a.q + a.cols * size_t(j) + 8 * p);
-        const __m256i quads = _mm256_madd_epi16(_mm256_maddubs_epi16(magnitude, _mm256_sign_epi8(q, w)), ones);
-        sum[half][j] = p == 0 ? quads : _mm256_add_epi32(sum[half][j], quads);
-      }
+      for (int half = 0; half < 2; ++half)
+        sum[half] = _mm256_add_epi32(sum[half], quads_q8(load_i8x32(block + 64 * p + 32 * half), q));
     }
+    total[j] = join_slots(sum[0], sum[1]);
   }
-  PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(sum[0][j], sum[1][j]);
 }
 
 #include "generic/integer_products.h"
