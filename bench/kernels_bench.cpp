@@ -47,14 +47,16 @@ void fill(uint8_t* w, size_t bytes) {
 // n quantised columns of random input.
 struct Input {
   std::vector<float> x, d;
-  std::vector<int8_t> q;
-  std::vector<int32_t> sum8;
-  Input(int32_t cols, int32_t n) : x(size_t(cols * n)), d(x.size() / 32), q(x.size()), sum8(x.size() / 32) {
+  std::vector<int8_t> q, octets;
+  std::vector<int32_t> start;
+  Input(int32_t cols, int32_t n)
+      : x(size_t(cols * n)), d(x.size() / 32), q(x.size()), octets(2 * x.size()), start(x.size() / 8) {
     std::mt19937 random(2);
     for (float& value : x) value = std::normal_distribution<float>()(random);
-    choose_tier("scalar")->quantize_blocks(x.data(), cols * n, q.data(), d.data(), sum8.data());
+    choose_tier("scalar")->quantize_blocks(x.data(), cols * n, q.data(), d.data());
+    choose_tier("scalar")->spread_blocks(q.data(), cols * n, start.data(), octets.data());
   }
-  Activation activation() const { return {x.data(), q.data(), d.data(), sum8.data()}; }
+  Activation activation() const { return {x.data(), q.data(), d.data(), start.data(), octets.data()}; }
 };
 
 const char* name_of(WeightType type) { return type == WeightType::q4 ? "q4" : type == WeightType::q8 ? "q8" : "f32"; }
@@ -246,8 +248,10 @@ void add_all() {
     });
     float_kernel("quantize_blocks", n, 1, [](const Kernels& k, const float* x, const float*, int32_t m, float* out) {
       static int8_t q[4096];
-      static int32_t sum8[128];
-      k.quantize_blocks(x, m, q, out, sum8);
+      static int8_t octets[8192];
+      static int32_t start[512];
+      k.quantize_blocks(x, m, q, out);
+      k.spread_blocks(q, m, start, octets);
     });
   }
   for (size_t i = 0; i < bench::kMultiplyPeakCount; ++i) {

@@ -16,12 +16,15 @@
 
 namespace pith {
 
-// The input of a matrix product, K = 32 blocks wide (zero-padded). Integer kernels read q, d, sum8; float kernels read x.
+// The input of a matrix product, K = 32 blocks wide (zero-padded). Float products read x, the others the rest.
 struct Activation {
-  const float* x;       // [K]
-  const int8_t* q;      // [K]       -127..127, or NULL: the session computes with float activations
-  const float* d;       // [K / 32]  x ~= d q
-  const int32_t* sum8;  // [K / 32]  8 times the sum of the block's q: takes the offset 8 of q4 away
+  const float* x;   // [K]
+  const int8_t* q;  // [K]       -127..127, or NULL: the session computes with float activations
+  const float* d;   // [K / 32]  x ~= d q
+  const int32_t*
+      start;  // [K / 32][4]  {-8 s, 0, -8 s, 0} for a block's sum s of q: with which the sums of two row slots begin, to
+              //             take the offset 8 of q4 away
+  const int8_t* octets;  // [K / 8][2][8]  each 8 of q twice, for the two row slots of a 16-byte vector
 };
 
 // A range of panels of a packed matrix.
@@ -33,10 +36,10 @@ struct PanelRange {
 
 // X(name, signature)
 #define PITH_KERNELS(X)                                                                                              \
-  /* y[8 p + i] = sum_b (float(sum_k u q - sum8) * 1) (d_w d_a), p in the range; y is the whole output vector. */    \
+  /* y[8 p + i] = sum_b float(sum_k (u - 8) q) (d_w d_a), p in the range; y is the whole output vector. */           \
   X(matvec_q4_i8, void(PanelRange w, Activation a, float* y))                                                        \
   X(matvec_q8_i8, void(PanelRange w, Activation a, float* y))                                                        \
-  /* The same for n columns, bit for bit: a holds q [n, K], d and sum8 [n, K / 32]; y[j y_stride + 8 p + i]. */      \
+  /* The same for n columns, bit for bit: a holds n of everything, one behind the other; y[j y_stride + 8 p + i]. */ \
   X(matmul_q4_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                            \
   X(matmul_q8_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                            \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                      \
@@ -53,7 +56,9 @@ struct PanelRange {
   X(row_q8, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                           \
   X(row_f32, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                          \
   /* Per block of 32 of x [n], n a multiple of 32: d = max|x| / 127, q = round(x * (127 / max|x|)) to even. */       \
-  X(quantize_blocks, void(const float* x, int32_t n, int8_t* q, float* d, int32_t* sum8))                            \
+  X(quantize_blocks, void(const float* x, int32_t n, int8_t* q, float* d))                                           \
+  /* The start [n / 32][4] and octets [n / 8][2][8] of an Activation whose q [n] these are; n a multiple of 32. */   \
+  X(spread_blocks, void(const int8_t* q, int32_t n, int32_t* start, int8_t* octets))                                 \
   /* The same with one scale for all n elements (any n >= 1); returns it. */                                         \
   X(quantize_row, float(const float* x, int32_t n, int8_t* q))                                                       \
   /* out[i] = scale * q[i]. */                                                                                       \

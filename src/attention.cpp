@@ -160,18 +160,14 @@ Activation Attention::load_latent(int32_t layer, int32_t slot, const Linear& w, 
   if (!plan_.cache_i8 || w.type == WeightType::f32) {
     ring_.load_first(layer, slot, in.x);
     for (int32_t i = width; i < padded; ++i) in.x[i] = 0;
-    return {in.x, nullptr, nullptr, nullptr};
+    return {in.x, nullptr, nullptr, nullptr, nullptr};
   }
   const int8_t* stored = ring_.first_integers(layer, slot);
   for (int32_t i = 0; i < padded; ++i) in.q[i] = i < width ? stored[i] : int8_t(0);
-  for (int32_t b = 0; b < padded / kBlockCols; ++b) {
-    int32_t total = 0;
-    for (int32_t i = 0; i < kBlockCols; ++i) total += in.q[b * kBlockCols + i];
-    in.sum8[b] = 8 * total;
-    in.d[b] = 1;
-  }
+  for (int32_t b = 0; b < padded / kBlockCols; ++b) in.d[b] = 1;
+  kernels_->spread_blocks(in.q, padded, in.start, in.octets);
   ring_.load_first_scales(layer, slot, in.d);
-  return {nullptr, in.q, in.d, in.sum8};
+  return {nullptr, in.q, in.d, in.start, in.octets};
 }
 
 // Computes and stores the scalars of norm_g for the token just cached, from the latent as it was cached, so that every

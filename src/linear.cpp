@@ -21,17 +21,19 @@ void Input::lay_out(int32_t max_cols, Arena* arena) {
   x = arena->take<float>(cols);
   q = arena->take<int8_t>(cols);
   d = arena->take<float>(cols / kBlockCols);
-  sum8 = arena->take<int32_t>(cols / kBlockCols);
+  start = arena->take<int32_t>(cols / kBlockCols * 4);
+  octets = arena->take<int8_t>(2 * cols);
 }
 
 Activation Input::prepare(const Kernels& kernels, int32_t cols, bool is_i8) const {
   const int32_t padded = int32_t(padded_cols(cols));
   for (int32_t i = cols; i < padded; ++i) x[i] = 0;
-  if (!is_i8) return {x, nullptr, nullptr, nullptr};
-  kernels.quantize_blocks(x, padded, q, d, sum8);
+  if (!is_i8) return {x, nullptr, nullptr, nullptr, nullptr};
+  kernels.quantize_blocks(x, padded, q, d);
+  kernels.spread_blocks(q, padded, start, octets);
   for (int32_t b = 0; b < padded / kBlockCols; ++b)
     kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
-  return {x, q, d, sum8};
+  return {x, q, d, start, octets};
 }
 
 void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, float* y) {

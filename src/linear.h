@@ -13,10 +13,11 @@ namespace pith {
 
 // A vector that goes into a product. Write x [cols], then call prepare().
 struct Input {
-  float* x = nullptr;       // [padded_cols]
-  int8_t* q = nullptr;      // [padded_cols]
-  float* d = nullptr;       // [padded_cols / 32]
-  int32_t* sum8 = nullptr;  // [padded_cols / 32]
+  float* x = nullptr;        // [padded_cols]
+  int8_t* q = nullptr;       // [padded_cols]
+  float* d = nullptr;        // [padded_cols / 32]
+  int32_t* start = nullptr;  // [padded_cols / 32][4]
+  int8_t* octets = nullptr;  // [padded_cols / 8][2][8]
 
   void lay_out(int32_t max_cols, Arena* arena);
 

@@ -266,14 +266,21 @@ TEST_CASE("activation quantisation") {
       const int32_t n = 32 * blocks;
       Guarded<float> x(size_t(n), true), d(size_t(blocks), true), d0(size_t(blocks), true);
       Guarded<int8_t> q(size_t(n), true), q0(size_t(n), true);
-      Guarded<int32_t> sum8(size_t(blocks), true), sum80(size_t(blocks), true);
+      Guarded<int8_t> octets(size_t(2 * n), true);
+      Guarded<int32_t> start(size_t(4 * blocks), true);
       random.fill(&x);
       for (int32_t i = 0; i < 32 && blocks > 1; ++i) x[size_t(i)] = 0;  // a block of zeros
-      k.quantize_blocks(x.data(), n, q.data(), d.data(), sum8.data());
-      scalar().quantize_blocks(x.data(), n, q0.data(), d0.data(), sum80.data());
+      k.quantize_blocks(x.data(), n, q.data(), d.data());
+      k.spread_blocks(q.data(), n, start.data(), octets.data());
+      scalar().quantize_blocks(x.data(), n, q0.data(), d0.data());
       CHECK(std::memcmp(q.data(), q0.data(), size_t(n)) == 0);
       CHECK(std::memcmp(d.data(), d0.data(), size_t(blocks) * 4) == 0);
-      CHECK(std::memcmp(sum8.data(), sum80.data(), size_t(blocks) * 4) == 0);
+      for (int32_t i = 0; i < 2 * n; ++i) CHECK(octets[size_t(i)] == q[size_t(i / 16 * 8 + i % 8)]);
+      for (int32_t i = 0; i < 4 * blocks; ++i) {
+        int32_t sum = 0;
+        for (int32_t col = 0; col < 32; ++col) sum += q[size_t(i / 4 * 32 + col)];
+        CHECK(start[size_t(i)] == (i % 2 == 0 ? -8 * sum : 0));
+      }
       for (int32_t i = 0; i < n; ++i) {
         const float scale = d[size_t(i / 32)];
         CHECK(std::fabs(x[size_t(i)] - scale * float(q[size_t(i)])) <= 0.5001f * scale);
@@ -282,8 +289,7 @@ TEST_CASE("activation quantisation") {
     float odd[32] = {__builtin_nanf("")};
     int8_t q[32];
     float d;
-    int32_t sum8;
-    k.quantize_blocks(odd, 32, q, &d, &sum8);
+    k.quantize_blocks(odd, 32, q, &d);
     CHECK(!std::isfinite(d));
   });
 }
@@ -362,15 +368,17 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
         const int32_t padded = w.blocks * 32, panels = int32_t(padded_rows(rows) / 8);
         Guarded<float> x(size_t(padded), true), d(size_t(w.blocks), true), row(size_t(cols), true);
         Guarded<int8_t> q(size_t(padded), true);
-        Guarded<int32_t> sum8(size_t(w.blocks), true);
+        Guarded<int8_t> octets(size_t(2 * padded), true);
+        Guarded<int32_t> start(size_t(4 * w.blocks), true);
         random.fill(&x);
         for (int32_t i = cols; i < padded; ++i) x[size_t(i)] = 0;
-        scalar().quantize_blocks(x.data(), padded, q.data(), d.data(), sum8.data());
+        scalar().quantize_blocks(x.data(), padded, q.data(), d.data());
+        scalar().spread_blocks(q.data(), padded, start.data(), octets.data());
         for_each_tier([&](const Kernels& k) {
           CAPTURE(std::string(k.name));
           const auto product = [&](const Kernels& kernels, bool is_integer, float* y) {
             const PanelRange range{w.bytes.data(), w.blocks, 0, panels};
-            const Activation a{x.data(), q.data(), d.data(), sum8.data()};
+            const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
             if (type == WeightType::f32) kernels.matvec_f32_f32(range, a, y);
             else if (type == WeightType::q8) (is_integer ? kernels.matvec_q8_i8 : kernels.matvec_q8_f32)(range, a, y);
             else (is_integer ? kernels.matvec_q4_i8 : kernels.matvec_q4_f32)(range, a, y);
@@ -433,9 +441,11 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
         RandomMatrix w(type, panels * 8, cols, &random);
         Guarded<float> x(size_t(n * cols), true), d(size_t(n * blocks), true);
         Guarded<int8_t> q(size_t(n * cols), true);
-        Guarded<int32_t> sum8(size_t(n * blocks), true);
+        Guarded<int8_t> octets(size_t(2 * n * cols), true);
+        Guarded<int32_t> start(size_t(4 * n * blocks), true);
         random.fill(&x);
-        scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data(), sum8.data());
+        scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data());
+        scalar().spread_blocks(q.data(), n * cols, start.data(), octets.data());
         const PanelRange range{w.bytes.data(), blocks, first, panels};
         for_each_tier([&](const Kernels& k) {
           CAPTURE(std::string(k.name));
@@ -443,10 +453,11 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
           const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
           Guarded<float> y(size, true), expected(size, true);
           for (size_t i = 0; i < size; ++i) y[i] = expected[i] = -1;  // what lies between and before stays
-          (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), sum8.data()}, n, y.data(),
-                                                    stride);
+          (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), start.data(), octets.data()},
+                                                    n, y.data(), stride);
           for (int32_t j = 0; j < n; ++j) {
-            const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, sum8.data() + j * blocks};
+            const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, start.data() + 4 * j * blocks,
+                                    octets.data() + 2 * j * cols};
             (is_q4 ? scalar().matvec_q4_i8 : scalar().matvec_q8_i8)(range, column,
                                                                     expected.data() + stride * size_t(j));
           }
@@ -463,8 +474,11 @@ TEST_CASE("integer dots at the ends of their range do not saturate") {
     for (const int sign : {1, -1}) {
       std::vector<int8_t> q(128, int8_t(127 * sign));
       std::vector<float> d(4, 1.0f), y(8);
-      std::vector<int32_t> sum8(4, 8 * 32 * 127 * sign);
-      const Activation a{nullptr, q.data(), d.data(), sum8.data()};
+      std::vector<int8_t> octets(256);
+      std::vector<int32_t> start(16);
+      k.spread_blocks(q.data(), 128, start.data(), octets.data());
+      CHECK(start[0] == -8 * 32 * 127 * sign);
+      const Activation a{nullptr, q.data(), d.data(), start.data(), octets.data()};
       const uint16_t one = float_to_half(1);
       for (const int code : {0, 15}) {
         std::vector<uint8_t> w(panel_bytes(WeightType::q4, 4), uint8_t(code | code << 4));

@@ -10,11 +10,12 @@ TEST_CASE("a range of panels computes its rows of the product and touches no oth
   CAPTURE(random.seed);
   constexpr int32_t kBlocks = 7, kPanels = 6, kCols = kBlocks * kBlockCols;
   Floats x(kCols), d(kBlocks);
-  std::vector<int8_t> q(kCols);
-  std::vector<int32_t> sum8(kBlocks);
+  std::vector<int8_t> q(kCols), octets(2 * kCols);
+  std::vector<int32_t> start(4 * kBlocks);
   for (float& v : x) v = random.uniform(-1, 1);
-  scalar().quantize_blocks(x.data(), kCols, q.data(), d.data(), sum8.data());
-  const Activation a{x.data(), q.data(), d.data(), sum8.data()};
+  scalar().quantize_blocks(x.data(), kCols, q.data(), d.data());
+  scalar().spread_blocks(q.data(), kCols, start.data(), octets.data());
+  const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
   const auto check = [&](WeightType type, auto product) {
     std::vector<uint8_t> w(packed_bytes(type, 8 * kPanels, kCols));
     for (size_t i = 0; i + 4 <= w.size(); i += 4) {  // as float32 and as fp16 small numbers, as codes anything

@@ -19,7 +19,8 @@ using Scales = __m256;
 
 struct Columns {
   const int8_t* q;
-  const int32_t* sum8;
+  const int32_t* start;
+  const int8_t* octets;
   size_t cols, blocks;
 };
 
@@ -68,8 +69,8 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     const int8_t* q = a.q + a.cols * size_t(j);
     const __m256i sum0 = _mm256_add_epi16(pairs_q4(low[0], high[0], q), pairs_q4(low[2], high[2], q + 8));
     const __m256i sum1 = _mm256_add_epi16(pairs_q4(low[1], high[1], q), pairs_q4(low[3], high[3], q + 8));
-    total[j] = _mm256_sub_epi32(join_slots(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
-                                _mm256_set1_epi32(a.sum8[a.blocks * size_t(j)]));
+    total[j] = _mm256_add_epi32(join_slots(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
+                                _mm256_set1_epi32(a.start[4 * a.blocks * size_t(j)]));
   }
 }
 

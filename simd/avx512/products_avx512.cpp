@@ -19,7 +19,8 @@ using Scales = __m256;
 
 struct Columns {
   const int8_t* q;
-  const int32_t* sum8;
+  const int32_t* start;
+  const int8_t* octets;
   size_t cols, blocks;
 };
 
@@ -40,11 +41,14 @@ PITH_INLINE __m512i broadcast_i8x8(const int8_t* p) {
 }
 
 // Two partial sums of each row slot; slots 0-3 hold rows 0, 1, 4, 5 and slots 4-7 rows 2, 3, 6, 7: the pairwise add of the
-// halves delivers 0 .. 7. The constant is what unsigned weights have added too much.
-PITH_INLINE Totals join_slots(__m512i slots_i32x16, int32_t too_much) {
-  const __m256i total =
-      _mm256_hadd_epi32(_mm512_castsi512_si256(slots_i32x16), _mm512_extracti64x4_epi64(slots_i32x16, 1));
-  return _mm256_sub_epi32(total, _mm256_set1_epi32(too_much));
+// halves delivers 0 .. 7.
+PITH_INLINE Totals join_slots(__m512i slots_i32x16) {
+  return _mm256_hadd_epi32(_mm512_castsi512_si256(slots_i32x16), _mm512_extracti64x4_epi64(slots_i32x16, 1));
+}
+
+// What the sums of all row slots begin with: times 1, or times 16 for an offset of 128.
+PITH_INLINE __m512i load_start(const int32_t* start) {
+  return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(start)));
 }
 
 template <int n>
@@ -61,15 +65,16 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
   for (int j = 0; j < n; ++j) {
     const int8_t* q = a.q + a.cols * size_t(j);
     // Two chains: a dpbusd takes five cycles.
-    __m512i even = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[0], broadcast_i8x8(q));
+    const __m512i start = load_start(a.start + 4 * a.blocks * size_t(j));
+    __m512i even = _mm512_dpbusd_epi32(start, low[0], broadcast_i8x8(q));
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, high[0], broadcast_i8x8(q + 16));
     odd = _mm512_dpbusd_epi32(odd, high[1], broadcast_i8x8(q + 24));
-    total[j] = join_slots(_mm512_add_epi32(even, odd), a.sum8[a.blocks * size_t(j)]);
+    total[j] = join_slots(_mm512_add_epi32(even, odd));
   }
 }
 
-// The multiplier takes one unsigned side: q_w + 128. 128 sum q = 16 sum8.
+// The multiplier takes one unsigned side: q_w + 128, 16 times the offset of q4.
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const __m512i signs = _mm512_set1_epi8(-128);
@@ -79,11 +84,12 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   PITH_UNROLL
   for (int j = 0; j < n; ++j) {
     const int8_t* q = a.q + a.cols * size_t(j);
-    __m512i even = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[0], broadcast_i8x8(q));
+    const __m512i start = _mm512_slli_epi32(load_start(a.start + 4 * a.blocks * size_t(j)), 4);
+    __m512i even = _mm512_dpbusd_epi32(start, w[0], broadcast_i8x8(q));
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, w[2], broadcast_i8x8(q + 16));
     odd = _mm512_dpbusd_epi32(odd, w[3], broadcast_i8x8(q + 24));
-    total[j] = join_slots(_mm512_add_epi32(even, odd), 16 * a.sum8[a.blocks * size_t(j)]);
+    total[j] = join_slots(_mm512_add_epi32(even, odd));
   }
 }
 

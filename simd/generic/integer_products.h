@@ -8,7 +8,8 @@
 //   n columns; sum_k (u - 8) q and sum_k q_w q
 //   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches; 0: it does not
 // where Columns is
-//   struct Columns { const int8_t* q; const int32_t* sum8; size_t cols, blocks; }   [n, cols] and [n, blocks]: strides
+//   struct Columns { const int8_t* q; const int32_t* start; const int8_t* octets; size_t cols, blocks; }
+// of one block: column j has q + j cols, start + 4 j blocks and octets + 2 j cols.
 // No include guard: one inclusion per tier.
 
 template <WeightType type>
@@ -46,7 +47,7 @@ PITH_INLINE void product(const uint8_t* panel, int32_t blocks, Activation a, flo
       for (size_t line = 0; line < kBytes && kPrefetches; line += 64)
         __builtin_prefetch(q + kAhead + line, 0, kSecondCache);
       Totals total[n_columns];
-      const Columns columns{a.q + b * kBlockCols, a.sum8 + b, cols, size_t(blocks)};
+      const Columns columns{a.q + b * kBlockCols, a.start + 4 * b, a.octets + 2 * b * kBlockCols, cols, size_t(blocks)};
       if constexpr (type == WeightType::q4) dot_q4<n_columns>(q, columns, total);
       else dot_q8<n_columns>(q, columns, total);
       const Scales scales = load_scales(d);
@@ -80,7 +81,8 @@ void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
     const auto sweep = [&]<int n_columns>(Width<n_columns>) {
       for (; j + n_columns <= n; j += n_columns) {
         const size_t block = size_t(w.blocks) * size_t(j);
-        const Activation columns{a.x, a.q + block * kBlockCols, a.d + block, a.sum8 + block};
+        const Activation columns{a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block,
+                                 a.octets + 2 * block * kBlockCols};
         product<type, n_columns>(panel, w.blocks, columns, y + y_stride * size_t(j) + p * kPanelRows, y_stride);
       }
     };

@@ -30,13 +30,20 @@ float quantize_row(const float* x, int32_t n, int8_t* q) {
   return magnitude / 127.0f;
 }
 
-void quantize_blocks(const float* x, int32_t n, int8_t* q, float* d, int32_t* sum8) {
-  for (int32_t b = 0; b < n / kBlockCols; ++b) {
-    int8_t* block = q + b * kBlockCols;
-    d[b] = quantize_row(x + b * kBlockCols, kBlockCols, block);
-    int32_t total = 0;
-    for (int32_t i = 0; i < kBlockCols; ++i) total += block[i];
-    sum8[b] = 8 * total;
+void quantize_blocks(const float* x, int32_t n, int8_t* q, float* d) {
+  for (int32_t b = 0; b < n / kBlockCols; ++b) d[b] = quantize_row(x + b * kBlockCols, kBlockCols, q + b * kBlockCols);
+}
+
+void spread_blocks(const int8_t* q, int32_t n, int32_t* start, int8_t* octets) {
+  for (int32_t b = 0; b < n / kBlockCols; ++b, q += kBlockCols, start += 4) {
+    int32_t sum = 0;
+    for (int32_t i = 0; i < kBlockCols; ++i) sum += q[i];
+    start[0] = start[2] = -8 * sum;
+    start[1] = start[3] = 0;
+    for (int32_t i = 0; i < kBlockCols; i += 8, octets += 16) {
+      __builtin_memcpy(octets, q + i, 8);
+      __builtin_memcpy(octets + 8, q + i, 8);
+    }
   }
 }
 

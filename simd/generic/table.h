@@ -7,6 +7,7 @@
 .row_q8 = row_unpacked<unpack_q8, WeightType::q8>,
 .row_f32 = row_unpacked<unpack_f32, WeightType::f32>,
 .quantize_blocks = quantize_blocks,
+.spread_blocks = spread_blocks,
 .quantize_row = quantize_row,
 .dequantize_row = dequantize_row,
 .rmsnorm = rmsnorm,

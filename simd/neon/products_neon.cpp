@@ -33,7 +33,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = subtract(join_slots(slots[j]), a.sum8 + a.blocks * size_t(j));
+  for (int j = 0; j < n; ++j) total[j] = add_start(join_slots(slots[j]), a.start + 4 * a.blocks * size_t(j));
 }
 
 // A lane adds two products of at most 127^2, 32,258.

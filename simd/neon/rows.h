@@ -13,7 +13,8 @@ using Scales = Rows;
 
 struct Columns {
   const int8_t* q;
-  const int32_t* sum8;
+  const int32_t* start;
+  const int8_t* octets;
   size_t cols, blocks;
 };
 
@@ -40,7 +41,7 @@ PITH_INLINE Totals join_slots(const int32x4_t (&slots)[4]) {
   return {vpaddq_s32(slots[0], slots[2]), vpaddq_s32(slots[1], slots[3])};
 }
 
-PITH_INLINE Totals subtract(const Totals& total, const int32_t* too_much) {
-  const int32x4_t offset = vld1q_dup_s32(too_much);
-  return {vsubq_s32(total.rows0123, offset), vsubq_s32(total.rows4567, offset)};
+PITH_INLINE Totals add_start(const Totals& total, const int32_t* start) {
+  const int32x4_t offset = vld1q_dup_s32(start);
+  return {vaddq_s32(total.rows0123, offset), vaddq_s32(total.rows4567, offset)};
 }

@@ -1,9 +1,12 @@
 // Dot products of one block by SDOT, for the tiers that have it. Included in a tier's anonymous namespace, behind neon/rows.h.
 // No include guard: one inclusion per tier.
 
-// 8 bytes of the activation in both 64-bit lanes: one row slot each.
-PITH_INLINE int8x16_t broadcast_i8x8(const int8_t* q) {
-  return vreinterpretq_s8_s64(vld1q_dup_s64(reinterpret_cast<const int64_t*>(q)));
+// Both lanes of two row slots. A load each time, where the compiler would load once and copy: copies and zeroes take a vector
+// pipe, which is what these loops run out of, and loads do not.
+PITH_INLINE int32x4_t load_start(const int32_t* start) {
+  int32x4_t value;
+  __asm__ volatile("ldr %q0, %1" : "=w"(value) : "m"(*reinterpret_cast<const int32_t(*)[4]>(start)));
+  return value;
 }
 
 // u in 0 .. 15 is the same number signed and unsigned.
@@ -19,13 +22,14 @@ PITH_INLINE void dot_q4_by_sdot(const uint8_t* block, const Columns& a, Totals (
     const int8x16_t high0 = vreinterpretq_s8_u8(vshrq_n_u8(w0, 4)), high1 = vreinterpretq_s8_u8(vshrq_n_u8(w1, 4));
     PITH_UNROLL
     for (int j = 0; j < n; ++j) {
-      const int8_t* q = a.q + a.cols * size_t(j);
-      const int32x4_t low = vdotq_s32(vdotq_s32(vdupq_n_s32(0), low0, broadcast_i8x8(q)), low1, broadcast_i8x8(q + 8));
-      slots[j][i] = vdotq_s32(vdotq_s32(low, high0, broadcast_i8x8(q + 16)), high1, broadcast_i8x8(q + 24));
+      const int8_t* q = a.octets + 2 * a.cols * size_t(j);
+      const int32x4_t low = vdotq_s32(vdotq_s32(load_start(a.start + 4 * a.blocks * size_t(j)), low0, vld1q_s8(q)),
+                                      low1, vld1q_s8(q + 16));
+      slots[j][i] = vdotq_s32(vdotq_s32(low, high0, vld1q_s8(q + 32)), high1, vld1q_s8(q + 48));
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = subtract(join_slots(slots[j]), a.sum8 + a.blocks * size_t(j));
+  for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
 
 template <int n>
@@ -38,7 +42,7 @@ PITH_INLINE void dot_q8_by_sdot(const uint8_t* block, const Columns& a, Totals (
       const int8x16_t w = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * i));
       PITH_UNROLL
       for (int j = 0; j < n; ++j) {
-        const int8x16_t q = broadcast_i8x8(a.q + a.cols * size_t(j) + 8 * p);
+        const int8x16_t q = vld1q_s8(a.octets + 2 * a.cols * size_t(j) + 16 * p);
         slots[j][i] = vdotq_s32(p == 0 ? vdupq_n_s32(0) : slots[j][i], w, q);
       }
     }

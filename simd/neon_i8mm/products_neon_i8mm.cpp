@@ -52,7 +52,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
       join_columns(slots[j / 2], &total[j], &total[j + 1]);
       PITH_UNROLL
       for (int column = j; column < j + 2; ++column)
-        total[column] = subtract(total[column], a.sum8 + a.blocks * size_t(column));
+        total[column] = add_start(total[column], a.start + 4 * a.blocks * size_t(column));
     }
   }
 }

@@ -35,7 +35,7 @@ void matvec_q4_i8(PanelRange w, Activation a, float* y) {
       float acc = 0;
       for (int32_t b = 0; b < w.blocks; ++b) {
         const BlockPlace place = q4_place(b, w.blocks);
-        const int32_t total = dot_q4(panel + place.q + 8 * kSlotOfRow[row], a.q + b * kBlockCols) - a.sum8[b];
+        const int32_t total = dot_q4(panel + place.q + 8 * kSlotOfRow[row], a.q + b * kBlockCols) + a.start[4 * b];
         const float d = half_to_float(read_half(panel + place.d + 2 * row));
         acc = __builtin_fmaf(float(total), d * a.d[b], acc);
       }
@@ -64,7 +64,7 @@ void matvec_q8_i8(PanelRange w, Activation a, float* y) {
 // Column j of the input.
 static Activation column(Activation a, int32_t blocks, int32_t j) {
   const size_t block = size_t(blocks) * size_t(j);
-  return {a.x, a.q + block * kBlockCols, a.d + block, a.sum8 + block};
+  return {a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block, nullptr};
 }
 
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
