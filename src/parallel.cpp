@@ -10,7 +10,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
-#elif defined(_OPENMP)
+#else
 #include <sched.h>
 #endif
 
@@ -50,7 +50,7 @@ uint64_t read_ticks() {
 void sleep_on([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_t value) {
 #ifdef __linux__
   syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-#elif defined(_OPENMP)
+#else
   sched_yield();
 #endif
 }
@@ -80,6 +80,9 @@ int32_t Team::count_cpus() {
 
 void Team::warm_up(int32_t max_threads, int32_t n_cpus) {
   n_threads_ = n_working_ = max_threads < n_cpus ? max_threads : n_cpus;
+#ifndef _OPENMP
+  if (executor_ == nullptr) n_threads_ = n_working_ = 1;
+#endif
   assemble([] {});
   serial_left_ = last_serial_ = 0;  // starting threads takes long
 }
@@ -98,30 +101,60 @@ void Team::assemble(void (*body)(const void* context), const void* context) {
   n_running_ = 1;
 }
 
+// What the threads of one region share.
+struct Team::Region {
+  Team* team;
+  void (*body)(const void* context);
+  const void* context;
+  uint32_t generation;  // the last one before: whoever arrives late follows from here
+  uint64_t closed_at;
+  std::atomic<int32_t> n_arrived;
+};
+
 void Team::open_region(void (*body)(const void* context), const void* context) {
-#ifdef _OPENMP
-  // The others follow from the last job of the region before, whenever they arrive.
-  const uint32_t generation = generation_.load(std::memory_order_relaxed);
-  uint64_t closed_at = 0;
+  Region region{this, body, context, generation_.load(std::memory_order_relaxed), 0, {0}};
   is_open_.store(1, std::memory_order_relaxed);
+  if (executor_ != nullptr) {
+    executor_(
+        executor_context_, uint32_t(n_running_),
+        [](void* opaque, uint32_t) {
+          Region* shared = static_cast<Region*>(opaque);
+          shared->team->join(shared);
+        },
+        &region);
+  } else {
+#ifdef _OPENMP
 #pragma omp parallel num_threads(n_threads_)
-  {
-    const int32_t thread = omp_get_thread_num();
-    if (thread == 0) {
-      body(context);
-      close();
-      closed_at = read_ticks();
-    } else if (thread < n_running_) {
-      const FpEnvironment environment;
-      follow(generation, thread);
-    } else {
-      while (is_open_.load(std::memory_order_acquire) != 0) sleep_on(&is_open_, 1);
+    {
+      const int32_t thread = omp_get_thread_num();
+      if (thread == 0) {
+        lead(&region);
+      } else if (thread < n_running_) {
+        const FpEnvironment environment;
+        follow(region.generation, thread);
+      } else {
+        while (is_open_.load(std::memory_order_acquire) != 0) sleep_on(&is_open_, 1);
+      }
     }
-  }
-  lost_ticks_ += read_ticks() - closed_at;
 #else
-  body(context);
+    lead(&region);
 #endif
+  }
+  lost_ticks_ += read_ticks() - region.closed_at;
+}
+
+void Team::lead(Region* region) {
+  region->body(region->context);
+  close();
+  region->closed_at = read_ticks();
+}
+
+// A task of an executor. The first to come leads, so that tasks may run in any order, one after the other as well.
+void Team::join(Region* region) {
+  const FpEnvironment environment;
+  const int32_t thread = region->n_arrived.fetch_add(1, std::memory_order_acq_rel);
+  if (thread == 0) lead(region);
+  else if (thread < n_running_) follow(region->generation, thread);
 }
 
 // If most of the region was lost: so many regions alone that the next attempt, if it fails too, costs little beside them.

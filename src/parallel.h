@@ -5,16 +5,24 @@
 #include <atomic>
 #include <cstdint>
 
+#include "pith/pith.h"
+
 namespace pith {
 
 // A team that runs jobs of numbered pieces. Which thread runs which piece changes no result.
 //
-// assemble() opens one OpenMP region for a whole call; within it, run() publishes a job, and every thread claims pieces until
+// assemble() opens one OpenMP region, or one run of the caller's executor, for a whole call; within it, run() publishes a job, and every thread claims pieces until
 // none is left. A job waits for claimed pieces only: a thread that the system keeps off its core delays no one until it holds
 // a piece. Waiting threads spin for some microseconds and then sleep in the kernel, so that other programs get the cores. A
 // region that waited for most of its time, because other programs have the cores, is followed by some without the others.
 class Team {
  public:
+  // The caller's threads instead of OpenMP's; NULL: OpenMP's. Before warm_up().
+  void use(pith_executor executor, void* executor_context) {
+    executor_ = executor;
+    executor_context_ = executor_context;
+  }
+
   // Starts the runtime's threads, so that it allocates now and not later: max_threads, but no more than the CPUs that this
   // process may use, on which more would only take turns.
   void warm_up(int32_t max_threads) { warm_up(max_threads, count_cpus()); }
@@ -50,13 +58,19 @@ class Team {
 
   static int32_t count_cpus();
   void assemble(void (*body)(const void* context), const void* context);
+  struct Region;
   void open_region(void (*body)(const void* context), const void* context);
+  void lead(Region* region);
+  void join(Region* region);
   void judge(uint64_t ticks);
   void run_job(int32_t n_pieces, Call call, const void* context);
   void publish(uint32_t n_pieces);
   void work(int32_t thread);
   void follow(uint32_t generation, int32_t thread);
   void close();
+
+  pith_executor executor_ = nullptr;
+  void* executor_context_ = nullptr;
 
   int32_t n_threads_ = 1;  // of the region
   int32_t n_working_ = 1;  // of them

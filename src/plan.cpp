@@ -55,7 +55,9 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
            int32_t(o.max_threads == 0 ? 1 : o.max_threads),
            kernels,
            o.clock,
-           o.clock_context};
+           o.clock_context,
+           o.executor,
+           o.executor_context};
   return PITH_OK;
 }
 

@@ -24,6 +24,8 @@ struct Plan {
   const Kernels* kernels;
   uint64_t (*clock)(void*);
   void* clock_context;
+  pith_executor executor;
+  void* executor_context;
 
   int32_t n_tiles() const { return (capacity + kTileSlots - 1) / kTileSlots; }
 };

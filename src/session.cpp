@@ -19,6 +19,7 @@ pith_session* session_init(const pith_model& model, const Plan& plan, void* memo
   pith_session* session =
       new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}};
   session->transformer.lay_out(model.config, session->plan, model.weights, session->team, &arena);
+  session->team.use(plan.executor, plan.executor_context);
   session->team.warm_up(plan.max_threads);
   return session;
 }

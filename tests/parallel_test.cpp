@@ -1,6 +1,7 @@
 // The team: every piece of every job exactly once, by more threads than there are CPUs, over many regions.
 #include "parallel.h"
 
+#include <thread>
 #include <vector>
 
 #include "kernel_testing.h"
@@ -50,6 +51,39 @@ TEST_CASE("a team of 1 to 8 threads runs every piece of every job once") {
       CAPTURE(n_working);
       team.set_threads(n_working);
       run_jobs(&team, n_working, 100, &random);
+    }
+  }
+}
+
+namespace {
+
+using Task = void (*)(void*, uint32_t);
+
+void one_by_one(void* calls, uint32_t n, Task task, void* context) {
+  for (uint32_t i = n; i-- > 0;) task(context, i);
+  *static_cast<int*>(calls) += int(n);
+}
+void on_new_threads(void* calls, uint32_t n, Task task, void* context) {
+  std::vector<std::thread> threads;
+  for (uint32_t i = 0; i < n; ++i) threads.emplace_back(task, context, i);
+  for (std::thread& thread : threads) thread.join();
+  *static_cast<int*>(calls) += int(n);
+}
+
+}  // namespace
+
+TEST_CASE("a team on the threads of an executor, which may run its tasks in any order, runs every piece once") {
+  Random random;
+  CAPTURE(random.seed);
+  for (const pith_executor executor : {one_by_one, on_new_threads}) {
+    for (int32_t n_threads = 2; n_threads <= 5; ++n_threads) {
+      int calls = 0;
+      Team team;
+      team.use(executor, &calls);
+      team.warm_up(n_threads, 8);
+      for (int32_t region = 0; region < 5; ++region) run_jobs(&team, n_threads, 50, &random);
+      CHECK(calls >= n_threads);  // a team that lost most of its time goes on alone for some regions
+      CHECK(calls % n_threads == 0);
     }
   }
 }

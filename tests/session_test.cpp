@@ -115,6 +115,30 @@ TEST_CASE("same bits for every chunking, thread count and tier") {
   }
 }
 
+TEST_CASE("same bits on the threads of the caller's executor") {
+  const Runtime runtime = runtime_of(small_spec("egmla"));
+  const std::vector<int32_t> tokens = random_tokens(150, 300, 3);
+  const auto last_logits = [&](pith_executor executor, int* calls) {
+    pith_session_options options = session_options();
+    options.max_threads = 2;
+    options.executor = executor;
+    options.executor_context = calls;
+    Session session(runtime.model, options);
+    for (const int32_t token : tokens) session.eval(token);
+    return std::vector<float>(session.logits().begin(), session.logits().end());
+  };
+  int calls = 0;
+  const std::vector<float> expected = last_logits(nullptr, nullptr);
+  const auto executor = [](void* context, uint32_t n, void (*task)(void*, uint32_t), void* task_context) {
+    std::vector<std::thread> threads;
+    for (uint32_t i = 0; i < n; ++i) threads.emplace_back(task, task_context, i);
+    for (std::thread& thread : threads) thread.join();
+    ++*static_cast<int*>(context);
+  };
+  CHECK(same_bits(expected, last_logits(executor, &calls)));
+  CHECK((calls > 0 || std::thread::hardware_concurrency() == 1));
+}
+
 TEST_CASE("the tier that was asked for is the one that runs") {
   const Runtime runtime = runtime_of(small_spec("mla"));
   int usable = 0;

@@ -196,6 +196,13 @@ typedef enum pith_attention {
   PITH_ATTENTION_MATERIALISE = 1 /* recompute keys and values of the whole context, block by block */
 } pith_attention;
 
+/* Runs task(task_context, i) for every i in [0, n), on any threads, at the same time as far as it can, and returns when all of
+ * them have returned: what thread pools call a parallel for (dispatch_apply, tbb::parallel_for). Called once per evaluation,
+ * from the evaluating thread. Tasks wait for each other's work, spinning for some 50 microseconds and then sleeping;
+ * an executor that runs them one after the other is slow and still right. */
+typedef void (*pith_executor)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
+                              void* task_context);
+
 typedef struct pith_session_options {
   uint32_t struct_size;
   uint32_t capacity;    /* tokens that the cache holds, 1 .. 2^24; 0: the model's context length */
@@ -208,6 +215,9 @@ typedef struct pith_session_options {
   /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
   uint64_t (*clock)(void* clock_context);
   void* clock_context;
+  /* The caller's threads, max_threads of which a session uses; NULL: OpenMP's, or the calling thread alone without OpenMP. */
+  pith_executor executor;
+  void* executor_context;
 } pith_session_options;
 
 /* Fills in the defaults: capacity 0, n_keep 0, int8 cache and activations, one thread, best tier. */
@@ -231,7 +241,7 @@ PITH_API pith_status pith_session_bytes(const pith_model* model, const pith_sess
                                         pith_error* error);
 
 /* Makes a session in `memory`, at position 0. Warms up the thread team on the calling thread: the OpenMP runtime
- * allocates then, and never afterwards on that thread. */
+ * allocates then, and never afterwards on that thread. With an executor any thread may evaluate. */
 PITH_API pith_status pith_session_init(const pith_model* model, const pith_session_options* options, void* memory,
                                        size_t memory_bytes, pith_session** out_session, pith_error* error);
 

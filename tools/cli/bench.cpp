@@ -167,7 +167,7 @@ void add_bench(CLI::App* app, int*) {
   options->model.add_to(command);
   options->session.add_to(command);
   command->remove_option(command->get_option("--threads"));
-  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; all cores if left out")
+  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; the fast cores if left out")
       ->delimiter(',');
   command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")
       ->delimiter(',');

@@ -25,7 +25,7 @@ Model ModelOption::load() const {
 }
 
 void SessionOptions::add_to(CLI::App* app) {
-  app->add_option("--threads", threads, "Threads; all cores if left out")->check(CLI::Range(1, 64));
+  app->add_option("--threads", threads, "Threads; the fast cores if left out")->check(CLI::Range(1, 64));
   app->add_option("--tier", tier, "Instruction set: scalar, avx2, ...; the best of this CPU if left out");
   app->add_option("--context", context, "Tokens that the cache holds; the model's context if left out")
       ->check(CLI::Range(1, 1 << 24));
@@ -41,10 +41,7 @@ void SessionOptions::add_to(CLI::App* app) {
       ->capture_default_str();
 }
 
-uint32_t SessionOptions::n_threads() const {
-  const uint32_t cores = std::max(1u, std::thread::hardware_concurrency());
-  return threads != 0 ? threads : std::min(cores, 64u);
-}
+uint32_t SessionOptions::n_threads() const { return threads != 0 ? threads : count_fast_cpus(); }
 
 pith_session_options SessionOptions::resolve() const {
   pith_session_options options = session_options();
