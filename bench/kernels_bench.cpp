@@ -136,6 +136,20 @@ void cache_product(benchmark::State& state, const Kernels& k, WeightType type, i
   state.counters["sum"] = checksum(y);
 }
 
+// The 64 x 64 x n products of grouped attention.
+void integer_product(benchmark::State& state, const Kernels& k, int32_t n) {
+  const Bytes w = allocate(64 * 64);
+  fill(w.get(), 64 * 64);
+  const Input input(64, n);
+  std::vector<int32_t> out(size_t(64 * n));
+  for (auto _ : state) {
+    k.matmul_i8_i32(w.get(), 2, 8, input.activation(), n, out.data());
+    benchmark::ClobberMemory();
+  }
+  rates(state, 0, 64.0 * 64 * n);
+  state.counters["sum"] = checksum(std::vector<float>(out.begin(), out.end()));
+}
+
 // y = W^T x in float, as the absorption of queries uses it.
 void transposed(benchmark::State& state, const Kernels& k, WeightType type, int32_t rows, int32_t cols) {
   const size_t bytes = packed_bytes(type, rows, cols);
@@ -210,6 +224,9 @@ void add_all() {
   for (size_t i = 0; i < tier_count(); ++i) {
     if (!tier_at(i).usable) continue;
     const Kernels& k = *tier_at(i).kernels;
+    for (const int32_t n : {8, 32, 64})
+      add(std::string("columns/i32/") + k.name + "/64x64x" + std::to_string(n),
+          [=, &k](benchmark::State& state) { integer_product(state, k, n); });
     for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32}) {
       const std::string kind = name_of(type) + std::string("/") + k.name + "/";
       for (const int32_t cols : {768, 2048, 4096}) {

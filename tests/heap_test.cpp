@@ -1,5 +1,5 @@
 // No heap call after init: heap_test MODEL THREADS LIBPITH.so. Interposes the allocator of the whole process, runs 10,000
-// steps that wrap the ring, with sampling, tokenizing and streaming; then 1,000 steps through the library opened by dlopen.
+// steps that wrap the ring, with sampling, tokenizing and streaming; then as many through the library opened by dlopen.
 #include <dlfcn.h>
 
 #include <atomic>
@@ -170,7 +170,8 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
 }  // namespace
 
 int main(int argc, char** argv) {
-  require(argc == 4, "usage: heap_test MODEL THREADS LIBPITH.so");
+  require(argc == 4 || argc == 5, "usage: heap_test MODEL THREADS LIBPITH.so [STEPS]");
+  const int steps = argc == 5 ? std::atoi(argv[4]) : 10000;
   const long before = heap_calls;
   std::free(std::malloc(1));
   void* volatile keep = std::malloc(8);  // the optimiser may not remove this pair
@@ -179,9 +180,9 @@ int main(int argc, char** argv) {
   size_t size = 0;
   const void* data = read_file(argv[1], &size);
   const uint32_t threads = uint32_t(std::atoi(argv[2]));
-  const long linked = count_calls(Api(), data, size, threads, 10000);
-  const long opened = count_calls(load_api(argv[3]), data, size, threads, 1000);
-  std::printf("heap calls: %ld in 10,000 steps, %ld in 1,000 steps through dlopen; %u threads\n", linked, opened,
+  const long linked = count_calls(Api(), data, size, threads, steps);
+  const long opened = count_calls(load_api(argv[3]), data, size, threads, steps);
+  std::printf("heap calls: %ld in %d steps, %ld in as many through dlopen; %u threads\n", linked, steps, opened,
               threads);
   return linked == 0 && opened == 0 ? 0 : 1;
 }

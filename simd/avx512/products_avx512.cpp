@@ -24,6 +24,11 @@ struct Columns {
   size_t cols, blocks;
 };
 
+PITH_INLINE Totals zero_totals() { return _mm256_setzero_si256(); }
+PITH_INLINE Totals add_totals(Totals a, Totals b) { return _mm256_add_epi32(a, b); }
+PITH_INLINE void store_totals(Totals totals, int32_t* out) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), totals);
+}
 PITH_INLINE Rows zero_rows() { return _mm256_setzero_ps(); }
 PITH_INLINE void store_rows(Rows rows, float* y) { _mm256_storeu_ps(y, rows); }
 PITH_INLINE Scales load_scales(const uint8_t* halves) {
@@ -104,6 +109,9 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul<WeightType::q8>(w, a, n, y, y_stride);
+}
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
+  matmul_integers(w, blocks, panels, a, n, out);
 }
 
 }  // namespace pith::avx512

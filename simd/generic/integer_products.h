@@ -4,6 +4,7 @@
 //   Rows          float [8], likewise; Scales, float [8]
 //   Rows zero_rows(); Scales load_scales(const uint8_t* halves); void store_rows(Rows, float* y)
 //   Rows accumulate(Totals, Scales, float d, Rows acc)     fma(float(total), scale * d, acc)
+//   Totals zero_totals(); Totals add_totals(Totals, Totals); void store_totals(Totals, int32_t* out)
 //   template <int n> void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]), and dot_q8: one block's sums for
 //   n columns; sum_k (u - 8) q and sum_k q_w q
 //   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches; 0: it does not
@@ -71,24 +72,62 @@ void matvec(PanelRange w, Activation a, float* y) {
 template <int n>
 struct Width {};
 
+// f(Width<8>, j), then with 4, 2 and 1, for columns j that make up [0, n).
+template <typename F>
+void sweep_columns(int32_t n, const F& f) {
+  int32_t j = 0;
+  for (; j + 8 <= n; j += 8) f(Width<8>(), j);
+  for (; j + 4 <= n; j += 4) f(Width<4>(), j);
+  for (; j + 2 <= n; j += 2) f(Width<2>(), j);
+  for (; j < n; ++j) f(Width<1>(), j);
+}
+
+// Column j and those behind it.
+Activation columns_from(Activation a, int32_t blocks, int32_t j) {
+  const size_t block = size_t(blocks) * size_t(j);
+  return {a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block, a.octets + 2 * block * kBlockCols};
+}
+
 // Column by column the same bits as matvec.
 template <WeightType type>
 void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   const size_t stride = panel_bytes(type, w.blocks);
   for (int32_t p = w.first; p < w.last; ++p) {
     const uint8_t* panel = w.w + stride * size_t(p);
-    int32_t j = 0;
-    const auto sweep = [&]<int n_columns>(Width<n_columns>) {
-      for (; j + n_columns <= n; j += n_columns) {
-        const size_t block = size_t(w.blocks) * size_t(j);
-        const Activation columns{a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block,
-                                 a.octets + 2 * block * kBlockCols};
-        product<type, n_columns>(panel, w.blocks, columns, y + y_stride * size_t(j) + p * kPanelRows, y_stride);
-      }
-    };
-    sweep(Width<8>());
-    sweep(Width<4>());
-    sweep(Width<2>());
-    sweep(Width<1>());
+    sweep_columns(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
+      product<type, n_columns>(panel, w.blocks, columns_from(a, w.blocks, j), y + y_stride * size_t(j) + p * kPanelRows,
+                               y_stride);
+    });
+  }
+}
+
+template <int n_columns>
+PITH_INLINE void integer_product(const uint8_t* panel, int32_t blocks, Activation a, int32_t* out, size_t out_stride) {
+  const size_t cols = size_t(blocks) * kBlockCols;
+  Totals sum[n_columns];
+  PITH_UNROLL
+  for (Totals& totals : sum) totals = zero_totals();
+  for (int32_t b = 0; b < blocks; ++b) {
+    Totals total[n_columns];
+    const size_t first = size_t(b) * kBlockCols;
+    const Columns columns{a.q + first, a.start + 4 * b, a.octets + 2 * first, cols, size_t(blocks)};
+    dot_q8<n_columns>(panel + kQ8BlockBytes * size_t(b), columns, total);
+    PITH_UNROLL
+    for (size_t j = 0; j < n_columns; ++j) sum[j] = add_totals(sum[j], total[j]);
+  }
+  PITH_UNROLL
+  for (size_t j = 0; j < n_columns; ++j) store_totals(sum[j], out + out_stride * j);
+}
+
+void matmul_integers(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
+  const size_t rows = size_t(panels) * kPanelRows;
+  for (int32_t p = 0; p < panels; ++p) {
+    const uint8_t* panel = w + kQ8BlockBytes * size_t(blocks) * size_t(p);
+    sweep_columns(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
+      const size_t block = size_t(blocks) * size_t(j);
+      const Activation columns{nullptr, a.q + block * kBlockCols, nullptr, a.start + 4 * block,
+                               a.octets + 2 * block * kBlockCols};
+      integer_product<n_columns>(panel, blocks, columns, out + rows * size_t(j) + p * kPanelRows, rows);
+    });
   }
 }

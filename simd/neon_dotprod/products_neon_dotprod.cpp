@@ -35,5 +35,8 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul<WeightType::q8>(w, a, n, y, y_stride);
 }
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
+  matmul_integers(w, blocks, panels, a, n, out);
+}
 
 }  // namespace pith::neon_dotprod
