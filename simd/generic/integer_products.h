@@ -63,7 +63,7 @@ PITH_INLINE void product(const uint8_t* panel, int32_t blocks, Activation a, flo
 }
 
 template <WeightType type>
-void matvec(PanelRange w, Activation a, float* y) {
+PITH_INLINE void matvec(PanelRange w, Activation a, float* y) {
   const size_t stride = panel_bytes(type, w.blocks);
   for (int32_t p = w.first; p < w.last; ++p)
     product<type, 1>(w.w + stride * size_t(p), w.blocks, a, y + p * kPanelRows, 0);
@@ -90,7 +90,7 @@ Activation columns_from(Activation a, int32_t blocks, int32_t j) {
 
 // Column by column the same bits as matvec.
 template <WeightType type>
-void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+PITH_INLINE void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   const size_t stride = panel_bytes(type, w.blocks);
   for (int32_t p = w.first; p < w.last; ++p) {
     const uint8_t* panel = w.w + stride * size_t(p);
