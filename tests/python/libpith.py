@@ -14,7 +14,17 @@ class Options(ctypes.Structure):
     """pith_session_options"""
     _fields_ = [(name, ctypes.c_uint32) for name in
                 ("struct_size", "capacity", "n_keep", "cache", "activations", "attention", "max_threads")]
-    _fields_ += [("tier", ctypes.c_char_p), ("clock", ctypes.c_void_p), ("clock_context", ctypes.c_void_p)]
+    _fields_ += [("tier", ctypes.c_char_p)]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("clock", "clock_context", "executor", "executor_context")]
+
+
+def default_options(lib):
+    """What pith_session_options_init fills in, after a look at how many bytes it writes."""
+    block = ctypes.create_string_buffer(4096)
+    lib.pith_session_options_init(block)
+    options = Options.from_buffer(block)
+    assert options.struct_size == ctypes.sizeof(Options), "pith.h and this file disagree on pith_session_options"
+    return options
 
 
 def library():
@@ -52,8 +62,7 @@ class Model:
 
     def logits(self, ids, vocab_size, **options):
         """[len(ids), vocab_size] float32: the ids decoded one by one in a fresh session."""
-        o = Options()
-        self.lib.pith_session_options_init(ctypes.byref(o))
+        o = default_options(self.lib)
         for name, value in options.items():
             setattr(o, name, value)
         n, session = ctypes.c_size_t(), ctypes.c_void_p()
