@@ -12,4 +12,7 @@
 // Before a function that must be part of its caller's loop.
 #define PITH_INLINE [[gnu::always_inline]] inline
 
+// Before a function all of whose callees become part of it.
+#define PITH_FLAT [[gnu::flatten]]
+
 #endif

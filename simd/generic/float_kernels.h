@@ -140,7 +140,7 @@ void add(const float* a, const float* b, int32_t n, float* out) {
   map(a, b, n, out, [](Lanes v, Lanes w) { return v + w; });
 }
 
-float exp_sum(float* x, float max, int32_t n) {
+PITH_FLAT float exp_sum(float* x, float max, int32_t n) {
   const Lanes max_f32x16 = splat(max);
   Lanes acc = splat(0);
   int32_t i = 0;
@@ -203,7 +203,7 @@ void rope_angles(const uint64_t* turns, uint64_t position, int32_t n, float* cos
 }
 
 // silu(x) = x / (1 + e^-x)
-void silu_multiply(const float* gate, const float* up, int32_t n, float* out) {
+PITH_FLAT void silu_multiply(const float* gate, const float* up, int32_t n, float* out) {
   map(gate, up, n, out, [](Lanes g, Lanes u) { return (g / (splat(1) + exp_lanes(splat(0) - g))) * u; });
 }
 
@@ -215,7 +215,7 @@ void relu2(const float* x, int32_t n, float* out) {
 }
 
 // x / 2 (1 + tanh(y)) = x / (1 + e^-2y), y = sqrt(2 / pi) (x + 0.044715 x^3)
-void gelu_tanh(const float* x, int32_t n, float* out) {
+PITH_FLAT void gelu_tanh(const float* x, int32_t n, float* out) {
   map(x, n, out, [](Lanes v) {
     const Lanes y = fma(splat(0.044715f) * (v * v), v, v) * splat(-1.59576912f);
     return v / (splat(1) + exp_lanes(y));
@@ -223,7 +223,7 @@ void gelu_tanh(const float* x, int32_t n, float* out) {
 }
 
 // x / 2 (1 + erf(x / sqrt 2)); erf by Abramowitz and Stegun 7.1.26 on |x|, odd by sign.
-void gelu_erf(const float* x, int32_t n, float* out) {
+PITH_FLAT void gelu_erf(const float* x, int32_t n, float* out) {
   map(x, n, out, [](Lanes v) {
     const Lanes y = v * splat(0.707106781f), a = abs(y);
     const Lanes t = splat(1) / fma(splat(0.3275911f), a, splat(1));

@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "scalar/products_scalar.h"
 #include "tables.h"
+#include "unroll.h"
 
 namespace pith::scalar {
 namespace {
