@@ -23,10 +23,10 @@ void Attention::lay_out(const Config& config, const Plan& plan, const Weights& w
   plan_ = plan;
   ring_.lay_out(config, plan, arena);
   const size_t query = size_t(padded_rows(config.query_width()));
-  const int32_t kv =
-      config.is_mha() ? 2 * config.n_kv_heads * config.value_width : config.latent_width + config.rope_width;
+  const size_t kv = config.is_mha() ? 2 * size_t(padded_rows(config.n_kv_heads * config.value_width))
+                                    : size_t(padded_rows(config.latent_width + config.rope_width));
   query_latent_.lay_out(config.query_latent_width, arena);
-  kv_ = arena->take<float>(size_t(padded_rows(kv)));
+  kv_ = arena->take<float>(kv);
   query_ = arena->take<float>(query);
   pinned_query_ = arena->take<float>(query);
   absorbed_ = arena->take<float>(
@@ -69,7 +69,6 @@ void Attention::begin_token(uint64_t position, int32_t id) {
 
 void Attention::run(int32_t layer, Activation x, float* out) {
   const Layer& w = weights_->layers[layer];
-  project_query(w, x);
   if (config_->is_mha()) project_mha(layer, x);
   else project_latent(layer, x);
   const uint64_t start = plan_.clock != nullptr ? plan_.clock(plan_.clock_context) : 0;
@@ -84,18 +83,18 @@ void Attention::rotate(const float* cosine, const float* sine, float* x) const {
   else kernels_->rope_halves(cosine, sine, n, x);
 }
 
-void Attention::project_query(const Layer& w, Activation x) {
+// The query, and what the cache keeps of the token, unnormed and unrotated, into kv_.
+void Attention::project(const Layer& w, Activation x) {
   const Config& c = *config_;
-  if (c.query_latent_width > 0 && !c.is_mha()) {
+  if (c.query_latent_width > 0) {
     float* latent = query_latent_.x;
-    apply(*kernels_, *team_, w.q_a, x, latent);
+    apply(*kernels_, *team_, {{&w.q_a, latent}, {&w.kv_a, kv_}}, x);
     kernels_->rmsnorm(latent, w.q_a_norm, c.q_norm_epsilon, c.query_latent_width, latent);
-    apply(*kernels_, *team_, w.q_b, query_latent_.prepare(*kernels_, c.query_latent_width, plan_.activations_i8),
-          query_);
+    const Activation a = query_latent_.prepare(*kernels_, c.query_latent_width, plan_.activations_i8);
+    apply(*kernels_, *team_, {{&w.q_b, query_}}, a);
   } else {
-    apply(*kernels_, *team_, w.q, x, query_);
+    apply(*kernels_, *team_, {{&w.q, query_}, {&w.kv_a, kv_}}, x);
   }
-  rotate_query();
 }
 
 void Attention::rotate_query() {
@@ -111,9 +110,9 @@ void Attention::rotate_query() {
 void Attention::project_mha(int32_t layer, Activation x) {
   const Layer& w = weights_->layers[layer];
   const int32_t n = config_->rope_width / 2, width = config_->n_kv_heads * config_->value_width;
-  float *keys = kv_, *values = kv_ + width;
-  apply(*kernels_, *team_, w.k, x, keys);
-  apply(*kernels_, *team_, w.v, x, values);
+  float *keys = kv_, *values = kv_ + padded_rows(width);  // products write whole panels
+  apply(*kernels_, *team_, {{&w.q, query_}, {&w.k, keys}, {&w.v, values}}, x);
+  rotate_query();
   for (int32_t head = 0; head < config_->n_kv_heads; ++head)
     rotate(angles_, angles_ + n, keys + head * config_->value_width);
   ring_.store(layer, slot_, keys, values);
@@ -124,7 +123,8 @@ void Attention::project_latent(int32_t layer, Activation x) {
   const Layer& w = weights_->layers[layer];
   const int32_t n = c.rope_width / 2;
   float *latent = kv_, *rope = kv_ + c.latent_width;
-  apply(*kernels_, *team_, w.kv_a, x, kv_);
+  project(w, x);
+  rotate_query();
   if (c.kv_norm == KvNorm::rms) kernels_->rmsnorm(latent, w.kv_a_norm, c.kv_norm_epsilon, c.latent_width, latent);
   if (c.gate == Gate::latent) gate_latent(layer, latent);
   rotate(angles_, angles_ + n, rope);

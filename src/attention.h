@@ -47,7 +47,7 @@ class Attention {
   };
 
   void lay_out_scratch(Arena* arena);
-  void project_query(const Layer& layer, Activation x);
+  void project(const Layer& layer, Activation x);
   void project_latent(int32_t layer, Activation x);
   void project_mha(int32_t layer, Activation x);
   void rotate(const float* cosine, const float* sine, float* x) const;

@@ -51,15 +51,26 @@ void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
   add_bias(kernels, w, y);
 }
 
-void apply(const Kernels& kernels, Team& team, const Linear& w, Activation a, float* y) {
-  const int32_t step = kPieceRows / kPanelRows, panels = n_panels(w);
-  const bool is_small = int64_t(w.rows) * w.cols < kSmallProduct;
-  team.run(is_small ? 1 : (panels + step - 1) / step, is_small, [&](int32_t piece, int32_t) {
-    const int32_t first = is_small ? 0 : piece * step;
-    const int32_t last = is_small || first + step > panels ? panels : first + step;
-    apply_panels(kernels, w, first, last, a, y);
+void apply(const Kernels& kernels, Team& team, std::initializer_list<Product> products, Activation a) {
+  constexpr int32_t kStep = kPieceRows / kPanelRows;
+  int64_t n_products = 0;
+  int32_t n_pieces = 0;
+  for (const Product& p : products) {
+    n_products += int64_t(p.w->rows) * p.w->cols;
+    n_pieces += (n_panels(*p.w) + kStep - 1) / kStep;
+  }
+  team.run(n_pieces, n_products < kSmallProduct, [&](int32_t piece, int32_t) {
+    for (const Product& p : products) {
+      const int32_t panels = n_panels(*p.w), pieces = (panels + kStep - 1) / kStep;
+      if (piece >= pieces) {
+        piece -= pieces;
+        continue;
+      }
+      const int32_t first = piece * kStep, last = first + kStep < panels ? first + kStep : panels;
+      return apply_panels(kernels, *p.w, first, last, a, p.y);
+    }
   });
-  add_bias(kernels, w, y);
+  for (const Product& p : products) add_bias(kernels, *p.w, p.y);
 }
 
 void apply_transposed(const Kernels& k, const Linear& w, int32_t first, int32_t last, const float* x, float* y) {

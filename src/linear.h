@@ -3,6 +3,7 @@
 #define PITH_LINEAR_H
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "arena.h"
 #include "kernels.h"
@@ -32,8 +33,14 @@ void apply_panels(const Kernels& kernels, const Linear& w, int32_t first, int32_
 // y = W x + bias on the calling thread. y: [padded_rows].
 void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
 
-// The same over the team.
-void apply(const Kernels& kernels, Team& team, const Linear& w, Activation a, float* y);
+// Products of one input, y = W a + bias. y: [padded_rows].
+struct Product {
+  const Linear* w;
+  float* y;
+};
+
+// All of them over the team, as one job: the threads join once.
+void apply(const Kernels& kernels, Team& team, std::initializer_list<Product> products, Activation a);
 
 // y = W^T x over the rows of panels [first, last); x: [8 (last - first)], y: [padded_cols].
 void apply_transposed(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, const float* x, float* y);

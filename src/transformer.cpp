@@ -46,12 +46,11 @@ Activation Transformer::normalize(const float* gamma, const float* beta) {
 void Transformer::feed_forward(const Layer& layer, Activation x) {
   const int32_t n = config_->feed_forward_width;
   float* hidden = hidden_.x;
-  apply(*kernels_, *team_, layer.ffn_up, x, hidden);
+  const bool is_gated = config_->feed_forward == FeedForward::swiglu;
+  if (is_gated) apply(*kernels_, *team_, {{&layer.ffn_up, hidden}, {&layer.ffn_gate, gate_}}, x);
+  else apply(*kernels_, *team_, {{&layer.ffn_up, hidden}}, x);
   switch (config_->feed_forward) {
-    case FeedForward::swiglu:
-      apply(*kernels_, *team_, layer.ffn_gate, x, gate_);
-      kernels_->silu_multiply(gate_, hidden, n, hidden);
-      break;
+    case FeedForward::swiglu: kernels_->silu_multiply(gate_, hidden, n, hidden); break;
     case FeedForward::relu2: kernels_->relu2(hidden, n, hidden); break;
     case FeedForward::gelu_tanh: kernels_->gelu_tanh(hidden, n, hidden); break;
     case FeedForward::gelu_erf: kernels_->gelu_erf(hidden, n, hidden); break;
@@ -59,13 +58,13 @@ void Transformer::feed_forward(const Layer& layer, Activation x) {
 }
 
 void Transformer::add_to_residual(const Linear& w, const Input& input) {
-  apply(*kernels_, *team_, w, input.prepare(*kernels_, w.cols, activations_i8_), delta_);
+  apply(*kernels_, *team_, {{&w, delta_}}, input.prepare(*kernels_, w.cols, activations_i8_));
   kernels_->axpy(config_->residual_scale, delta_, config_->width, residual_);
 }
 
 void Transformer::project_logits() {
   const Activation x = normalize(weights_->output_norm, weights_->output_norm_bias);
-  apply(*kernels_, *team_, weights_->output, x, logits_);
+  apply(*kernels_, *team_, {{&weights_->output, logits_}}, x);
   kernels_->shift_scale(logits_, 0, config_->logit_scale, config_->vocab_size, logits_);
 }
 
