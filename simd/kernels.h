@@ -34,6 +34,13 @@ struct PanelRange {
   int32_t first, last;  // panels [first, last)
 };
 
+// Rows of int8 picked out of an array: row i begins at first + stride * index[i].
+struct GatheredRows {
+  const int8_t* first;
+  size_t stride;         // bytes
+  const int32_t* index;  // not negative
+};
+
 // X(name, signature)
 #define PITH_KERNELS(X)                                                                                                  \
   /* y[8 p + i] = sum_b float(sum_k (u - 8) q) (d_w d_a), p in the range; y is the whole output vector. */               \
@@ -45,6 +52,11 @@ struct PanelRange {
   /* out[j 8 panels + 8 p + i] = sum_k w q for n columns, exactly. w: as q8 without scales, [panels][4 blocks][8][8];  \
      a: q, start and octets alone. The products of grouped attention: 64 x 64 x n. */ \
   X(matmul_i8_i32, void(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out))        \
+  /* Exact dots of a query's heads with n rows; heads_per_kv neighbouring heads share a part of a row: \
+     out[i out_stride + h] = sum_j q[h width + j] row_i[(h / heads_per_kv) width + j], h < n_heads. \
+     width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */ \
+  X(head_dots_i8, void(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,         \
+                       int32_t n, int32_t* out, size_t out_stride))                                                      \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                          \
   X(matvec_f32_f32, void(PanelRange w, Activation a, float* y))                                                          \
   /* y[k] = sum over rows of the range, in order, of fma(w[row][k], x[row - 8 first], y[k]); y: [32 blocks]. */          \
@@ -96,7 +108,31 @@ struct PanelRange {
   X(gelu_tanh, void(const float* x, int32_t n, float* out))                                                              \
   X(gelu_erf, void(const float* x, int32_t n, float* out))                                                               \
   /* 1 if every element is finite. */                                                                                    \
-  X(all_finite, int(const float* x, int32_t n))
+  X(all_finite, int(const float* x, int32_t n))                                                                          \
+  /* Weighted sums of rows as head_dots_i8 takes them, added to out, for i = 0, 1, ... n-1 in order: \
+     out[h out_stride + j] = fma(w[i w_stride + h], float(row_i[(h / heads_per_kv) width + j]), ...). \
+     width: a multiple of 16. Values: any byte. */ \
+  X(head_sums_i8, void(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,            \
+                       GatheredRows rows, int32_t n, float* out, size_t out_stride))                                     \
+  /* Heads in lanes, whose number is a multiple of 16; n rows: \
+     x[i lanes + h] = fma(float(dots[i lanes + h]), q[h] * row[i], x[i lanes + h]). */ \
+  X(add_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))         \
+  /* The same with a scale for every head of a row: q[h] * row[i lanes + h]. */                                          \
+  X(add_head_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))    \
+  /* max[h] = the larger of max[h] and x[i lanes + h], over all i; a NaN of x counts for nothing. */                     \
+  X(max_rows, void(const float* x, int32_t n, int32_t lanes, float* max))                                                \
+  /* x[i lanes + h] = exp(x[i lanes + h] - max[h]), in place; sum[h] += x[i lanes + h], over i in order. */              \
+  X(exp_rows, void(float* x, const float* max, int32_t n, int32_t lanes, float* sum))                                    \
+  /* out[i lanes + h] = x[i lanes + h] * row[i]. out may be x. */                                                        \
+  X(scale_rows, void(const float* x, const float* row, int32_t n, int32_t lanes, float* out))                            \
+  /* fp16 to float32, exactly. */                                                                                        \
+  X(widen_halves, void(const uint16_t* halves, int32_t n, float* out))                                                   \
+  /* quantize_row of m[i] * float(g[i]). */                                                                              \
+  X(quantize_product, float(const float* m, const int8_t* g, int32_t n, int8_t* q))                                      \
+  /* quantize_row of fma(-s, float(mean[i]), float(dots[i]) * d[i / 32]); mean NULL: of float(dots[i]) * d[i / 32]. */   \
+  X(quantize_dots, float(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q))        \
+  /* out[i] = fma(s * float(g[i]), y[i], out[i]). */                                                                     \
+  X(gated_sum, void(const int8_t* g, const float* y, float s, int32_t n, float* out))
 
 template <typename Signature>
 struct KernelPointer;

@@ -101,7 +101,27 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   }
 }
 
+#include "avx2/head_sums.h"
+
+// 32 bytes of a row and their magnitudes, which are unsigned: -128 too.
+struct Step {
+  __m256i w, magnitudes;
+};
+constexpr bool kIsBiased = false;
+PITH_INLINE Step load_step(const int8_t* row) {
+  const __m256i w = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(row));
+  return {w, _mm256_abs_epi8(w)};
+}
+// As quads_q8.
+PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) {
+  const __m256i q_i8x32 = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q));
+  const __m256i pairs = _mm256_maddubs_epi16(step.magnitudes, _mm256_sign_epi8(q_i8x32, step.w));
+  return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+}
+
 #include "generic/integer_products.h"
+// steps first
+#include "generic/head_dots.h"
 
 }  // namespace
 
@@ -115,6 +135,10 @@ void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
   matmul_integers(w, blocks, panels, a, n, out);
+}
+PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
+                            int32_t n, int32_t* out, size_t out_stride) {
+  dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
 }  // namespace pith::avx2

@@ -17,6 +17,20 @@ Batch quotient(Batch a, Batch b) { return _mm256_div_ps(a, b); }
 
 #include "avx2/octets.h"
 // octets first
+PITH_INLINE void widen(const int8_t* x, Batch (&part)[2]) {
+  PITH_UNROLL
+  for (int i = 0; i < 2; ++i) part[i] = widen_bytes(reinterpret_cast<const uint8_t*>(x + 8 * i)).part[0];
+}
+PITH_INLINE void widen(const int32_t* x, Batch (&part)[2]) {
+  PITH_UNROLL
+  for (int i = 0; i < 2; ++i)
+    part[i] = _mm256_cvtepi32_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x + 8 * i)));
+}
+PITH_INLINE void widen(const uint16_t* x, Batch (&part)[2]) {
+  PITH_UNROLL
+  for (int i = 0; i < 2; ++i) part[i] = _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x + 8 * i)));
+}
+
 #include "generic/kernels_xsimd.h"
 
 }  // namespace
@@ -32,6 +46,7 @@ constexpr Kernels kTable = {
     .matmul_q4_i8 = avx2::matmul_q4_i8,
     .matmul_q8_i8 = avx2::matmul_q8_i8,
     .matmul_i8_i32 = avx2::matmul_i8_i32,
+    .head_dots_i8 = avx2::head_dots_i8,
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,

@@ -98,7 +98,21 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   }
 }
 
+#include "avx2/head_sums.h"
+
+// 32 bytes of a row plus 128: the multiplier takes one unsigned side.
+using Step = __m256i;
+constexpr bool kIsBiased = true;
+PITH_INLINE Step load_step(const int8_t* row) {
+  return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)), _mm256_set1_epi8(-128));
+}
+PITH_INLINE HeadSums add_step(Step step, const int8_t* q, HeadSums sums) {
+  return _mm256_dpbusd_epi32(sums, step, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
+}
+
 #include "generic/integer_products.h"
+// steps first
+#include "generic/head_dots.h"
 
 }  // namespace
 
@@ -112,6 +126,10 @@ void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
   matmul_integers(w, blocks, panels, a, n, out);
+}
+PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
+                            int32_t n, int32_t* out, size_t out_stride) {
+  dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
 }  // namespace pith::avx512

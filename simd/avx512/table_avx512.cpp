@@ -16,6 +16,14 @@ Batch fused(Batch a, Batch b, Batch c) { return _mm512_fmadd_ps(a, b, c); }
 Batch8 fused(Batch8 a, Batch8 b, Batch8 c) { return _mm256_fmadd_ps(a, b, c); }
 Batch quotient(Batch a, Batch b) { return _mm512_div_ps(a, b); }
 
+PITH_INLINE void widen(const int8_t* x, Batch (&part)[1]) {
+  part[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));
+}
+PITH_INLINE void widen(const int32_t* x, Batch (&part)[1]) { part[0] = _mm512_cvtepi32_ps(_mm512_loadu_si512(x)); }
+PITH_INLINE void widen(const uint16_t* x, Batch (&part)[1]) {
+  part[0] = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
+}
+
 #include "avx2/octets.h"
 // octets first
 #include "generic/kernels_xsimd.h"
@@ -33,6 +41,7 @@ constexpr Kernels kTable = {
     .matmul_q4_i8 = avx512::matmul_q4_i8,
     .matmul_q8_i8 = avx512::matmul_q8_i8,
     .matmul_i8_i32 = avx512::matmul_i8_i32,
+    .head_dots_i8 = avx512::head_dots_i8,
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,

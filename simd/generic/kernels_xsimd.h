@@ -4,6 +4,7 @@
 //   fused(a, b, c)    a * b + c with one rounding, of either: xsimd's own rounds twice on some instruction sets
 //   Octet, widen_nibbles, widen_bytes    as generic/transposed_xsimd.h says
 //   quotient(a, b)    a / b, rounded correctly: xsimd's own is approximate on ARM
+//   widen(const T* x, Batch (&part)[16 / Batch::size])    16 of int8, int32 or fp16 (uint16) as floats
 // No include guard: one inclusion per tier.
 #include "generic/lanes_xsimd.h"
 #include "generic/matvec_f32.h"
@@ -11,3 +12,4 @@
 #include "generic/transposed_xsimd.h"
 // lanes first
 #include "generic/float_kernels.h"
+#include "generic/attention_kernels.h"

@@ -1,5 +1,5 @@
 // The 16-lane value as 16 / Batch::size batches of xsimd. A tier includes this file, in its anonymous namespace, after naming
-// its `Batch` of floats. No include guard: one inclusion per tier.
+// its `Batch` of floats and widen(x, part), which makes floats of 16 int8, int32 or fp16 (bits). No include guard: one inclusion per tier.
 
 constexpr int32_t kParts = 16 / int32_t(Batch::size);
 
@@ -16,6 +16,21 @@ Lanes each(F f) {
 
 Lanes load(const float* x) {
   return each([=](int32_t i) { return Batch::load_unaligned(x + i * int32_t(Batch::size)); });
+}
+Lanes load_i8(const int8_t* x) {
+  Lanes out;
+  widen(x, out.part);
+  return out;
+}
+Lanes load_i32(const int32_t* x) {
+  Lanes out;
+  widen(x, out.part);
+  return out;
+}
+Lanes load_halves(const uint16_t* x) {
+  Lanes out;
+  widen(x, out.part);
+  return out;
 }
 void store(const Lanes& a, float* x) {
   for (int32_t i = 0; i < kParts; ++i) a.part[i].store_unaligned(x + i * int32_t(Batch::size));

@@ -4,30 +4,62 @@
 // Rounds to the nearest integer, halves to even; |x| < 2^22. The classic addition of 1.5 * 2^23.
 float nearest_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
 
-float max_magnitude(const float* x, int32_t n) {
-  uint32_t largest = 0;  // the bits of a non-negative float order like the float; NaN comes out on top
+// The bits of the largest |x|, or of some NaN; begins with `largest`. Those of non-negative floats order like the floats.
+uint32_t max_magnitude(const float* x, int32_t n, uint32_t largest) {
   for (int32_t i = 0; i < n; ++i) {
     uint32_t bits;
     __builtin_memcpy(&bits, &x[i], sizeof bits);
     bits &= 0x7fffffffu;
     largest = bits > largest ? bits : largest;
   }
-  float magnitude;
-  __builtin_memcpy(&magnitude, &largest, sizeof magnitude);
-  return magnitude;
+  return largest;
 }
 
-// q = round(127 x / max|x|). Non-finite input gives a non-finite scale and zeros, so that the logits show it.
-float quantize_row(const float* x, int32_t n, int8_t* q) {
-  const float magnitude = max_magnitude(x, n);
+// q = round(127 x / max|x|) of n numbers which fill(first, n, x) computes 32 at a time, twice each. Non-finite input gives a
+// non-finite scale and zeros, so that the logits show it.
+template <typename F>
+PITH_INLINE float quantize_computed(int32_t n, int8_t* q, const F& fill) {
+  float x[kBlockCols];
+  uint32_t largest = 0;
+  for (int32_t i = 0; i < n; i += kBlockCols) {
+    const int32_t m = n - i < kBlockCols ? n - i : kBlockCols;
+    fill(i, m, x);
+    largest = max_magnitude(x, m, largest);
+  }
+  float magnitude;
+  __builtin_memcpy(&magnitude, &largest, sizeof magnitude);
   const float inverse = 127.0f / magnitude;
   const bool usable = inverse < 3.4e38f && inverse > 0;  // false for 0, denormals below 4e-37, infinity and NaN
   if (!usable) {
     for (int32_t i = 0; i < n; ++i) q[i] = 0;
     return magnitude < 1.0f ? 0.0f : magnitude;  // NaN and infinity pass through
   }
-  for (int32_t i = 0; i < n; ++i) q[i] = int8_t(int32_t(nearest_even(x[i] * inverse)));
+  for (int32_t i = 0; i < n; i += kBlockCols) {
+    const int32_t m = n - i < kBlockCols ? n - i : kBlockCols;
+    fill(i, m, x);
+    for (int32_t j = 0; j < m; ++j) q[i + j] = int8_t(int32_t(nearest_even(x[j] * inverse)));
+  }
   return magnitude / 127.0f;
+}
+
+float quantize_row(const float* x, int32_t n, int8_t* q) {
+  return quantize_computed(n, q, [=](int32_t first, int32_t m, float* out) {
+    for (int32_t i = 0; i < m; ++i) out[i] = x[first + i];
+  });
+}
+
+float quantize_product(const float* m, const int8_t* g, int32_t n, int8_t* q) {
+  return quantize_computed(n, q, [=](int32_t first, int32_t count, float* out) {
+    for (int32_t i = 0; i < count; ++i) out[i] = m[first + i] * float(g[first + i]);
+  });
+}
+
+float quantize_dots(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q) {
+  return quantize_computed(n, q, [=](int32_t first, int32_t m, float* out) {
+    const float scale = d[first / kBlockCols];
+    for (int32_t i = 0; i < m; ++i) out[i] = float(dots[first + i]) * scale;
+    for (int32_t i = 0; i < m && mean != nullptr; ++i) out[i] = __builtin_fmaf(-s, float(mean[first + i]), out[i]);
+  });
 }
 
 void quantize_blocks(const float* x, int32_t n, int8_t* q, float* d) {

@@ -20,3 +20,20 @@ PITH_INLINE void widen_nibbles(const uint8_t* bytes, Octet* low, Octet* high) {
   *high = widen_i8x8(vsub_s8(vreinterpret_s8_u8(vshr_n_u8(w, 4)), eight));
 }
 PITH_INLINE Octet widen_bytes(const uint8_t* bytes) { return widen_i8x8(vreinterpret_s8_u8(vld1_u8(bytes))); }
+
+PITH_INLINE void widen(const int8_t* x, Batch (&part)[4]) {
+  const int8x16_t bytes = vld1q_s8(x);
+  const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
+  part[0] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(low)));
+  part[1] = vcvtq_f32_s32(vmovl_high_s16(low));
+  part[2] = vcvtq_f32_s32(vmovl_s16(vget_low_s16(high)));
+  part[3] = vcvtq_f32_s32(vmovl_high_s16(high));
+}
+PITH_INLINE void widen(const int32_t* x, Batch (&part)[4]) {
+  PITH_UNROLL
+  for (int i = 0; i < 4; ++i) part[i] = vcvtq_f32_s32(vld1q_s32(x + 4 * i));
+}
+PITH_INLINE void widen(const uint16_t* x, Batch (&part)[4]) {
+  PITH_UNROLL
+  for (int i = 0; i < 4; ++i) part[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x + 4 * i)));
+}

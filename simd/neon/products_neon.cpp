@@ -62,7 +62,17 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
 
+// As dot_q8.
+PITH_INLINE int32x4_t add_products(int8x16_t w, int8x16_t q, int32x4_t sums) {
+  return vpadalq_s16(sums, vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(q)), w, q));
+}
+PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) {
+  return add_products(step.high, vld1q_s8(q + 16), add_products(step.low, vld1q_s8(q), sums));
+}
+
 #include "generic/integer_products.h"
+// steps first
+#include "generic/head_dots.h"
 
 }  // namespace
 
@@ -76,6 +86,10 @@ void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
   matmul_integers(w, blocks, panels, a, n, out);
+}
+PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
+                            int32_t n, int32_t* out, size_t out_stride) {
+  dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
 }  // namespace pith::neon

@@ -56,3 +56,20 @@ PITH_INLINE Totals add_start(const Totals& total, const int32_t* start) {
   const int32x4_t offset = vld1q_dup_s32(start);
   return {vaddq_s32(total.rows0123, offset), vaddq_s32(total.rows4567, offset)};
 }
+
+// 32 bytes of a row of grouped attention; sums of the dots of four heads.
+struct Step {
+  int8x16_t low, high;
+};
+using HeadSums = int32x4_t;
+using Heads = int32x4_t;
+constexpr bool kIsBiased = false;
+
+PITH_INLINE Step load_step(const int8_t* row) { return {vld1q_s8(row), vld1q_s8(row + 16)}; }
+PITH_INLINE HeadSums zero_sums() { return vdupq_n_s32(0); }
+PITH_INLINE Heads load_heads(const int32_t* x) { return vld1q_s32(x); }
+PITH_INLINE void store_heads(Heads heads, int32_t* out) { vst1q_s32(out, heads); }
+PITH_INLINE Heads subtract_heads(Heads a, Heads b) { return vsubq_s32(a, b); }
+PITH_INLINE Heads join_heads(const HeadSums (&sums)[4]) {
+  return vpaddq_s32(vpaddq_s32(sums[0], sums[1]), vpaddq_s32(sums[2], sums[3]));
+}

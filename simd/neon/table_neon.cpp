@@ -27,6 +27,7 @@ constexpr Kernels kTable = {
     .matmul_q4_i8 = neon::matmul_q4_i8,
     .matmul_q8_i8 = neon::matmul_q8_i8,
     .matmul_i8_i32 = neon::matmul_i8_i32,
+    .head_dots_i8 = neon::head_dots_i8,
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,

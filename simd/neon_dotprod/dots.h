@@ -50,3 +50,7 @@ PITH_INLINE void dot_q8_by_sdot(const uint8_t* block, const Columns& a, Totals (
   PITH_UNROLL
   for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
+
+PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) {
+  return vdotq_s32(vdotq_s32(sums, step.low, vld1q_s8(q)), step.high, vld1q_s8(q + 16));
+}

@@ -24,6 +24,8 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
 }
 
 #include "generic/integer_products.h"
+// steps first
+#include "generic/head_dots.h"
 
 }  // namespace
 
@@ -37,6 +39,10 @@ void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
   matmul_integers(w, blocks, panels, a, n, out);
+}
+PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
+                            int32_t n, int32_t* out, size_t out_stride) {
+  dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
 }  // namespace pith::neon_dotprod

@@ -14,6 +14,15 @@ Lanes each(F f) {
 Lanes load(const float* x) {
   return each([=](int32_t i) { return x[i]; });
 }
+Lanes load_i8(const int8_t* x) {
+  return each([=](int32_t i) { return float(x[i]); });
+}
+Lanes load_i32(const int32_t* x) {
+  return each([=](int32_t i) { return float(x[i]); });
+}
+Lanes load_halves(const uint16_t* x) {
+  return each([=](int32_t i) { return half_to_float(x[i]); });
+}
 void store(Lanes a, float* x) {
   for (int32_t i = 0; i < 16; ++i) x[i] = a.v[i];
 }

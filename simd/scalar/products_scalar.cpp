@@ -86,5 +86,16 @@ void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation 
     }
   }
 }
+void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows, int32_t n,
+                  int32_t* out, size_t out_stride) {
+  for (int32_t i = 0; i < n; ++i) {
+    const int8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
+    for (int32_t h = 0; h < n_heads; ++h) {
+      int32_t total = 0;
+      for (int32_t j = 0; j < width; ++j) total += q[h * width + j] * row[h / heads_per_kv * width + j];
+      out[out_stride * size_t(i) + size_t(h)] = total;
+    }
+  }
+}
 
 }  // namespace pith::scalar

@@ -12,6 +12,7 @@ namespace {
 #include "scalar/lanes_scalar.h"
 // lanes first
 #include "generic/float_kernels.h"
+#include "generic/attention_kernels.h"
 
 }  // namespace
 }  // namespace pith::scalar
@@ -26,6 +27,7 @@ constexpr Kernels kTable = {
     .matmul_q4_i8 = scalar::matmul_q4_i8,
     .matmul_q8_i8 = scalar::matmul_q8_i8,
     .matmul_i8_i32 = scalar::matmul_i8_i32,
+    .head_dots_i8 = scalar::head_dots_i8,
     .matvec_f32_f32 = matvec_unpacked<unpack_f32, WeightType::f32>,
     .transposed_q4 = transposed_unpacked<unpack_q4, WeightType::q4>,
     .transposed_q8 = transposed_unpacked<unpack_q8, WeightType::q8>,

@@ -1,0 +1,132 @@
+// The float kernels of grouped attention, whose heads lie in lanes, written once over the 16-lane value. A tier includes this file
+// behind generic/float_kernels.h, with three more operations of Lanes:
+//   load_i8, load_i32, load_halves: 16 numbers as floats
+// No include guard: one inclusion per tier.
+
+// n <= 16 elements, zeros beyond.
+Lanes load_i8_tail(const int8_t* x, int32_t n) {
+  int8_t padded[kLanes] = {};
+  for (int32_t i = 0; i < n; ++i) padded[i] = x[i];
+  return load_i8(padded);
+}
+Lanes load_halves_tail(const uint16_t* x, int32_t n) {
+  uint16_t padded[kLanes] = {};
+  for (int32_t i = 0; i < n; ++i) padded[i] = x[i];
+  return load_halves(padded);
+}
+
+// The sums of n_heads heads, 16 n_lanes channels of each, that share these channels of the rows: in registers for all rows.
+template <int n_heads, int n_lanes>
+PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, int32_t n, float* out,
+                           size_t out_stride) {
+  Lanes acc[n_heads][n_lanes];
+  PITH_UNROLL
+  for (size_t h = 0; h < n_heads; ++h) {
+    PITH_UNROLL
+    for (size_t j = 0; j < n_lanes; ++j) acc[h][j] = load(out + out_stride * h + kLanes * j);
+  }
+  for (int32_t i = 0; i < n; ++i, w += w_stride) {
+    const int8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
+    PITH_UNROLL
+    for (size_t j = 0; j < n_lanes; ++j) {
+      const Lanes channels = load_i8(row + kLanes * j);
+      PITH_UNROLL
+      for (size_t h = 0; h < n_heads; ++h) acc[h][j] = fma(splat(w[h]), channels, acc[h][j]);
+    }
+  }
+  PITH_UNROLL
+  for (size_t h = 0; h < n_heads; ++h) {
+    PITH_UNROLL
+    for (size_t j = 0; j < n_lanes; ++j) store(acc[h][j], out + out_stride * h + kLanes * j);
+  }
+}
+
+// All channels of n_heads heads that share a part.
+template <int n_heads, int n_lanes>
+PITH_INLINE void sum_channels(const float* w, size_t w_stride, int32_t width, GatheredRows rows, int32_t n, float* out,
+                              size_t out_stride) {
+  int32_t j = 0;
+  const auto part = [&] { return GatheredRows{rows.first + j, rows.stride, rows.index}; };
+  for (; j + n_lanes * kLanes <= width; j += n_lanes * kLanes)
+    sum_block<n_heads, n_lanes>(w, w_stride, part(), n, out + j, out_stride);
+  for (; j < width; j += kLanes) sum_block<n_heads, 1>(w, w_stride, part(), n, out + j, out_stride);
+}
+
+PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,
+                            GatheredRows rows, int32_t n, float* out, size_t out_stride) {
+  for (int32_t first = 0; first < n_heads; first += heads_per_kv, rows.first += width) {
+    const int32_t last = first + heads_per_kv < n_heads ? first + heads_per_kv : n_heads;
+    int32_t h = first;
+    const auto sums = [&]<int n_block, int n_lanes>() {
+      sum_channels<n_block, n_lanes>(w + h, w_stride, width, rows, n, out + out_stride * size_t(h), out_stride);
+    };
+    for (; h + 4 <= last; h += 4) sums.template operator()<4, 1>();
+    for (; h + 2 <= last; h += 2) sums.template operator()<2, 2>();
+    for (; h < last; ++h) sums.template operator()<1, 4>();
+  }
+}
+
+PITH_FLAT void add_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    const Lanes q_f32x16 = load(q + h);
+    size_t at = size_t(h);
+    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
+      store(fma(load_i32(dots + at), q_f32x16 * splat(row[i]), load(x + at)), x + at);
+  }
+}
+
+PITH_FLAT void add_head_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes,
+                               float* x) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    const Lanes q_f32x16 = load(q + h);
+    size_t at = size_t(h);
+    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
+      store(fma(load_i32(dots + at), q_f32x16 * load(row + at), load(x + at)), x + at);
+  }
+}
+
+PITH_FLAT void max_rows(const float* x, int32_t n, int32_t lanes, float* max_of_heads) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    Lanes largest = load(max_of_heads + h);
+    for (int32_t i = 0; i < n; ++i) largest = max(load(x + size_t(lanes) * size_t(i) + h), largest);
+    store(largest, max_of_heads + h);
+  }
+}
+
+PITH_FLAT void exp_rows(float* x, const float* max_of_heads, int32_t n, int32_t lanes, float* sum_of_heads) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    const Lanes largest = load(max_of_heads + h);
+    Lanes total = load(sum_of_heads + h);
+    for (int32_t i = 0; i < n; ++i) {
+      float* row = x + size_t(lanes) * size_t(i) + h;
+      const Lanes e = exp_lanes(load(row) - largest);
+      store(e, row);
+      total = total + e;
+    }
+    store(total, sum_of_heads + h);
+  }
+}
+
+PITH_FLAT void scale_rows(const float* x, const float* row, int32_t n, int32_t lanes, float* out) {
+  for (int32_t i = 0; i < n; ++i) {
+    const Lanes scale = splat(row[i]);
+    const size_t first = size_t(lanes) * size_t(i);
+    for (int32_t h = 0; h < lanes; h += kLanes) store(load(x + first + h) * scale, out + first + h);
+  }
+}
+
+PITH_FLAT void widen_halves(const uint16_t* halves, int32_t n, float* out) {
+  int32_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(load_halves(halves + i), out + i);
+  if (i < n) store_tail(load_halves_tail(halves + i, n - i), out + i, n - i);
+}
+
+PITH_FLAT void gated_sum(const int8_t* g, const float* y, float s, int32_t n, float* out) {
+  const Lanes s_f32x16 = splat(s);
+  int32_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(fma(s_f32x16 * load_i8(g + i), load(y + i), load(out + i)), out + i);
+  if (i < n) {
+    const Lanes gate = s_f32x16 * load_i8_tail(g + i, n - i);
+    store_tail(fma(gate, load_tail(y + i, n - i), load_tail(out + i, n - i)), out + i, n - i);
+  }
+}
