@@ -52,9 +52,9 @@ struct GatheredRows {
   /* out[j 8 panels + 8 p + i] = sum_k w q for n columns, exactly. w: as q8 without scales, [panels][4 blocks][8][8];  \
      a: q, start and octets alone. The products of grouped attention: 64 x 64 x n. */ \
   X(matmul_i8_i32, void(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out))        \
-  /* Exact dots of a query's heads with n rows; heads_per_kv neighbouring heads share a part of a row: \
-     out[i out_stride + h] = sum_j q[h width + j] row_i[(h / heads_per_kv) width + j], h < n_heads. \
-     width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */ \
+  /* Exact dots of a query's heads with n rows; heads_per_kv neighbouring heads share a part of a row: */                \
+  /* out[i out_stride + h] = sum_j q[h width + j] row_i[(h / heads_per_kv) width + j], h < n_heads. */                   \
+  /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */                               \
   X(head_dots_i8, void(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,         \
                        int32_t n, int32_t* out, size_t out_stride))                                                      \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                          \
@@ -109,13 +109,13 @@ struct GatheredRows {
   X(gelu_erf, void(const float* x, int32_t n, float* out))                                                               \
   /* 1 if every element is finite. */                                                                                    \
   X(all_finite, int(const float* x, int32_t n))                                                                          \
-  /* Weighted sums of rows as head_dots_i8 takes them, added to out, for i = 0, 1, ... n-1 in order: \
-     out[h out_stride + j] = fma(w[i w_stride + h], float(row_i[(h / heads_per_kv) width + j]), ...). \
-     width: a multiple of 16. Values: any byte. */ \
+  /* Weighted sums of rows as head_dots_i8 takes them, added to out, for i = 0, 1, ... n-1 in order: */                  \
+  /* out[h out_stride + j] = fma(w[i w_stride + h], float(row_i[(h / heads_per_kv) width + j]), ...). */                 \
+  /* width: a multiple of 16. Values: any byte. */                                                                       \
   X(head_sums_i8, void(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,            \
                        GatheredRows rows, int32_t n, float* out, size_t out_stride))                                     \
-  /* Heads in lanes, whose number is a multiple of 16; n rows: \
-     x[i lanes + h] = fma(float(dots[i lanes + h]), q[h] * row[i], x[i lanes + h]). */ \
+  /* Heads in lanes, whose number is a multiple of 16; n rows: */                                                        \
+  /* x[i lanes + h] = fma(float(dots[i lanes + h]), q[h] * row[i], x[i lanes + h]). */                                   \
   X(add_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))         \
   /* The same with a scale for every head of a row: q[h] * row[i lanes + h]. */                                          \
   X(add_head_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))    \
