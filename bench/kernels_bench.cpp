@@ -143,7 +143,7 @@ void integer_product(benchmark::State& state, const Kernels& k, int32_t n) {
   const Input input(64, n);
   std::vector<int32_t> out(size_t(64 * n));
   for (auto _ : state) {
-    k.matmul_i8_i32(w.get(), 2, 8, input.activation(), n, out.data());
+    k.matmul_i8_i32(w.get(), 2, 8, input.activation(), n, out.data(), 64);
     benchmark::ClobberMemory();
   }
   rates(state, 0, 64.0 * 64 * n);

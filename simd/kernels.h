@@ -49,9 +49,10 @@ struct GatheredRows {
   /* The same for n columns, bit for bit: a holds n of everything, one behind the other; y[j y_stride + 8 p + i]. */     \
   X(matmul_q4_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                                \
   X(matmul_q8_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                                \
-  /* out[j 8 panels + 8 p + i] = sum_k w q for n columns, exactly. w: as q8 without scales, [panels][4 blocks][8][8];  \
-     a: q, start and octets alone. The products of grouped attention: 64 x 64 x n. */ \
-  X(matmul_i8_i32, void(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out))        \
+  /* out[j out_stride + 8 p + i] = sum_k w q for n columns, exactly. w: as q8 without scales, [panels][4 blocks][8][8];  \
+     a: q, start and octets alone. The products of grouped attention: 32 x 64 x n. */                                    \
+  X(matmul_i8_i32, void(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,         \
+                        size_t out_stride))                                                                              \
   /* Exact dots of a query's heads with n rows; heads_per_kv neighbouring heads share a part of a row: */                \
   /* out[i out_stride + h] = sum_j q[h width + j] row_i[(h / heads_per_kv) width + j], h < n_heads. */                   \
   /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */                               \

@@ -2,6 +2,7 @@
 // theirs in their own files.
 #include "dispatch.h"
 #include "session.h"
+#include "session_state.h"
 #include "status.h"
 
 using namespace pith;
@@ -170,7 +171,8 @@ pith_status pith_session_get_plan(const pith_model* model, const pith_session_op
   Plan plan;
   PITH_TRY(make_plan(model->config, options, &plan, error));
   const RingBytes ring = ring_bytes(model->config, plan);
-  *out_plan = {sizeof *out_plan, ring.elements_per_token, session_bytes(*model, plan), ring.cache, ring.per_token};
+  *out_plan = {sizeof *out_plan, ring.elements_per_token, session_bytes(*model, plan),
+               ring.cache,       ring.per_token,          pool_bytes(model->config, plan)};
   return PITH_OK;
 }
 
@@ -211,9 +213,47 @@ pith_status pith_session_reset(pith_session* session) {
   const SessionGuard guard(session);
   if (!guard.entered()) return PITH_E_BUSY;
   session->position = 0;
+  session->transformer.attention().reset();
   session->has_logits = false;
   session->is_poisoned = false;
   return PITH_OK;
+}
+
+void pith_session_cancel(pith_session* session) {
+  if (session != nullptr) session->is_cancelled.store(true, std::memory_order_relaxed);
+}
+
+pith_status pith_session_rewind(pith_session* session, uint64_t position) {
+  if (session == nullptr) return PITH_E_ARGUMENT;
+  const SessionGuard guard(session);
+  return guard.entered() ? session_rewind(session, position) : PITH_E_BUSY;
+}
+
+pith_status pith_session_copy(pith_session* to, pith_session* from) {
+  if (to == nullptr || from == nullptr || to == from) return PITH_E_ARGUMENT;
+  const SessionGuard guard(to), other(from);
+  return guard.entered() && other.entered() ? session_copy(to, *from) : PITH_E_BUSY;
+}
+
+size_t pith_session_state_bytes(const pith_session* session) {
+  return session == nullptr ? 0 : max_state_bytes(*session);
+}
+
+pith_status pith_session_save(pith_session* session, void* out, size_t out_bytes, size_t* written) {
+  if (session == nullptr || out == nullptr || written == nullptr) return PITH_E_ARGUMENT;
+  const SessionGuard guard(session);
+  if (!guard.entered()) return PITH_E_BUSY;
+  if (session->is_poisoned) return PITH_E_STATE;
+  if (out_bytes < max_state_bytes(*session)) return PITH_E_CAPACITY;
+  *written = save_state(*session, static_cast<uint8_t*>(out));
+  return PITH_OK;
+}
+
+pith_status pith_session_restore(pith_session* session, const void* state, size_t state_bytes, pith_error* error) {
+  if (session == nullptr || state == nullptr) return fail(error, PITH_E_ARGUMENT, "state: an argument is NULL");
+  const SessionGuard guard(session);
+  if (!guard.entered()) return fail(error, PITH_E_BUSY, "state: another thread is inside this session");
+  return restore_state(session, static_cast<const uint8_t*>(state), state_bytes, error);
 }
 
 pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads) {

@@ -23,6 +23,14 @@ class Arena {
     return out;
   }
 
+  // The same, filled with zeros.
+  template <typename T>
+  T* take_zeros(size_t n) {
+    T* out = take<T>(n);
+    for (size_t i = 0; i < n && out != nullptr; ++i) out[i] = T();
+    return out;
+  }
+
   bool is_measuring() const { return memory_ == nullptr; }
   size_t used() const { return used_; }
 

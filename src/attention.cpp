@@ -2,64 +2,96 @@
 
 namespace pith {
 
-int32_t Attention::key_row_width() const {
-  switch (plan_.form) {
-    case AttentionForm::materialise: return int32_t(padded_rows(config_->kv_width()));
-    case AttentionForm::absorbed: return config_->latent_width;
-    case AttentionForm::mha: break;
-  }
-  return config_->n_kv_heads * config_->value_width;
-}
-
-int32_t Attention::partial_value_width() const {
-  return plan_.form == AttentionForm::absorbed ? config_->latent_width : config_->value_width;
-}
-
 void Attention::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena) {
   config_ = &config;
   weights_ = &weights;
   kernels_ = plan.kernels;
   team_ = &team;
   plan_ = plan;
+  is_gated_ = config.gate == Gate::up;
+  is_rounded_ = plan.cache_i8 && plan.activations_i8;
   ring_.lay_out(config, plan, arena);
-  const size_t query = size_t(padded_rows(config.query_width()));
-  const size_t kv = config.is_mha() ? 2 * size_t(padded_rows(config.n_kv_heads * config.value_width))
-                                    : size_t(padded_rows(config.latent_width + config.rope_width));
+  expander_.lay_out(config, plan, weights, ring_);
+  if (is_gated_) {
+    const int32_t n_rows = pool_rows(config, plan);
+    pool_.lay_out(expander_.rows(), config.n_layers, n_rows, arena);
+    groups_.lay_out(config.vocab_size, plan.capacity, n_rows, plan.form == AttentionForm::grouped, arena);
+    if (!arena->is_measuring()) groups_.clear();
+  }
+  if (plan.form == AttentionForm::grouped)
+    grouped_.lay_out(config, plan, weights, ring_, groups_, pool_, expander_, arena);
+  const int32_t tiles = (plan.n_keep + kTileSlots - 1) / kTileSlots + (plan.capacity - plan.n_keep + kTileSlots - 1) / kTileSlots;
+  const bool is_absorbed = plan.form == AttentionForm::absorbed;
+  const int32_t max_pieces = plan.form == AttentionForm::grouped ? GroupedAttention::kMaxPieces
+                             : is_absorbed                       ? config.n_heads
+                                                                 : tiles;
+  pieces_.lay_out(max_pieces, plan.max_threads, is_absorbed ? 1 : config.n_heads,
+                  int32_t(padded_cols(is_absorbed ? config.latent_width : config.value_width)), arena);
+  replaced_ = arena->take<uint8_t>(size_t(config.n_layers) * ring_.slot_bytes());
+  all_slots_ = arena->take<int32_t>(size_t(plan.capacity));
+  for (int32_t slot = 0; slot < plan.capacity && all_slots_ != nullptr; ++slot) all_slots_[slot] = slot;
   query_latent_.lay_out(config.query_latent_width, arena);
-  kv_ = arena->take<float>(kv);
-  query_ = arena->take<float>(query);
-  pinned_query_ = arena->take<float>(query);
-  absorbed_ = arena->take<float>(
-      plan.form == AttentionForm::absorbed ? size_t(config.n_heads) * size_t(padded_cols(config.latent_width)) : 0);
-  partials_ = arena->take<float>(size_t(plan.n_tiles()) * size_t(config.n_heads) *
-                                 size_t(partial_width(partial_value_width())));
+  for (int32_t i = 0; i < kMaxConversions && is_gated_; ++i) {
+    gate_inputs_[i].lay_out(config.gate_width, arena);
+    gates_[i] = arena->take<float>(size_t(padded_rows(config.kv_width())));
+  }
+  const size_t kv = config.is_mha() ? size_t(padded_rows(config.n_kv_heads * config.value_width)) : 0;
+  latent_ = arena->take<float>(config.is_mha() ? 0 : size_t(padded_rows(config.latent_width + config.rope_width)));
+  keys_ = arena->take<float>(kv);
+  values_ = arena->take<float>(kv);
+  query_ = arena->take<float>(size_t(padded_rows(config.query_width())));
+  lay_out_query(&window_, arena);
+  lay_out_query(&pinned_, arena);
   angles_ = arena->take<float>(2 * size_t(config.rope_width));
   lay_out_scratch(arena);
 }
 
+void Attention::lay_out_query(RotatedQuery* query, Arena* arena) const {
+  const Config& c = *config_;
+  const size_t heads = size_t(c.n_heads), lanes = size_t(padded_lanes(c.n_heads));
+  const size_t rope = size_t(padded_cols(c.rope_width)), content = size_t(padded_cols(c.content_width));
+  query->x = arena->take<float>(size_t(c.query_width()));
+  query->content = arena->take<int8_t>(heads * content);
+  query->rope = arena->take<int8_t>(heads * rope);
+  query->content_d = arena->take_zeros<float>(lanes);
+  query->rope_d = arena->take_zeros<float>(lanes);
+}
+
 void Attention::lay_out_scratch(Arena* arena) {
   const Config& c = *config_;
+  const bool is_absorbed = plan_.form == AttentionForm::absorbed, is_tiled = plan_.form == AttentionForm::materialise;
+  const int32_t tokens = plan_.form == AttentionForm::grouped ? GroupedAttention::kMaxTokens : kTileSlots;
+  const int32_t widest = c.is_mha() ? c.value_width : c.latent_width > c.kv_head_width() ? c.latent_width : c.kv_head_width();
+  const size_t latent = size_t(padded_cols(c.latent_width)), heads = is_absorbed ? size_t(c.n_heads) : 0;
   scratch_ = arena->take<Scratch>(size_t(plan_.max_threads));
   for (int32_t thread = 0; thread < plan_.max_threads; ++thread) {
-    Scratch s;
-    s.latent.lay_out(c.latent_width, arena);
-    s.gate_input.lay_out(c.gate_width, arena);
-    s.gate = arena->take<float>(c.gate == Gate::none ? 0 : size_t(padded_rows(c.gate_output_width())));
-    s.up = arena->take<float>(c.is_mha() ? 0 : size_t(padded_rows(c.kv_width())));
-    s.keys = arena->take<float>(kTileSlots * size_t(key_row_width()));
-    s.values = arena->take<float>(c.is_mha() ? kTileSlots * size_t(key_row_width()) : 0);
-    s.rope = arena->take<float>(c.is_mha() ? 0 : kTileSlots * size_t(c.rope_width));
-    s.scores = arena->take<float>(kTileSlots);
-    s.weights = arena->take<float>(size_t(plan_.n_tiles()));
+    Scratch s{};
+    s.block.lay_out(tokens, padded_lanes(c.n_heads), widest > c.rope_width ? widest : c.rope_width, arena);
+    if (!c.is_mha()) expander_.lay_out_scratch(&s.expansion, arena);
+    const size_t rows = is_tiled ? kTileSlots : 0;
+    s.tile = {arena->take<uint8_t>(rows * expander_.rows().first_bytes),
+              arena->take<uint8_t>(rows * expander_.rows().second_bytes)};
+    s.sum.lay_out(is_absorbed ? c.latent_width : 0, arena);
+    s.absorbed = arena->take<float>(heads * latent);
+    s.absorbed_q = arena->take_zeros<int8_t>(heads * latent);
+    s.absorbed_d = arena->take_zeros<float>(heads > 0 ? latent / kBlockCols * size_t(padded_lanes(c.n_heads)) : 0);
+    s.rope_d = arena->take_zeros<float>(size_t(padded_lanes(c.n_heads)));
+    s.rho = arena->take<float>(kTileSlots);
+    s.row_scales = arena->take<float>(kTileSlots);
     if (!arena->is_measuring()) scratch_[thread] = s;
   }
+}
+
+void Attention::reset() {
+  if (is_gated_) groups_.clear();
 }
 
 void Attention::begin_token(uint64_t position, int32_t id) {
   position_ = position;
   id_ = id;
   slot_ = ring_.slot_of(position);
-  ring_.set_id(slot_, id);
+  if (is_gated_) groups_.replace(slot_, id);
+  if (plan_.form == AttentionForm::grouped) grouped_.schedule();
   const int32_t n = config_->rope_width / 2;
   // A pinned token keeps the distance that it had when the ring became full: the longest that it ever shows.
   const uint64_t last = uint64_t(plan_.capacity) - 1, pinned = position < last ? position : last;
@@ -68,13 +100,48 @@ void Attention::begin_token(uint64_t position, int32_t id) {
 }
 
 void Attention::run(int32_t layer, Activation x, float* out) {
-  const Layer& w = weights_->layers[layer];
+  ring_.read_slot(layer, slot_, replaced_ + size_t(layer) * ring_.slot_bytes());
   if (config_->is_mha()) project_mha(layer, x);
-  else project_latent(layer, x);
+  else project(layer, x);
   const uint64_t start = plan_.clock != nullptr ? plan_.clock(plan_.clock_context) : 0;
-  if (plan_.form == AttentionForm::absorbed) absorb_query(w);
+  if (!config_->is_mha()) cache_latent(layer);
   attend(layer, out);
   if (plan_.clock != nullptr) nanoseconds_ += plan_.clock(plan_.clock_context) - start;
+}
+
+// ---- Projection and cache --------------------------------------------------------------------------------------------
+
+// The query, what the cache keeps of the token, and the gates that no row holds: all from inputs that are there.
+void Attention::project(int32_t layer, Activation x) {
+  const Layer& w = weights_->layers[layer];
+  const bool is_low_rank = config_->query_latent_width > 0;
+  Product products[2 + kMaxConversions] = {{is_low_rank ? &w.q_a : &w.q, x, is_low_rank ? query_latent_.x : query_},
+                                           {&w.kv_a, x, latent_}};
+  size_t n = 2;
+  for (int32_t i = 0; is_gated_ && i < groups_.n_conversions(); ++i) {
+    const Conversion& conversion = groups_.conversion(i);
+    if (conversion.gate_from >= 0) continue;
+    products[n++] = {&w.gate_up, expander_.gate_input(layer, conversion.id, gate_inputs_[i]), gates_[i]};
+  }
+  apply(*kernels_, *team_, {products, n});
+  if (is_low_rank) {
+    kernels_->rmsnorm(query_latent_.x, w.q_a_norm, config_->q_norm_epsilon, config_->query_latent_width,
+                      query_latent_.x);
+    apply(*kernels_, *team_, w.q_b,
+          query_latent_.prepare(*kernels_, config_->query_latent_width, plan_.activations_i8), query_);
+  }
+  rotate_query();
+}
+
+void Attention::project_mha(int32_t layer, Activation x) {
+  const Layer& w = weights_->layers[layer];
+  const Product products[] = {{&w.q, x, query_}, {&w.k, x, keys_}, {&w.v, x, values_}};
+  apply(*kernels_, *team_, products);
+  rotate_query();
+  const int32_t n = config_->rope_width / 2;
+  for (int32_t head = 0; head < config_->n_kv_heads; ++head)
+    rotate(angles_, angles_ + n, keys_ + head * config_->value_width);
+  ring_.store(layer, slot_, keys_, values_);
 }
 
 void Attention::rotate(const float* cosine, const float* sine, float* x) const {
@@ -83,60 +150,48 @@ void Attention::rotate(const float* cosine, const float* sine, float* x) const {
   else kernels_->rope_halves(cosine, sine, n, x);
 }
 
-// The query, and what the cache keeps of the token, unnormed and unrotated, into kv_.
-void Attention::project(const Layer& w, Activation x) {
-  const Config& c = *config_;
-  if (c.query_latent_width > 0) {
-    float* latent = query_latent_.x;
-    apply(*kernels_, *team_, {{&w.q_a, latent}, {&w.kv_a, kv_}}, x);
-    kernels_->rmsnorm(latent, w.q_a_norm, c.q_norm_epsilon, c.query_latent_width, latent);
-    const Activation a = query_latent_.prepare(*kernels_, c.query_latent_width, plan_.activations_i8);
-    apply(*kernels_, *team_, {{&w.q_b, query_}}, a);
-  } else {
-    apply(*kernels_, *team_, {{&w.q, query_}, {&w.kv_a, kv_}}, x);
-  }
-}
-
 void Attention::rotate_query() {
   const Config& c = *config_;
   const int32_t n = c.rope_width / 2, width = c.query_head_width();
-  for (int32_t i = 0; i < c.query_width(); ++i) pinned_query_[i] = query_[i];
-  for (int32_t head = 0; head < c.n_heads; ++head) {
-    rotate(angles_, angles_ + n, query_ + head * width + c.content_width);
-    rotate(angles_ + 2 * n, angles_ + 3 * n, pinned_query_ + head * width + c.content_width);
+  const RotatedQuery* const queries[] = {&window_, &pinned_};
+  for (int32_t i = 0; i < (plan_.n_keep > 0 ? 2 : 1); ++i) {
+    const RotatedQuery& q = *queries[i];
+    for (int32_t j = 0; j < c.query_width(); ++j) q.x[j] = query_[j];
+    for (int32_t head = 0; head < c.n_heads; ++head)
+      rotate(angles_ + 2 * i * n, angles_ + (2 * i + 1) * n, q.x + head * width + c.content_width);
+    if (!is_rounded_) continue;
+    quantize_heads(*kernels_, q.x, width, c.n_heads, c.content_width, q.content, q.content_d);
+    quantize_heads(*kernels_, q.x + c.content_width, width, c.n_heads, c.rope_width, q.rope, q.rope_d);
   }
 }
 
-void Attention::project_mha(int32_t layer, Activation x) {
-  const Layer& w = weights_->layers[layer];
-  const int32_t n = config_->rope_width / 2, width = config_->n_kv_heads * config_->value_width;
-  float *keys = kv_, *values = kv_ + padded_rows(width);  // products write whole panels
-  apply(*kernels_, *team_, {{&w.q, query_}, {&w.k, keys}, {&w.v, values}}, x);
-  rotate_query();
-  for (int32_t head = 0; head < config_->n_kv_heads; ++head)
-    rotate(angles_, angles_ + n, keys + head * config_->value_width);
-  ring_.store(layer, slot_, keys, values);
+QueryParts Attention::parts_of(const RotatedQuery& q) const {
+  const int32_t width = config_->query_head_width();
+  const HeadQuery rope{q.x + config_->content_width, width, is_rounded_ ? q.rope : nullptr, q.rope_d};
+  if (config_->is_mha()) return {rope, {}};
+  return {{q.x, width, is_rounded_ ? q.content : nullptr, q.content_d}, rope};
 }
 
-void Attention::project_latent(int32_t layer, Activation x) {
+void Attention::cache_latent(int32_t layer) {
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
   const int32_t n = c.rope_width / 2;
-  float *latent = kv_, *rope = kv_ + c.latent_width;
-  project(w, x);
-  rotate_query();
+  float *latent = latent_, *rope = latent_ + c.latent_width;
   if (c.kv_norm == KvNorm::rms) kernels_->rmsnorm(latent, w.kv_a_norm, c.kv_norm_epsilon, c.latent_width, latent);
   if (c.gate == Gate::latent) gate_latent(layer, latent);
   rotate(angles_, angles_ + n, rope);
-  store_norm(layer, ring_.store(layer, slot_, latent, rope));
+  const float scale = ring_.store(layer, slot_, latent, rope), rho[2] = {scale, scale};
+  if (is_gated_) convert_groups(layer, scale);
+  else ring_.store_rho(layer, slot_, rho);
 }
 
 // c' = norm_g(c * (W_UE E[id])), cached in place of c.
 void Attention::gate_latent(int32_t layer, float* latent) {
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
-  load_gate(layer, id_, scratch_[0]);
-  kernels_->multiply(latent, scratch_[0].gate, c.latent_width, latent);
+  const Expander::Scratch& s = scratch_[0].expansion;
+  expander_.compute_gate(layer, id_, s, s.gate);
+  kernels_->multiply(latent, s.gate, c.latent_width, latent);
   if (c.gate_norm == GateNorm::rms) {
     kernels_->rmsnorm(latent, w.gate_norm, c.gate_norm_epsilon, c.latent_width, latent);
     if (w.gate_norm_bias != nullptr) kernels_->add(latent, w.gate_norm_bias, c.latent_width, latent);
@@ -145,218 +200,301 @@ void Attention::gate_latent(int32_t layer, float* latent) {
   }
 }
 
-// g = W_UE E[id], into scratch.gate.
-void Attention::load_gate(int32_t layer, int32_t id, const Scratch& scratch) const {
-  const Linear& table = weights_->gate_tables[layer / config_->layer_group_size];
-  load_row(*kernels_, table, id, scratch.gate_input.x);
-  const Activation e = scratch.gate_input.prepare(*kernels_, config_->gate_width, plan_.activations_i8);
-  apply(*kernels_, weights_->layers[layer].gate_up, e, scratch.gate);
-}
-
-// The cached c of a slot as the input of w: the stored integers themselves where there are any.
-Activation Attention::load_latent(int32_t layer, int32_t slot, const Linear& w, const Scratch& scratch) const {
-  const Input& in = scratch.latent;
-  const int32_t width = config_->latent_width, padded = int32_t(padded_cols(width));
-  if (!plan_.cache_i8 || w.type == WeightType::f32) {
-    ring_.load_first(layer, slot, in.x);
-    for (int32_t i = width; i < padded; ++i) in.x[i] = 0;
-    return {in.x, nullptr, nullptr, nullptr, nullptr};
-  }
-  const int8_t* stored = ring_.first_integers(layer, slot);
-  for (int32_t i = 0; i < padded; ++i) in.q[i] = i < width ? stored[i] : int8_t(0);
-  for (int32_t b = 0; b < padded / kBlockCols; ++b) in.d[b] = 1;
-  kernels_->spread_blocks(in.q, padded, in.start, in.octets);
-  ring_.load_first_scales(layer, slot, in.d);
-  return {nullptr, in.q, in.d, in.start, in.octets};
-}
-
-// Computes and stores the scalars of norm_g for the token just cached, from the latent as it was cached, so that every
+// Carries out what the token changed in the pool, and stores its scalars of norm_g, from the latent as it was cached, so that every
 // later reading agrees. `scale` is the part of the latent's scale that rho takes.
-void Attention::store_norm(int32_t layer, float scale) {
-  if (ring_.shape().n_rho == 0) return;
-  float rho[2] = {scale, scale};
-  if (config_->gate == Gate::up && config_->gate_norm != GateNorm::none) {
-    const Scratch& s = scratch_[0];
-    const Linear& up = weights_->layers[layer].kv_b;
-    load_gate(layer, id_, s);
-    apply(*kernels_, up, load_latent(layer, slot_, up, s), s.up);
-    kernels_->multiply(s.up, s.gate, config_->kv_width(), s.up);
-    rho_of(s.up, scale, rho);
-  }
-  ring_.store_rho(layer, slot_, rho);
-}
-
-// Mean of the channels [offset, offset + width) of every head.
-float Attention::mean_of(const float* product, int32_t offset, int32_t width) const {
-  float total = 0;
-  for (int32_t head = 0; head < config_->n_heads; ++head)
-    total = total + kernels_->sum(product + head * config_->kv_head_width() + offset, width);
-  return total / float(config_->n_heads * width);
-}
-
-// rho = scale / sqrt(variance of scale * product + eps); product [N] lacks the scale.
-void Attention::rho_of(const float* product, float scale, float* rho) const {
-  const Config& c = *config_;
-  const int32_t n = c.kv_width(), head_width = c.kv_head_width();
-  const auto rho_from = [&](float variance) {
-    return scale / __builtin_sqrtf(__builtin_fmaf(scale * scale, variance, c.gate_norm_epsilon));
-  };
-  const auto split_variance = [&](int32_t offset, int32_t width) {
-    const float mean = mean_of(product, offset, width);
-    float total = 0;
-    for (int32_t head = 0; head < c.n_heads; ++head)
-      total = total + kernels_->sum_squares(product + head * head_width + offset, mean, width);
-    return total / float(c.n_heads * width);
-  };
-  switch (c.gate_norm) {
-    case GateNorm::layer:
-      rho[0] = rho_from(kernels_->sum_squares(product, kernels_->sum(product, n) / float(n), n) / float(n));
-      break;
-    case GateNorm::rms: rho[0] = rho_from(kernels_->sum_squares(product, 0, n) / float(n)); break;
-    case GateNorm::layer_split:
-      rho[0] = rho_from(split_variance(0, c.content_width));
-      rho[1] = rho_from(split_variance(c.content_width, c.value_width));
-      break;
-    case GateNorm::none: break;
-  }
-}
-
-// [k ; v] of one slot from u [N] and its gate [N] (NULL without gate); row [N].
-void Attention::finish_row(int32_t layer, int32_t slot, const float* up, const float* gate, float* row) const {
-  const Config& c = *config_;
-  const int32_t n = c.kv_width();
-  float rho[2] = {1, 1};
-  ring_.load_rho(layer, slot, rho);
-  if (gate != nullptr) {
-    kernels_->multiply(up, gate, n, row);
-    up = row;
-  }
-  if (gate == nullptr || c.gate_norm == GateNorm::none || c.gate_norm == GateNorm::rms) {
-    kernels_->shift_scale(up, 0, rho[0], n, row);
-  } else if (c.gate_norm == GateNorm::layer) {
-    kernels_->shift_scale(row, kernels_->sum(row, n) / float(n), rho[0], n, row);
-  } else {
-    const float mean_k = mean_of(row, 0, c.content_width), mean_v = mean_of(row, c.content_width, c.value_width);
-    for (int32_t head = 0; head < c.n_heads; ++head, row += c.kv_head_width()) {
-      kernels_->shift_scale(row, mean_k, rho[0], c.content_width, row);
-      kernels_->shift_scale(row + c.content_width, mean_v, rho[1], c.value_width, row + c.content_width);
+void Attention::convert_groups(int32_t layer, float scale) {
+  const Expander::Scratch& s = scratch_[0].expansion;
+  for (int32_t i = 0; i < groups_.n_conversions(); ++i) {
+    const Conversion& conversion = groups_.conversion(i);
+    float* gate = gates_[i];
+    if (conversion.gate_from >= 0) load_row(*kernels_, pool_.shape(), pool_.row(layer, conversion.gate_from), gate);
+    else if (conversion.gate_to < 0) expander_.round_gate(gate, s);
+    if (conversion.gate_to >= 0) expander_.store_gate(layer, gate, s, pool_.row(layer, conversion.gate_to));
+    if (conversion.is_current) {
+      float rho[2];
+      expander_.expand(layer, &slot_, 1, s);
+      expander_.norm(s.up, gate, scale, s, rho);
+      ring_.store_rho(layer, slot_, rho);
+    }
+    for (int32_t j = 0; j < conversion.n_keys; ++j) {
+      const KeyWrite& write = groups_.key_write(conversion.first_key + j);
+      expander_.expand(layer, &write.slot, 1, s);
+      expander_.finish(layer, write.slot, s.up, gate, s, pool_.row(layer, write.row));
     }
   }
 }
 
-// Tokens of the same id share a gate: it is computed once per distinct id of the tile.
-void Attention::expand_materialised(int32_t layer, int32_t first_slot, int32_t n_slots, const Scratch& s) const {
-  const Linear& up = weights_->layers[layer].kv_b;
-  const bool has_gate = config_->gate == Gate::up;
-  const auto finish = [&](int32_t i) {
-    apply(*kernels_, up, load_latent(layer, first_slot + i, up, s), s.up);
-    finish_row(layer, first_slot + i, s.up, has_gate ? s.gate : nullptr, s.keys + i * key_row_width());
-  };
-  for (int32_t i = 0; i < n_slots; ++i) {
-    if (!has_gate) {
-      finish(i);
-      continue;
-    }
-    const int32_t id = ring_.id(first_slot + i);
-    bool is_first = true;
-    for (int32_t j = 0; j < i && is_first; ++j) is_first = ring_.id(first_slot + j) != id;
-    if (!is_first) continue;
-    load_gate(layer, id, s);
-    for (int32_t j = i; j < n_slots; ++j) {
-      if (ring_.id(first_slot + j) == id) finish(j);
-    }
+// ---- Taking tokens back, and whole states -----------------------------------------------------------------------------
+
+// What the pool's row holds by right, from the cached latents alone.
+void Attention::rebuild_row(int32_t layer, int32_t row, const Expander::Scratch& s) const {
+  const int32_t slot = groups_.row_slot(row);
+  if (slot == kFreeRow) return;
+  const int32_t id = slot >= 0 ? groups_.id(slot) : groups_.row_gate_id(row);
+  expander_.compute_gate(layer, id, s, s.gate);
+  if (slot < 0) return expander_.store_gate(layer, s.gate, s, pool_.row(layer, row));
+  expander_.round_gate(s.gate, s);
+  expander_.expand(layer, &slot, 1, s);
+  expander_.finish(layer, slot, s.up, s.gate, s, pool_.row(layer, row));
+}
+
+void Attention::roll_back(int32_t n_layers) {
+  for (int32_t layer = 0; layer < n_layers; ++layer)
+    ring_.write_slot(layer, slot_, replaced_ + size_t(layer) * ring_.slot_bytes());
+  if (!is_gated_) return;
+  int32_t rows[kMaxConversions + TokenGroups::kMaxKeyWrites], n_rows = 0;
+  for (int32_t i = 0; i < groups_.n_conversions(); ++i) {
+    const Conversion& conversion = groups_.conversion(i);
+    if (conversion.gate_to >= 0) rows[n_rows++] = conversion.gate_to;
+    for (int32_t j = 0; j < conversion.n_keys; ++j) rows[n_rows++] = groups_.key_write(conversion.first_key + j).row;
+  }
+  groups_.undo();
+  for (int32_t layer = 0; layer < n_layers; ++layer) {
+    for (int32_t i = 0; i < n_rows; ++i) rebuild_row(layer, rows[i], scratch_[0].expansion);
   }
 }
 
-void Attention::expand_absorbed(int32_t layer, int32_t first_slot, int32_t n_slots, const Scratch& s) const {
-  const int32_t width = config_->latent_width;
-  for (int32_t i = 0; i < n_slots; ++i) {
-    float* row = s.keys + i * width;
-    ring_.load_first(layer, first_slot + i, row);
-    if (ring_.shape().n_rho == 0) continue;
-    float scale;
-    ring_.load_rho(layer, first_slot + i, &scale);
-    kernels_->shift_scale(row, 0, scale, width, row);
-  }
+void Attention::forget(uint64_t position) {
+  if (is_gated_) groups_.remove(ring_.slot_of(position));
 }
 
-void Attention::expand(int32_t layer, int32_t first_slot, int32_t n_slots, const Scratch& s, TileView* tile) const {
-  const Config& c = *config_;
-  const int32_t pinned = plan_.n_keep - first_slot, stride = key_row_width();
-  const int32_t n_pinned = pinned < 0 ? 0 : pinned < n_slots ? pinned : n_slots;
-  if (plan_.form == AttentionForm::mha) {
-    for (int32_t i = 0; i < n_slots; ++i) {
-      ring_.load_first(layer, first_slot + i, s.keys + i * stride);
-      ring_.load_second(layer, first_slot + i, s.values + i * stride);
+void Attention::copy_from(const Attention& other, uint64_t n_tokens) {
+  ring_.copy_from(other.ring_, ring_.n_filled(n_tokens));
+  if (!is_gated_) return;
+  groups_.copy_from(other.groups_);
+  pool_.copy_from(other.pool_);
+}
+
+size_t Attention::max_state_bytes() const {
+  return size_t(config_->n_layers) * size_t(plan_.capacity) * ring_.slot_bytes() + (is_gated_ ? groups_.state_bytes() : 0);
+}
+
+size_t Attention::save(uint64_t n_tokens, uint8_t* out) const {
+  const uint8_t* first = out;
+  for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
+    for (int32_t slot = 0; slot < ring_.n_filled(n_tokens); ++slot, out += ring_.slot_bytes())
+      ring_.read_slot(layer, slot, out);
+  }
+  if (is_gated_) out += groups_.save(out);
+  return size_t(out - first);
+}
+
+bool Attention::load(uint64_t n_tokens, const uint8_t* in, size_t n) {
+  reset();
+  const int32_t filled = ring_.n_filled(n_tokens);
+  const size_t latents = size_t(config_->n_layers) * size_t(filled) * ring_.slot_bytes();
+  if (n < latents || (!is_gated_ && n != latents)) return false;
+  if (is_gated_) {
+    if (!groups_.load(in + latents, n - latents)) return false;
+    for (int32_t slot = 0; slot < plan_.capacity; ++slot) {
+      if (groups_.is_used(slot) == (slot < filled)) continue;
+      reset();
+      return false;
     }
-    *tile = {n_slots, n_pinned, s.keys, stride,        c.value_width, c.value_width,           nullptr,
-             0,       s.values, stride, c.value_width, c.value_width, c.n_heads / c.n_kv_heads};
-    return;
   }
-  for (int32_t i = 0; i < n_slots; ++i) ring_.load_second(layer, first_slot + i, s.rope + i * c.rope_width);
-  if (plan_.form == AttentionForm::absorbed) {
-    expand_absorbed(layer, first_slot, n_slots, s);
-    *tile = {n_slots, n_pinned, s.keys, stride,         0, c.latent_width, s.rope, c.rope_width,
-             s.keys,  stride,   0,      c.latent_width, 1};
-  } else {
-    expand_materialised(layer, first_slot, n_slots, s);
-    *tile = {n_slots, n_pinned,          s.keys,
-             stride,  c.kv_head_width(), c.content_width,
-             s.rope,  c.rope_width,      s.keys + c.content_width,
-             stride,  c.kv_head_width(), c.value_width,
-             1};
+  for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
+    for (int32_t slot = 0; slot < filled; ++slot, in += ring_.slot_bytes()) ring_.write_slot(layer, slot, in);
   }
-}
-
-// W_UK^T q for every head, so that scores read the latents as they are.
-void Attention::absorb_query(const Layer& w) {
-  const Config& c = *config_;
-  const int32_t stride = int32_t(padded_cols(c.latent_width));
-  const bool is_small = int64_t(c.n_heads) * c.content_width * c.latent_width < (1 << 16);
-  team_->run(c.n_heads, is_small, [&](int32_t head, int32_t) {
-    const int32_t first = head * c.kv_head_width() / kPanelRows;
-    apply_transposed(*kernels_, w.kv_b, first, first + c.content_width / kPanelRows,
-                     query_ + head * c.query_head_width(), absorbed_ + head * stride);
+  if (!is_gated_) return true;
+  team_->run(groups_.n_rows(), false, [&](int32_t row, int32_t thread) {
+    for (int32_t layer = 0; layer < config_->n_layers; ++layer) rebuild_row(layer, row, scratch_[thread].expansion);
   });
+  return true;
 }
+
+// ---- Attention over the ring -----------------------------------------------------------------------------------------
 
 void Attention::attend(int32_t layer, float* out) {
-  const Config& c = *config_;
-  const int32_t width = c.query_head_width(), n_filled = ring_.n_filled(position_ + 1);
-  const int32_t n_tiles = (n_filled + kTileSlots - 1) / kTileSlots;
-  const bool is_absorbed = plan_.form == AttentionForm::absorbed;
-  const auto view = [&](const float* query) -> QueryView {
-    return {is_absorbed ? absorbed_ : query, is_absorbed ? int32_t(padded_cols(c.latent_width)) : width,
-            query + c.content_width, width};
-  };
-  const QueryView window = view(query_), pinned = view(pinned_query_);
-  const size_t stride = size_t(c.n_heads) * size_t(partial_width(partial_value_width()));
-  team_->run(n_tiles, false, [&](int32_t t, int32_t thread) {
-    const int32_t first = t * kTileSlots, left = n_filled - first;
-    TileView tile;
-    expand(layer, first, left < kTileSlots ? left : kTileSlots, scratch_[thread], &tile);
-    attend_tile(*kernels_, tile, window, pinned, c.n_heads, scratch_[thread].scores, partials_ + stride * size_t(t));
-  });
-  merge(weights_->layers[layer], n_tiles, out);
+  switch (plan_.form) {
+    case AttentionForm::grouped: return attend_grouped(layer, out);
+    case AttentionForm::absorbed: return attend_absorbed(layer, out);
+    case AttentionForm::materialise:
+    case AttentionForm::mha: return attend_tiles(layer, out);
+  }
 }
 
-void Attention::merge(const Layer& w, int32_t n_tiles, float* out) {
-  const Config& c = *config_;
-  const bool is_absorbed = plan_.form == AttentionForm::absorbed;
-  const bool is_small = int64_t(c.n_heads) * c.value_width * (is_absorbed ? c.latent_width : n_tiles) < (1 << 16);
-  team_->run(c.n_heads, is_small, [&](int32_t head, int32_t thread) {
-    const Scratch& s = scratch_[thread];
-    float* head_out = out + head * c.value_width;
-    if (!is_absorbed) {
-      merge_tiles(*kernels_, partials_, n_tiles, c.n_heads, head, c.value_width, s.weights, head_out);
-      return;
-    }
-    merge_tiles(*kernels_, partials_, n_tiles, c.n_heads, head, c.latent_width, s.weights, s.latent.x);
-    const Activation sum = s.latent.prepare(*kernels_, c.latent_width, plan_.activations_i8);
-    const int32_t row = head * c.kv_head_width() + c.content_width;  // W_UV of the head
-    apply_panels(*kernels_, w.kv_b, row / kPanelRows, (row + c.value_width) / kPanelRows, sum, s.up);
-    for (int32_t i = 0; i < c.value_width; ++i) head_out[i] = s.up[row + i];
+void Attention::attend_grouped(int32_t layer, float* out) {
+  grouped_.begin_layer(layer, parts_of(window_), parts_of(pinned_));
+  const int32_t n_pieces = grouped_.n_pieces();
+  team_->run(n_pieces, false, [&](int32_t piece, int32_t thread) {
+    RunningSoftmax running = pieces_.begin(piece, thread);
+    grouped_.run_piece(piece, scratch_[thread].block, scratch_[thread].expansion, thread, &running);
   });
+  pieces_.merge(*kernels_, n_pieces, config_->value_width, out);
+}
+
+// Tiles of at most 64 slots: of the pinned ones, then of the window.
+int32_t Attention::n_tiles() const {
+  const int32_t filled = ring_.n_filled(position_ + 1), pinned = filled < plan_.n_keep ? filled : plan_.n_keep;
+  return (pinned + kTileSlots - 1) / kTileSlots + (filled - pinned + kTileSlots - 1) / kTileSlots;
+}
+
+Attention::Tile Attention::tile_at(int32_t index) const {
+  const int32_t filled = ring_.n_filled(position_ + 1), pinned = filled < plan_.n_keep ? filled : plan_.n_keep;
+  const int32_t n_pinned = (pinned + kTileSlots - 1) / kTileSlots;
+  const bool is_pinned = index < n_pinned;
+  const int32_t first = is_pinned ? index * kTileSlots : pinned + (index - n_pinned) * kTileSlots;
+  const int32_t left = (is_pinned ? pinned : filled) - first;
+  return {first, left < kTileSlots ? left : kTileSlots, is_pinned};
+}
+
+void Attention::attend_tiles(int32_t layer, float* out) {
+  const int32_t n = n_tiles();
+  team_->run(n, false, [&](int32_t index, int32_t thread) {
+    const Tile tile = tile_at(index);
+    RunningSoftmax running = pieces_.begin(index, thread);
+    if (config_->is_mha()) {
+      attend_cached_heads(layer, tile, scratch_[thread], &running);
+    } else {
+      expand_tile(layer, tile, scratch_[thread]);
+      attend_expanded(layer, tile, scratch_[thread], &running);
+    }
+  });
+  pieces_.merge(*kernels_, n, config_->value_width, out);
+}
+
+// Tokens of the same id share a gate: where no row holds it, it is computed once per distinct id of the tile.
+void Attention::expand_tile(int32_t layer, const Tile& tile, const Scratch& s) const {
+  const Expander::Scratch& e = s.expansion;
+  const RowShape& shape = expander_.rows();
+  expander_.expand(layer, all_slots_ + tile.first, tile.n, e);
+  const auto finish = [&](int32_t i, const float* gate) {
+    const Row row{s.tile.first + shape.first_bytes * size_t(i), s.tile.second + shape.second_bytes * size_t(i)};
+    expander_.finish(layer, tile.first + i, e.up + i * expander_.up_stride(), gate, e, row);
+  };
+  for (int32_t i = 0; i < tile.n; ++i) {
+    if (!is_gated_) {
+      finish(i, nullptr);
+      continue;
+    }
+    const int32_t group = groups_.group_of(tile.first + i);
+    bool is_first = true;
+    for (int32_t j = 0; j < i && is_first; ++j) is_first = groups_.group_of(tile.first + j) != group;
+    if (!is_first) continue;
+    if (const int32_t row = groups_.group_gate_row(group); row >= 0) {
+      load_row(*kernels_, shape, pool_.row(layer, row), e.gate);
+    } else {
+      expander_.compute_gate(layer, groups_.group_id(group), e, e.gate);
+      expander_.round_gate(e.gate, e);
+    }
+    for (int32_t j = i; j < tile.n; ++j) {
+      if (groups_.group_of(tile.first + j) == group) finish(j, e.gate);
+    }
+  }
+}
+
+void Attention::attend_expanded(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const {
+  const Config& c = *config_;
+  const RowShape& shape = expander_.rows();
+  const BlockScratch& b = s.block;
+  if (shape.is_i8) {
+    gather_scales(s.tile.first, shape.first_bytes, shape.first_scales_at(), b.identity, tile.n, c.n_heads,
+                  running->lanes, b.key_scales);
+    gather_scales(s.tile.second, shape.second_bytes, shape.second_scales_at(), b.identity, tile.n, c.n_heads,
+                  running->lanes, b.value_scales);
+  }
+  const HeadRows keys{s.tile.first,         shape.first_bytes, b.identity,  c.content_width,
+                      shape.padded_content, 1,                 shape.is_i8, shape.is_i8 ? b.key_scales : nullptr,
+                      nullptr};
+  const HeadRows values{s.tile.second,      shape.second_bytes, b.identity,  c.value_width,
+                        shape.padded_value, 1,                  shape.is_i8, shape.is_i8 ? b.value_scales : nullptr,
+                        nullptr};
+  const HeadRows rope = rope_rows(ring_, c, layer, all_slots_ + tile.first, tile.n, shape.is_i8, b.rope_scales);
+  attend_block(*kernels_, parts_of(tile.is_pinned ? pinned_ : window_), keys, &rope, values, tile.n, b, running);
+}
+
+void Attention::attend_cached_heads(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const {
+  const Config& c = *config_;
+  const CacheShape& shape = ring_.shape();
+  const BlockScratch& b = s.block;
+  const int32_t* slots = all_slots_ + tile.first;
+  const bool is_i8 = plan_.cache_i8;
+  const int32_t share = c.n_heads / c.n_kv_heads, part = is_i8 ? shape.stored_block : c.value_width;
+  for (int32_t i = 0; i < 2 && is_i8; ++i) {
+    float* scales = i == 0 ? b.key_scales : b.value_scales;
+    ring_.gather_scalars(layer, slots, tile.n, i == 0 ? 0 : shape.second_scale_at(), c.n_kv_heads, scales,
+                         running->lanes);
+    for (int32_t t = 0; t < tile.n && share > 1; ++t) {  // from a scale per KV head to one per head, last first
+      for (int32_t h = c.n_heads; h-- > 0;) scales[t * running->lanes + h] = scales[t * running->lanes + h / share];
+    }
+  }
+  const HeadRows keys{ring_.first_of(layer), ring_.first_stride(), slots,  c.value_width, part, share, is_i8,
+                      is_i8 ? b.key_scales : nullptr,  nullptr};
+  const HeadRows values{ring_.second_of(layer), ring_.second_stride(), slots,  c.value_width, part, share, is_i8,
+                        is_i8 ? b.value_scales : nullptr, nullptr};
+  attend_block(*kernels_, parts_of(tile.is_pinned ? pinned_ : window_), keys, nullptr, values, tile.n, b, running);
+}
+
+// ---- Absorbed: a run of heads, from query to output, is one piece ----------------------------------------------------
+
+void Attention::attend_absorbed(int32_t layer, float* out) {
+  const Config& c = *config_;
+  const Layer& w = weights_->layers[layer];
+  // Two pieces a thread, so that they finish together; a head's result does not depend on its neighbours.
+  const int32_t fair = (c.n_heads - 1) / (2 * team_->n_running()) + 1, step = fair < kHeadLanes ? fair : kHeadLanes;
+  team_->run((c.n_heads - 1) / step + 1, false, [&](int32_t piece, int32_t thread) {
+    const Scratch& s = scratch_[thread];
+    const int32_t first = piece * step, left = c.n_heads - first, n = left < step ? left : step;
+    absorb_query(w, first, n, s);
+    RunningSoftmax running = pieces_.begin_heads(first, n, thread);
+    for (int32_t i = 0; i < n_tiles(); ++i) attend_latents(layer, tile_at(i), first, n, s, &running);
+    for (int32_t h = 0; h < n; ++h) {
+      kernels_->shift_scale(running.out + h * running.width, 0, 1.0f / running.sum[h], c.latent_width, s.sum.x);
+      const Activation sum = s.sum.prepare(*kernels_, c.latent_width, plan_.activations_i8);
+      const int32_t head = first + h, row = (head * c.kv_head_width() + c.content_width) / kPanelRows;  // W_UV of the head
+      apply_columns(*kernels_, w.kv_b, row, row + c.value_width / kPanelRows, sum, 1, out + head * c.value_width, 0);
+    }
+  });
+}
+
+// W_UK^T q of some heads, so that scores read the latents as they are.
+void Attention::absorb_query(const Layer& w, int32_t first_head, int32_t n_heads, const Scratch& s) const {
+  const Config& c = *config_;
+  const int32_t stride = int32_t(padded_cols(c.latent_width)), lanes = padded_lanes(n_heads);
+  for (int32_t h = 0; h < n_heads; ++h) {
+    const int32_t first = (first_head + h) * c.kv_head_width() / kPanelRows;
+    apply_transposed(*kernels_, w.kv_b, first, first + c.content_width / kPanelRows,
+                     window_.x + (first_head + h) * c.query_head_width(), s.absorbed + h * stride);
+  }
+  const CacheShape& shape = ring_.shape();
+  for (int32_t part = 0; part < shape.n_parts() && is_rounded_; ++part) {
+    const int32_t at = part * shape.first_block;
+    quantize_heads(*kernels_, s.absorbed + at, stride, n_heads, shape.part_width(part), s.absorbed_q + n_heads * at,
+                   s.absorbed_d + part * lanes);
+  }
+}
+
+void Attention::attend_latents(int32_t layer, const Tile& tile, int32_t first_head, int32_t n_heads, const Scratch& s,
+                               RunningSoftmax* running) const {
+  const Config& c = *config_;
+  const CacheShape& shape = ring_.shape();
+  const int32_t* slots = all_slots_ + tile.first;
+  const int32_t stride = int32_t(padded_cols(c.latent_width));
+  const float* rho = shape.n_rho > 0 ? s.rho : nullptr;
+  if (rho != nullptr) ring_.gather_scalars(layer, slots, tile.n, shape.rho_at(), 1, s.rho, 1);
+  const auto latents = [&](int32_t part) {
+    return latent_rows(*kernels_, ring_, layer, slots, tile.n, part, n_heads, plan_.cache_i8, rho, s.row_scales);
+  };
+  s.block.clear_scores(tile.n, running->lanes);
+  for (int32_t part = 0; part < shape.n_parts(); ++part) {
+    const int32_t at = part * shape.first_block;
+    const HeadQuery query{s.absorbed + at, stride, is_rounded_ ? s.absorbed_q + n_heads * at : nullptr,
+                          s.absorbed_d + part * running->lanes};
+    add_scores(*kernels_, query, latents(part), n_heads, tile.n, s.block.heads, s.block.scores);
+  }
+  const RotatedQuery& rotated = tile.is_pinned ? pinned_ : window_;
+  for (int32_t h = 0; h < n_heads; ++h) s.rope_d[h] = rotated.rope_d[first_head + h];
+  const int32_t width = c.query_head_width();
+  const HeadQuery rope_query{rotated.x + first_head * width + c.content_width, width,
+                             is_rounded_ ? rotated.rope + first_head * int32_t(padded_cols(c.rope_width)) : nullptr,
+                             s.rope_d};
+  HeadRows rope = rope_rows(ring_, c, layer, slots, tile.n, plan_.cache_i8, s.block.rope_scales);
+  rope.heads_per_part = n_heads;
+  add_scores(*kernels_, rope_query, rope, n_heads, tile.n, s.block.heads, s.block.scores);
+  running->weigh(*kernels_, tile.n, s.block.scores);
+  for (int32_t part = 0; part < shape.n_parts(); ++part)
+    add_sums(*kernels_, s.block.scores, latents(part), n_heads, tile.n, s.block.heads,
+             running->out + part * shape.first_block, running->width);
 }
 
 }  // namespace pith

@@ -1,7 +1,7 @@
-// Attention of one token in one layer: project, cache, attend over the ring. Three forms behind one interface:
+// Attention of one token in one layer: project, cache, attend over the ring. Four forms behind one interface:
 //
-//   materialise  k and v of every cached token are recomputed from its latent, tile by tile:
-//                [k ; v] = rho (u g - mean(u g)), u = W_UKV c, g = W_UE E[id] once per distinct id of the tile
+//   grouped      gated models: queries are absorbed once per distinct id; rare ids read finished rows (grouped_attention.h)
+//   materialise  k and v of every cached token are recomputed from its latent, tile by tile (expander.h)
 //   absorbed     no gate between latent and keys: score = (W_UK^T q) . c, out = W_UV (sum p c)
 //   mha          keys and values are cached as they are
 //
@@ -11,11 +11,15 @@
 
 #include <cstdint>
 
-#include "attention_tile.h"
+#include "attention_block.h"
+#include "expander.h"
+#include "grouped_attention.h"
 #include "latent_ring.h"
 #include "linear.h"
 #include "parallel.h"
 #include "plan.h"
+#include "row_pool.h"
+#include "token_groups.h"
 #include "weights.h"
 
 namespace pith {
@@ -24,65 +28,111 @@ class Attention {
  public:
   void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
 
+  // No token is cached any more.
+  void reset();
+
   // The token that the following calls of run() are about, and its angles.
   void begin_token(uint64_t position, int32_t id);
 
   // x: the normed residual stream [d], prepared. out [n_h d_v]: the heads' outputs, input of W_O.
   void run(int32_t layer, Activation x, float* out);
 
+  // Takes the token of begin_token() back, whose layers [0, n_layers) have run: everything is as it was before it.
+  void roll_back(int32_t n_layers);
+
+  // The newest token leaves; it was at `position`, and nothing was overwritten for it.
+  void forget(uint64_t position);
+
+  // Becomes what `other` is. Both were laid out alike.
+  void copy_from(const Attention& other, uint64_t n_tokens);
+
+  // The cache of the first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and answers false, with
+  // no token cached, if they are not a state of this shape. Inside Team::assemble().
+  size_t max_state_bytes() const;
+  size_t save(uint64_t n_tokens, uint8_t* out) const;
+  bool load(uint64_t n_tokens, const uint8_t* in, size_t n);
+
   uint64_t nanoseconds() const { return nanoseconds_; }
 
  private:
-  // What one thread needs to expand a tile.
+  static constexpr int32_t kMaxConversions = TokenGroups::kMaxConversions;
+
+  // What one thread needs.
   struct Scratch {
-    Input latent;      // [r]: a cached c, or a head's sum of p c
-    Input gate_input;  // [d_e]
-    float* gate;       // [gate_output_width]
-    float* up;         // [n_h (d_n + d_v)], padded to panels
-    float* keys;       // [kTileSlots, key row]: finished [k ; v], latents, or MHA keys
-    float* values;     // [kTileSlots, n_kv d_v], MHA only
-    float* rope;       // [kTileSlots, d_r]
-    float* scores;     // [kTileSlots]
-    float* weights;    // [n_tiles]
+    BlockScratch block;
+    Expander::Scratch expansion;  // latent attention
+    Row tile;                     // [kTileSlots] rows; materialise
+    Input sum;                    // [r]: a head's sum of p c; absorbed
+    float* absorbed;              // [n_h, padded r]: W_UK^T q, of the heads of a piece; absorbed
+    int8_t* absorbed_q;           // [n_parts, n_h, padded part]
+    float* absorbed_d;            // [n_parts, lanes]
+    float* rope_d;                // [lanes]: of the heads of a piece; absorbed
+    float* rho;                   // [kTileSlots]
+    float* row_scales;            // [kTileSlots]
+  };
+  // A query as one part of the ring sees it.
+  struct RotatedQuery {
+    float* x;           // [n_h, d_n + d_r]
+    int8_t* content;    // [n_h, d_n padded]; MHA: [n_h, d_r padded]
+    int8_t* rope;       // [n_h, d_r padded]
+    float* content_d;   // [lanes]
+    float* rope_d;      // [lanes]
+  };
+  // A run of slots that one thread attends to: all pinned, or none.
+  struct Tile {
+    int32_t first, n;
+    bool is_pinned;
   };
 
   void lay_out_scratch(Arena* arena);
-  void project(const Layer& layer, Activation x);
-  void project_latent(int32_t layer, Activation x);
+  void lay_out_query(RotatedQuery* query, Arena* arena) const;
+  void project(int32_t layer, Activation x);
   void project_mha(int32_t layer, Activation x);
+  void cache_latent(int32_t layer);
   void rotate(const float* cosine, const float* sine, float* x) const;
   void rotate_query();
+  QueryParts parts_of(const RotatedQuery& query) const;
   void gate_latent(int32_t layer, float* latent);
-  void load_gate(int32_t layer, int32_t id, const Scratch& scratch) const;
-  Activation load_latent(int32_t layer, int32_t slot, const Linear& w, const Scratch& scratch) const;
-  void store_norm(int32_t layer, float scale);
-  void rho_of(const float* product, float scale, float* rho) const;
-  float mean_of(const float* product, int32_t offset, int32_t width) const;
-  void finish_row(int32_t layer, int32_t slot, const float* up, const float* gate, float* row) const;
-  void expand(int32_t layer, int32_t first_slot, int32_t n_slots, const Scratch& scratch, TileView* tile) const;
-  void expand_materialised(int32_t layer, int32_t first_slot, int32_t n_slots, const Scratch& scratch) const;
-  void expand_absorbed(int32_t layer, int32_t first_slot, int32_t n_slots, const Scratch& scratch) const;
-  void absorb_query(const Layer& layer);
+  void convert_groups(int32_t layer, float scale);
+  void rebuild_row(int32_t layer, int32_t row, const Expander::Scratch& s) const;
+  int32_t n_tiles() const;
+  Tile tile_at(int32_t index) const;
   void attend(int32_t layer, float* out);
-  void merge(const Layer& layer, int32_t n_tiles, float* out);
-
-  int32_t key_row_width() const;        // floats of one slot in Scratch::keys
-  int32_t partial_value_width() const;  // width of what tiles accumulate per head
+  void attend_grouped(int32_t layer, float* out);
+  void attend_tiles(int32_t layer, float* out);
+  void attend_absorbed(int32_t layer, float* out);
+  void expand_tile(int32_t layer, const Tile& tile, const Scratch& s) const;
+  void attend_expanded(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const;
+  void attend_cached_heads(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const;
+  void absorb_query(const Layer& layer, int32_t first_head, int32_t n_heads, const Scratch& s) const;
+  void attend_latents(int32_t layer, const Tile& tile, int32_t first_head, int32_t n_heads, const Scratch& s,
+                      RunningSoftmax* running) const;
 
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;
   const Kernels* kernels_ = nullptr;
   Team* team_ = nullptr;
   Plan plan_{};
+  bool is_gated_ = false;  // gate `up`
+  bool is_rounded_ = true;  // queries are int8
   LatentRing ring_;
-  Scratch* scratch_ = nullptr;     // [max_threads]
-  Input query_latent_;             // [query latent], low-rank queries
-  float* kv_ = nullptr;            // [r + d_r] or [2 n_kv d_v], padded
-  float* query_ = nullptr;         // [n_h (d_n + d_r)], padded; rotated for the window
-  float* pinned_query_ = nullptr;  // the same, rotated for the pinned slots
-  float* absorbed_ = nullptr;      // [n_h, padded r]: W_UK^T q
-  float* partials_ = nullptr;      // [n_tiles, n_h, partial_width]
-  float* angles_ = nullptr;        // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
+  TokenGroups groups_;
+  RowPool pool_;
+  Expander expander_;
+  GroupedAttention grouped_;
+  SoftmaxPieces pieces_;
+  Scratch* scratch_ = nullptr;   // [max_threads]
+  uint8_t* replaced_ = nullptr;  // [n_layers, slot bytes]: what the token's slot held before
+  int32_t* all_slots_ = nullptr; // [capacity] 0, 1, 2, ...
+  Input query_latent_;           // [query latent], low-rank queries
+  Input gate_inputs_[kMaxConversions];     // [d_e]
+  float* gates_[kMaxConversions] = {};     // [N] padded: of the groups that this token converts
+  float* latent_ = nullptr;      // [r + d_r], padded
+  float* keys_ = nullptr;        // [n_kv d_v], padded; MHA
+  float* values_ = nullptr;      // [n_kv d_v], padded; MHA
+  float* query_ = nullptr;       // [n_h (d_n + d_r)], padded; not rotated yet
+  RotatedQuery window_{}, pinned_{};
+  float* angles_ = nullptr;      // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
   uint64_t position_ = 0;
   int32_t id_ = 0, slot_ = 0;
   uint64_t nanoseconds_ = 0;

@@ -1,15 +1,20 @@
 #include "latent_ring.h"
 
+#include <cstring>
+
 #include "half.h"
 
 namespace pith {
 namespace {
 
 constexpr int32_t kOneScaleWidth = 64;  // up to this latent width one scale per token is precise enough
+constexpr size_t kSlack = 64;           // bytes behind the vectors: kernels read whole blocks
 
 CacheShape mha_shape(const Config& c, bool is_i8) {
-  const int32_t width = c.n_kv_heads * c.value_width, scales = is_i8 ? c.n_kv_heads : 0;
-  return {width, width, scales, 0, scales, c.value_width, c.value_width};
+  const int32_t head = is_i8 ? int32_t(padded_cols(c.value_width)) : c.value_width;
+  const int32_t scales = is_i8 ? c.n_kv_heads : 0;
+  return {c.n_kv_heads * head, c.n_kv_heads * head, scales, 0, scales, c.value_width, c.value_width, head,
+          2 * uint32_t(c.n_kv_heads * c.value_width)};
 }
 
 }  // namespace
@@ -19,13 +24,13 @@ CacheShape cache_shape(const Config& c, const Plan& plan) {
   const bool is_narrow = c.latent_width <= kOneScaleWidth;
   const int32_t norms =
       c.gate == Gate::up && c.gate_norm != GateNorm::none ? (c.gate_norm == GateNorm::layer_split ? 2 : 1) : 0;
-  CacheShape shape{c.latent_width, c.rope_width, 0, norms, 0, 0, c.rope_width};
+  CacheShape shape{c.latent_width, c.rope_width, 0, norms, 0, 0, 0, 0, uint32_t(c.latent_width + c.rope_width)};
   if (!plan.cache_i8) return shape;
   shape.n_second_scales = 1;
   if (is_narrow) {
     shape.n_rho = norms > 0 ? norms : 1;
   } else {
-    shape.first_block = kBlockCols;
+    shape.first_block = shape.stored_block = kBlockCols;
     shape.n_first_scales = (c.latent_width + kBlockCols - 1) / kBlockCols;
   }
   return shape;
@@ -33,12 +38,11 @@ CacheShape cache_shape(const Config& c, const Plan& plan) {
 
 RingBytes ring_bytes(const Config& config, const Plan& plan) {
   const CacheShape shape = cache_shape(config, plan);
-  const uint64_t elements = uint64_t(shape.first_width) + uint64_t(shape.second_width);
-  const uint64_t layer = elements * (plan.cache_i8 ? 1 : 4) + uint64_t(shape.n_scalars()) * (plan.cache_i8 ? 2 : 4);
+  const uint64_t numbers = uint64_t(shape.first_width) + uint64_t(shape.second_width);
+  const uint64_t layer = numbers * (plan.cache_i8 ? 1 : 4) + uint64_t(shape.n_scalars()) * (plan.cache_i8 ? 2 : 4);
   Arena measure;
   LatentRing().lay_out(config, plan, &measure);
-  return {measure.used(), layer * uint64_t(config.n_layers) + sizeof(int32_t),
-          uint32_t(elements) * uint32_t(config.n_layers)};
+  return {measure.used(), layer * uint64_t(config.n_layers), shape.elements * uint32_t(config.n_layers)};
 }
 
 void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
@@ -46,61 +50,61 @@ void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
   is_i8_ = plan.cache_i8;
   capacity_ = plan.capacity;
   n_keep_ = plan.n_keep;
+  n_layers_ = config.n_layers;
   kernels_ = plan.kernels;
   const size_t rows = size_t(config.n_layers) * size_t(capacity_);
-  const size_t element = is_i8_ ? 1 : 4, scalar = is_i8_ ? 2 : 4;
-  ids_ = arena->take<int32_t>(size_t(capacity_));
-  first_ = arena->take<uint8_t>(rows * size_t(shape_.first_width) * element);
-  second_ = arena->take<uint8_t>(rows * size_t(shape_.second_width) * element);
-  scalars_ = arena->take<uint8_t>(rows * size_t(shape_.n_scalars()) * scalar);
+  first_ = arena->take<uint8_t>(rows * first_stride() + kSlack);
+  second_ = arena->take<uint8_t>(rows * second_stride() + kSlack);
+  scalars_ = arena->take<uint8_t>(rows * scalar_stride());
 }
 
 void LatentRing::store_scalar(size_t row, int32_t index, float value) {
   const size_t at = row * size_t(shape_.n_scalars()) + size_t(index);
-  if (is_i8_) static_cast<uint16_t*>(scalars_)[at] = float_to_half(value);
-  else static_cast<float*>(scalars_)[at] = value;
+  if (is_i8_) reinterpret_cast<uint16_t*>(scalars_)[at] = float_to_half(value);
+  else reinterpret_cast<float*>(scalars_)[at] = value;
 }
 
 float LatentRing::load_scalar(size_t row, int32_t index) const {
   const size_t at = row * size_t(shape_.n_scalars()) + size_t(index);
-  return is_i8_ ? half_to_float(static_cast<const uint16_t*>(scalars_)[at]) : static_cast<const float*>(scalars_)[at];
+  return is_i8_ ? half_to_float(reinterpret_cast<const uint16_t*>(scalars_)[at])
+                : reinterpret_cast<const float*>(scalars_)[at];
 }
 
-// Stores x [width]; store_scale(i, scale) for every block of channels. block 0: one scale for all.
+// Stores x [width]; store_scale(i, scale) for every block of numbers. block 0: one scale for all.
 template <typename Store>
-void LatentRing::store_vector(void* rows, size_t row, int32_t width, int32_t block, const float* x, Store store_scale) {
+void LatentRing::store_vector(uint8_t* row, int32_t width, int32_t block, const float* x, Store store_scale) {
   if (!is_i8_) {
-    float* out = static_cast<float*>(rows) + row * size_t(width);
-    for (int32_t i = 0; i < width; ++i) out[i] = x[i];
+    for (int32_t i = 0; i < width; ++i) reinterpret_cast<float*>(row)[i] = x[i];
     return;
   }
-  int8_t* out = static_cast<int8_t*>(rows) + row * size_t(width);
-  const int32_t step = block == 0 ? width : block;
-  for (int32_t i = 0; i < width; i += step) {
-    const int32_t n = width - i < step ? width - i : step;
-    store_scale(i / step, kernels_->quantize_row(x + i, n, out + i));
+  int8_t* out = reinterpret_cast<int8_t*>(row);
+  const int32_t stored_block = block == 0 ? width : shape_.stored_block;
+  if (block == 0) block = width;
+  for (int32_t b = 0; b * stored_block < width; ++b, x += block, out += stored_block) {
+    const int32_t left = width - b * stored_block, n = left < block ? left : block;
+    store_scale(b, kernels_->quantize_row(x, n, out));
+    for (int32_t i = n; i < stored_block && i < left; ++i) out[i] = 0;
   }
 }
 
 float LatentRing::store(int32_t layer, int32_t slot, const float* first, const float* second) {
   const size_t at = row(layer, slot);
   float inside_rho = 1;
-  store_vector(first_, at, shape_.first_width, shape_.first_block, first, [&](int32_t i, float scale) {
+  store_vector(first_ + at * first_stride(), shape_.first_width, shape_.first_block, first, [&](int32_t i, float scale) {
     if (shape_.first_block == 0) inside_rho = scale;
     else store_scalar(at, i, scale);
   });
-  const int32_t base = shape_.n_first_scales + shape_.n_rho;
-  store_vector(second_, at, shape_.second_width, shape_.second_block, second,
-               [&](int32_t i, float scale) { store_scalar(at, base + i, scale); });
+  store_vector(second_ + at * second_stride(), shape_.second_width, shape_.second_block, second,
+               [&](int32_t i, float scale) { store_scalar(at, shape_.second_scale_at() + i, scale); });
   return inside_rho;
 }
 
 void LatentRing::store_rho(int32_t layer, int32_t slot, const float* rho) {
-  for (int32_t i = 0; i < shape_.n_rho; ++i) store_scalar(row(layer, slot), shape_.n_first_scales + i, rho[i]);
+  for (int32_t i = 0; i < shape_.n_rho; ++i) store_scalar(row(layer, slot), shape_.rho_at() + i, rho[i]);
 }
 
 const int8_t* LatentRing::first_integers(int32_t layer, int32_t slot) const {
-  return static_cast<const int8_t*>(first_) + row(layer, slot) * size_t(shape_.first_width);
+  return reinterpret_cast<const int8_t*>(first_ + row(layer, slot) * first_stride());
 }
 
 void LatentRing::load_first_scales(int32_t layer, int32_t slot, float* out) const {
@@ -111,7 +115,7 @@ void LatentRing::load_first(int32_t layer, int32_t slot, float* out) const {
   const size_t at = row(layer, slot);
   const int32_t width = shape_.first_width, step = shape_.first_block == 0 ? width : shape_.first_block;
   if (!is_i8_) {
-    const float* in = static_cast<const float*>(first_) + at * size_t(width);
+    const float* in = reinterpret_cast<const float*>(first_ + at * first_stride());
     for (int32_t i = 0; i < width; ++i) out[i] = in[i];
     return;
   }
@@ -122,22 +126,55 @@ void LatentRing::load_first(int32_t layer, int32_t slot, float* out) const {
   }
 }
 
-void LatentRing::load_second(int32_t layer, int32_t slot, float* out) const {
-  const size_t at = row(layer, slot);
-  const int32_t width = shape_.second_width, step = shape_.second_block;
-  if (!is_i8_) {
-    const float* in = static_cast<const float*>(second_) + at * size_t(width);
-    for (int32_t i = 0; i < width; ++i) out[i] = in[i];
-    return;
-  }
-  const int8_t* in = static_cast<const int8_t*>(second_) + at * size_t(width);
-  const int32_t base = shape_.n_first_scales + shape_.n_rho;
-  for (int32_t i = 0; i < width; i += step)
-    kernels_->dequantize_row(in + i, load_scalar(at, base + i / step), step, out + i);
+void LatentRing::load_rho(int32_t layer, int32_t slot, float* out) const {
+  for (int32_t i = 0; i < shape_.n_rho; ++i) out[i] = load_scalar(row(layer, slot), shape_.rho_at() + i);
 }
 
-void LatentRing::load_rho(int32_t layer, int32_t slot, float* out) const {
-  for (int32_t i = 0; i < shape_.n_rho; ++i) out[i] = load_scalar(row(layer, slot), shape_.n_first_scales + i);
+void LatentRing::gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n,
+                                float* out, int32_t stride) const {
+  const size_t width = size_t(shape_.n_scalars()), base = row(layer, 0);
+  if (!is_i8_ || stride != 1) {
+    for (int32_t i = 0; i < n_slots; ++i) {
+      const size_t at = (base + size_t(slots[i])) * width + size_t(first);
+      if (is_i8_) kernels_->widen_halves(reinterpret_cast<const uint16_t*>(scalars_) + at, n, out + i * stride);
+      else for (int32_t j = 0; j < n; ++j) out[i * stride + j] = reinterpret_cast<const float*>(scalars_)[at + size_t(j)];
+    }
+    return;
+  }
+  constexpr int32_t kChunk = 64;  // one scalar of many slots: together
+  uint16_t halves[kChunk];
+  for (int32_t i = 0; i < n_slots; i += kChunk) {
+    const int32_t count = n_slots - i < kChunk ? n_slots - i : kChunk;
+    for (int32_t j = 0; j < count; ++j)
+      halves[j] = reinterpret_cast<const uint16_t*>(scalars_)[(base + size_t(slots[i + j])) * width + size_t(first)];
+    kernels_->widen_halves(halves, count, out + i);
+  }
+}
+
+size_t LatentRing::slot_bytes() const { return first_stride() + second_stride() + scalar_stride(); }
+
+void LatentRing::read_slot(int32_t layer, int32_t slot, uint8_t* out) const {
+  const size_t at = row(layer, slot);
+  std::memcpy(out, first_ + at * first_stride(), first_stride());
+  std::memcpy(out + first_stride(), second_ + at * second_stride(), second_stride());
+  std::memcpy(out + first_stride() + second_stride(), scalars_ + at * scalar_stride(), scalar_stride());
+}
+
+void LatentRing::write_slot(int32_t layer, int32_t slot, const uint8_t* in) {
+  const size_t at = row(layer, slot);
+  std::memcpy(first_ + at * first_stride(), in, first_stride());
+  std::memcpy(second_ + at * second_stride(), in + first_stride(), second_stride());
+  std::memcpy(scalars_ + at * scalar_stride(), in + first_stride() + second_stride(), scalar_stride());
+}
+
+void LatentRing::copy_from(const LatentRing& other, int32_t n_filled) {
+  const size_t n = size_t(n_filled);
+  for (int32_t layer = 0; layer < n_layers_; ++layer) {
+    const size_t at = row(layer, 0);
+    std::memcpy(first_ + at * first_stride(), other.first_ + at * first_stride(), n * first_stride());
+    std::memcpy(second_ + at * second_stride(), other.second_ + at * second_stride(), n * second_stride());
+    std::memcpy(scalars_ + at * scalar_stride(), other.scalars_ + at * scalar_stride(), n * scalar_stride());
+  }
 }
 
 }  // namespace pith

@@ -18,16 +18,26 @@
 
 namespace pith {
 
-// What one token stores in one layer, in elements.
+// What one token stores in one layer, in numbers.
 struct CacheShape {
-  int32_t first_width, second_width;
-  int32_t n_first_scales;  // scales of `first` outside rho
-  int32_t n_rho;           // scalars that norm_g and the folded scale take
+  int32_t first_width, second_width;  // as stored; of MHA with the padding of its heads
+  int32_t n_first_scales;             // scales of `first` outside rho
+  int32_t n_rho;                      // scalars that norm_g and the folded scale take
   int32_t n_second_scales;
-  int32_t first_block;   // channels per scale of `first`; 0: one scale inside rho
-  int32_t second_block;  // channels per scale of `second`
+  int32_t first_block;   // numbers per scale of `first`; 0: one scale for all, inside rho
+  int32_t second_block;  // numbers per scale of `second`; 0: one scale for all
+  int32_t stored_block;  // what a block takes: int8 heads of MHA are padded to 32
+  uint32_t elements;     // numbers without padding
 
   int32_t n_scalars() const { return n_first_scales + n_rho + n_second_scales; }
+  // Runs of `first` with a scale of their own, and the numbers of one.
+  int32_t n_parts() const { return first_block == 0 ? 1 : n_first_scales; }
+  int32_t part_width(int32_t part) const {
+    const int32_t left = first_width - part * first_block;
+    return first_block == 0 || left < first_block ? left : first_block;
+  }
+  int32_t rho_at() const { return n_first_scales; }  // index of the first rho among the scalars
+  int32_t second_scale_at() const { return n_first_scales + n_rho; }
 };
 CacheShape cache_shape(const Config& config, const Plan& plan);
 
@@ -49,41 +59,55 @@ class LatentRing {
   // Slots that hold a token once `n_tokens` were written.
   int32_t n_filled(uint64_t n_tokens) const { return n_tokens < uint64_t(capacity_) ? int32_t(n_tokens) : capacity_; }
 
-  int32_t id(int32_t slot) const { return ids_[slot]; }
-  void set_id(int32_t slot, int32_t id) { ids_[slot] = id; }
-
   // Quantises and stores; rho is stored with store_rho, once it is known. Returns the scale that rho must contain: that
   // of `first` where it has no scale of its own, otherwise 1.
   float store(int32_t layer, int32_t slot, const float* first, const float* second);
   void store_rho(int32_t layer, int32_t slot, const float* rho);  // [n_rho]
 
-  // The stored vectors as floats, scales applied, except the one inside rho.
-  void load_first(int32_t layer, int32_t slot, float* out) const;   // [first_width]
-  void load_second(int32_t layer, int32_t slot, float* out) const;  // [second_width]
-  void load_rho(int32_t layer, int32_t slot, float* out) const;     // [n_rho]
+  // `first` as floats, scales applied, except the one inside rho: [first_width]. Latents only.
+  void load_first(int32_t layer, int32_t slot, float* out) const;
+  void load_rho(int32_t layer, int32_t slot, float* out) const;  // [n_rho]
 
   // int8 only: the stored integers of `first` [first_width], and their scales [n_first_scales].
   const int8_t* first_integers(int32_t layer, int32_t slot) const;
   void load_first_scales(int32_t layer, int32_t slot, float* out) const;
 
+  // What attention reads by slot: a layer's vectors begin at first_of(layer) + first_stride() * slot. Up to 63 bytes behind
+  // the last one may be read.
+  const uint8_t* first_of(int32_t layer) const { return first_ + row(layer, 0) * first_stride(); }
+  const uint8_t* second_of(int32_t layer) const { return second_ + row(layer, 0) * second_stride(); }
+  size_t first_stride() const { return size_t(shape_.first_width) * (is_i8_ ? 1 : 4); }
+  size_t second_stride() const { return size_t(shape_.second_width) * (is_i8_ ? 1 : 4); }
+
+  // Scalars [first, first + n) of n_slots slots: out [n_slots] rows of `stride`.
+  void gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n, float* out,
+                      int32_t stride) const;
+
+  // All that a layer keeps of a slot, as slot_bytes() bytes: to put aside and to put back.
+  size_t slot_bytes() const;
+  void read_slot(int32_t layer, int32_t slot, uint8_t* out) const;
+  void write_slot(int32_t layer, int32_t slot, const uint8_t* in);
+  // The first n_filled slots of a ring that was laid out alike.
+  void copy_from(const LatentRing& other, int32_t n_filled);
+
   const CacheShape& shape() const { return shape_; }
   int32_t n_keep() const { return n_keep_; }
 
  private:
+  size_t scalar_stride() const { return size_t(shape_.n_scalars()) * (is_i8_ ? 2 : 4); }
   size_t row(int32_t layer, int32_t slot) const { return size_t(layer) * size_t(capacity_) + size_t(slot); }
   void store_scalar(size_t row, int32_t index, float value);
   float load_scalar(size_t row, int32_t index) const;
   template <typename Store>
-  void store_vector(void* rows, size_t row, int32_t width, int32_t block, const float* x, Store store_scale);
+  void store_vector(uint8_t* row, int32_t width, int32_t block, const float* x, Store store_scale);
 
   CacheShape shape_{};
   bool is_i8_ = true;
-  int32_t capacity_ = 0, n_keep_ = 0;
+  int32_t capacity_ = 0, n_keep_ = 0, n_layers_ = 0;
   const Kernels* kernels_ = nullptr;
-  int32_t* ids_ = nullptr;   // [capacity], shared by all layers
-  void* first_ = nullptr;    // [n_layers, capacity, first_width] int8 or float
-  void* second_ = nullptr;   // [n_layers, capacity, second_width] int8 or float
-  void* scalars_ = nullptr;  // [n_layers, capacity, n_scalars] fp16 or float
+  uint8_t* first_ = nullptr;    // [n_layers, capacity, first_width] int8 or float
+  uint8_t* second_ = nullptr;   // [n_layers, capacity, second_width] int8 or float
+  uint8_t* scalars_ = nullptr;  // [n_layers, capacity, n_scalars] fp16 or float
 };
 
 }  // namespace pith

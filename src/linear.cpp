@@ -36,6 +36,36 @@ Activation Input::prepare(const Kernels& kernels, int32_t cols, bool is_i8) cons
   return {x, q, d, start, octets};
 }
 
+void Columns::lay_out(int32_t max_columns, int32_t max_cols, Arena* arena) {
+  const size_t n = size_t(max_columns) * size_t(padded_cols(max_cols));
+  x = arena->take<float>(n);
+  q = arena->take<int8_t>(n);
+  d = arena->take<float>(n / kBlockCols);
+  start = arena->take<int32_t>(n / kBlockCols * 4);
+  octets = arena->take<int8_t>(2 * n);
+  cols = int32_t(padded_cols(max_cols));
+}
+
+Activation Columns::activation(bool is_i8) const {
+  if (is_i8) return {x, q, d, start, octets};
+  return {x, nullptr, nullptr, nullptr, nullptr};
+}
+
+void apply_columns(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, int32_t n, float* y,
+                   size_t y_stride) {
+  const PanelRange range{w.w + panel_bytes(w.type, w.blocks) * size_t(first), w.blocks, 0, last - first};
+  if (a.q != nullptr && w.type != WeightType::f32) {
+    (w.type == WeightType::q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y, y_stride);
+    return;
+  }
+  Linear rows = w;
+  rows.w = range.w;
+  for (int32_t j = 0; j < n; ++j) {
+    const Activation column{a.x + size_t(j) * size_t(w.blocks * kBlockCols), nullptr, nullptr, nullptr, nullptr};
+    apply_panels(k, rows, 0, range.last, column, y + y_stride * size_t(j));
+  }
+}
+
 void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, float* y) {
   const PanelRange range{w.w, w.blocks, first, last};
   const bool is_integer = a.q != nullptr;
@@ -51,7 +81,7 @@ void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
   add_bias(kernels, w, y);
 }
 
-void apply(const Kernels& kernels, Team& team, std::initializer_list<Product> products, Activation a) {
+void apply(const Kernels& kernels, Team& team, std::span<const Product> products) {
   constexpr int32_t kStep = kPieceRows / kPanelRows;
   int64_t n_products = 0;
   int32_t n_pieces = 0;
@@ -67,7 +97,7 @@ void apply(const Kernels& kernels, Team& team, std::initializer_list<Product> pr
         continue;
       }
       const int32_t first = piece * kStep, last = first + kStep < panels ? first + kStep : panels;
-      return apply_panels(kernels, *p.w, first, last, a, p.y);
+      return apply_panels(kernels, *p.w, first, last, p.a, p.y);
     }
   });
   for (const Product& p : products) add_bias(kernels, *p.w, p.y);

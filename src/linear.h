@@ -3,7 +3,7 @@
 #define PITH_LINEAR_H
 
 #include <cstdint>
-#include <initializer_list>
+#include <span>
 
 #include "arena.h"
 #include "kernels.h"
@@ -27,20 +27,42 @@ struct Input {
   Activation prepare(const Kernels& kernels, int32_t cols, bool is_i8) const;
 };
 
+// n vectors that go into one product, one behind the other.
+struct Columns {
+  float* x = nullptr;        // [n, cols]
+  int8_t* q = nullptr;       // [n, cols]
+  float* d = nullptr;        // [n, cols / 32]
+  int32_t* start = nullptr;  // [n, cols / 32][4]
+  int8_t* octets = nullptr;  // [n, cols / 8][2][8]
+  int32_t cols = 0;          // padded
+
+  void lay_out(int32_t max_columns, int32_t max_cols, Arena* arena);
+  Activation activation(bool is_i8) const;
+};
+
+// y[j y_stride + i] = row 8 first + i of W times column j, for panels [first, last) of w and n columns. No bias.
+void apply_columns(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation columns, int32_t n,
+                   float* y, size_t y_stride);
+
 // y[8 first .. 8 last) for panels of w, by the kernel that fits the weights and the activation. No bias.
 void apply_panels(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation a, float* y);
 
 // y = W x + bias on the calling thread. y: [padded_rows].
 void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
 
-// Products of one input, y = W a + bias. y: [padded_rows].
+// y = W a + bias. y: [padded_rows].
 struct Product {
   const Linear* w;
+  Activation a;
   float* y;
 };
 
-// All of them over the team, as one job: the threads join once.
-void apply(const Kernels& kernels, Team& team, std::initializer_list<Product> products, Activation a);
+// Products that do not wait for each other, over the team as one job: the threads join once.
+void apply(const Kernels& kernels, Team& team, std::span<const Product> products);
+inline void apply(const Kernels& kernels, Team& team, const Linear& w, Activation a, float* y) {
+  const Product product{&w, a, y};
+  apply(kernels, team, {&product, 1});
+}
 
 // y = W^T x over the rows of panels [first, last); x: [8 (last - first)], y: [padded_cols].
 void apply_transposed(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, const float* x, float* y);

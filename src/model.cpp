@@ -86,6 +86,7 @@ pith_status model_init(const void* data, size_t size, void* memory, pith_model**
   Arena arena(memory);
   const Placement placed(&arena, directory_bytes, tensor_count_in_header(data));
   pith_model* model = placed.model;
+  model->bytes = static_cast<const uint8_t*>(data);
   PITH_TRY(model->file.open(data, size, placed.directory, error));
   PITH_TRY(read_config(model->file, &model->config, error));
   PITH_TRY(model->file.read_packed_directory(error));

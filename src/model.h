@@ -7,6 +7,7 @@
 #include "weights.h"
 
 struct pith_model {
+  const uint8_t* bytes;  // of the file
   pith::ModelFile file;
   pith::Config config;
   pith::Weights weights;

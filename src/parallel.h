@@ -31,6 +31,9 @@ class Team {
   // How many of them work in the next regions; the rest sleep.
   void set_threads(int32_t n_threads) { n_working_ = n_threads < n_threads_ ? n_threads : n_threads_; }
 
+  // Inside assemble(): how many work now.
+  int32_t n_running() const { return n_running_; }
+
   // Runs body() on the calling thread, with the others at hand.
   template <typename Body>
   void assemble(const Body& body) {

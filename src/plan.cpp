@@ -25,8 +25,8 @@ pith_status check_ranges(const pith_session_options& o, pith_error* error) {
 
 AttentionForm form_of(const Config& config, uint32_t attention) {
   if (config.is_mha()) return AttentionForm::mha;
-  const bool absorbable = config.gate != Gate::up;  // k and v are linear in what is cached
-  return absorbable && attention == PITH_ATTENTION_DEFAULT ? AttentionForm::absorbed : AttentionForm::materialise;
+  if (attention == PITH_ATTENTION_MATERIALISE) return AttentionForm::materialise;
+  return config.gate == Gate::up ? AttentionForm::grouped : AttentionForm::absorbed;
 }
 
 }  // namespace
@@ -53,6 +53,7 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
            int32_t(capacity),
            int32_t(o.n_keep),
            int32_t(o.max_threads == 0 ? 1 : o.max_threads),
+           o.pool_bytes,
            kernels,
            o.clock,
            o.clock_context,
@@ -67,4 +68,5 @@ extern "C" void pith_session_options_init(pith_session_options* options) {
   if (options == nullptr) return;
   *options = pith_session_options{};
   options->struct_size = sizeof(pith_session_options);
+  options->pool_bytes = PITH_POOL_DEFAULT;
 }

@@ -10,7 +10,7 @@
 
 namespace pith {
 
-enum class AttentionForm : uint8_t { materialise, absorbed, mha };
+enum class AttentionForm : uint8_t { grouped, materialise, absorbed, mha };
 
 constexpr int32_t kTileSlots = 64;  // slots of the ring that one attention tile covers
 
@@ -21,6 +21,7 @@ struct Plan {
   int32_t capacity;     // slots of the ring
   int32_t n_keep;       // of these, pinned
   int32_t max_threads;
+  uint64_t pool_bytes;  // for finished rows of gated models; PITH_POOL_DEFAULT: a share of the capacity
   const Kernels* kernels;
   uint64_t (*clock)(void*);
   void* clock_context;

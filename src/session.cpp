@@ -17,7 +17,7 @@ size_t session_bytes(const pith_model& model, const Plan& plan) {
 pith_session* session_init(const pith_model& model, const Plan& plan, void* memory) {
   Arena arena(memory);
   pith_session* session =
-      new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}};
+      new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}, {false}};
   session->transformer.lay_out(model.config, session->plan, model.weights, session->team, &arena);
   session->team.use(plan.executor, plan.executor_context);
   session->team.warm_up(plan.max_threads);
@@ -32,12 +32,47 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
   }
   if (n_tokens == 0) return PITH_OK;
   const FpEnvironment environment;
+  session->is_cancelled.store(false, std::memory_order_relaxed);
+  size_t n_done = 0;
   session->team.assemble([&] {
-    for (size_t i = 0; i < n_tokens; ++i) session->transformer.step(tokens[i], session->position++, i + 1 == n_tokens);
+    while (n_done < n_tokens && session->transformer.step(tokens[n_done], session->position, n_done + 1 == n_tokens,
+                                                          session->is_cancelled)) {
+      ++session->position;
+      ++n_done;
+    }
   });
+  if (n_done < n_tokens) {
+    session->has_logits = session->has_logits && n_done == 0;
+    return PITH_E_CANCELLED;
+  }
   session->has_logits = true;
   session->is_poisoned = session->plan.kernels->all_finite(session->transformer.logits(), vocab_size) == 0;
   return session->is_poisoned ? PITH_E_NUMERIC : PITH_OK;
+}
+
+pith_status session_rewind(pith_session* session, uint64_t position) {
+  if (position > session->position) return PITH_E_ARGUMENT;
+  if (position == session->position) return PITH_OK;
+  // Once the ring is full, every token took the place of one that an earlier position could see.
+  if (session->position > uint64_t(session->plan.capacity)) return PITH_E_STATE;
+  while (session->position > position) session->transformer.attention().forget(--session->position);
+  session->has_logits = session->is_poisoned = false;
+  return PITH_OK;
+}
+
+pith_status session_copy(pith_session* to, const pith_session& from) {
+  const Plan &a = to->plan, &b = from.plan;
+  const bool is_alike = to->model == from.model && a.form == b.form && a.cache_i8 == b.cache_i8 &&
+                        a.capacity == b.capacity && a.n_keep == b.n_keep &&
+                        pool_bytes(to->model->config, a) == pool_bytes(from.model->config, b);
+  if (!is_alike) return PITH_E_ARGUMENT;
+  to->transformer.attention().copy_from(from.transformer.attention(), from.position);
+  for (int32_t i = 0; i < to->model->config.vocab_size && from.has_logits; ++i)
+    to->transformer.logits()[i] = from.transformer.logits()[i];
+  to->position = from.position;
+  to->has_logits = from.has_logits;
+  to->is_poisoned = from.is_poisoned;
+  return PITH_OK;
 }
 
 }  // namespace pith

@@ -19,6 +19,7 @@ struct pith_session {
   bool has_logits;
   bool is_poisoned;  // a logit was not finite
   std::atomic<bool> is_busy;
+  std::atomic<bool> is_cancelled;  // the evaluation that runs
 };
 
 namespace pith {
@@ -31,6 +32,10 @@ pith_session* session_init(const pith_model& model, const Plan& plan, void* memo
 
 // The body of pith_session_eval, entered by one thread.
 pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
+
+// The bodies of pith_session_rewind and pith_session_copy; the arguments are checked.
+pith_status session_rewind(pith_session* session, uint64_t position);
+pith_status session_copy(pith_session* to, const pith_session& from);
 
 // Holds a session for the calling thread, or finds it held.
 class SessionGuard {

@@ -61,6 +61,7 @@ extern "C" const char* pith_status_string(pith_status status) {
     case PITH_E_STATE: return "not possible in this state";
     case PITH_E_BUSY: return "in use by another thread";
     case PITH_E_CAPACITY: return "output buffer too small";
+    case PITH_E_CANCELLED: return "the evaluation was cancelled";
     case PITH_E_TRUNCATED: return "file is truncated";
     case PITH_E_MAGIC: return "not a GGUF file";
     case PITH_E_VERSION: return "unsupported GGUF version";

@@ -73,6 +73,25 @@ void TokenGroups::clear() {
   }
 }
 
+void TokenGroups::copy_from(const TokenGroups& other) {
+  const auto copy = [](int32_t* to, const int32_t* from, int32_t n) {
+    for (int32_t i = 0; i < n; ++i) to[i] = from[i];
+  };
+  copy(group_of_id_, other.group_of_id_, vocab_size_);
+  int32_t* TokenGroups::*const arrays[] = {
+      &TokenGroups::group_of_slot_, &TokenGroups::slot_next_,  &TokenGroups::slot_prev_,  &TokenGroups::row_of_slot_,
+      &TokenGroups::group_id_,      &TokenGroups::kind_,       &TokenGroups::count_,      &TokenGroups::gate_row_,
+      &TokenGroups::first_slot_,    &TokenGroups::last_slot_,  &TokenGroups::group_next_, &TokenGroups::group_prev_};
+  for (int32_t* TokenGroups::*const array : arrays) copy(this->*array, other.*array, capacity_);
+  copy(row_owner_, other.row_owner_, n_rows_);
+  copy(free_rows_, other.free_rows_, n_rows_);
+  copy(heads_, other.heads_, kKinds * kClasses);
+  unused_group_ = other.unused_group_;
+  n_free_ = other.n_free_;
+  n_used_ = other.n_used_;
+  n_log_ = n_conversions_ = n_key_writes_ = 0;
+}
+
 // All but the rows.
 void TokenGroups::forget_all() {
   for (int32_t g = 0; g < capacity_; ++g) {

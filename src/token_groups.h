@@ -40,6 +40,8 @@ class TokenGroups {
  public:
   // Gate groups of more tokens never become keys: too many keys to compute at once, for too little.
   static constexpr int32_t kMaxPromoted = 8;
+  static constexpr int32_t kMaxConversions = 4;  // what is left of the old token's group, demoted, current, promoted
+  static constexpr int32_t kMaxKeyWrites = 2 + kMaxPromoted;  // in the same order: 1, 0, 1, kMaxPromoted
 
   // keeps_keys false: groups only ever hold gates. capacity >= 1, n_rows >= 0.
   void lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, bool keeps_keys, Arena* arena);
@@ -52,6 +54,7 @@ class TokenGroups {
   // Takes the last replace() back, if nothing else happened since. Its conversions stay readable: they name the rows whose
   // contents may be lost.
   void undo();
+  void copy_from(const TokenGroups& other);  // laid out alike
   void remove(int32_t slot);  // the token leaves; what remains of its group keeps its kind
 
   // Of the last replace().
@@ -88,8 +91,6 @@ class TokenGroups {
 
  private:
   static constexpr int32_t kKinds = 3, kClasses = 32;  // size classes: 1, 2, ..., 31, more
-  static constexpr int32_t kMaxConversions = 4;  // what is left of the old token's group, demoted, current, promoted
-  static constexpr int32_t kMaxKeyWrites = 2 + kMaxPromoted;  // in the same order: 1, 0, 1, kMaxPromoted
 
   struct OldValue {
     int32_t* field;

@@ -18,10 +18,14 @@ void Transformer::lay_out(const Config& config, const Plan& plan, const Weights&
   attention_.lay_out(config, plan, weights, team, arena);
 }
 
-void Transformer::step(int32_t id, uint64_t position, bool wants_logits) {
+bool Transformer::step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled) {
   embed(id);
   attention_.begin_token(position, id);
   for (int32_t n = 0; n < config_->n_layers; ++n) {
+    if (is_cancelled.load(std::memory_order_relaxed)) {
+      attention_.roll_back(n);
+      return false;
+    }
     const Layer& layer = weights_->layers[n];
     attention_.run(n, normalize(layer.attn_norm, layer.attn_norm_bias), heads_.x);
     add_to_residual(layer.output, heads_);
@@ -29,6 +33,7 @@ void Transformer::step(int32_t id, uint64_t position, bool wants_logits) {
     add_to_residual(layer.ffn_down, hidden_);
   }
   if (wants_logits) project_logits();
+  return true;
 }
 
 void Transformer::embed(int32_t id) {
@@ -47,8 +52,8 @@ void Transformer::feed_forward(const Layer& layer, Activation x) {
   const int32_t n = config_->feed_forward_width;
   float* hidden = hidden_.x;
   const bool is_gated = config_->feed_forward == FeedForward::swiglu;
-  if (is_gated) apply(*kernels_, *team_, {{&layer.ffn_up, hidden}, {&layer.ffn_gate, gate_}}, x);
-  else apply(*kernels_, *team_, {{&layer.ffn_up, hidden}}, x);
+  const Product products[] = {{&layer.ffn_up, x, hidden}, {&layer.ffn_gate, x, gate_}};
+  apply(*kernels_, *team_, {products, is_gated ? 2u : 1u});
   switch (config_->feed_forward) {
     case FeedForward::swiglu: kernels_->silu_multiply(gate_, hidden, n, hidden); break;
     case FeedForward::relu2: kernels_->relu2(hidden, n, hidden); break;
@@ -58,13 +63,13 @@ void Transformer::feed_forward(const Layer& layer, Activation x) {
 }
 
 void Transformer::add_to_residual(const Linear& w, const Input& input) {
-  apply(*kernels_, *team_, {{&w, delta_}}, input.prepare(*kernels_, w.cols, activations_i8_));
+  apply(*kernels_, *team_, w, input.prepare(*kernels_, w.cols, activations_i8_), delta_);
   kernels_->axpy(config_->residual_scale, delta_, config_->width, residual_);
 }
 
 void Transformer::project_logits() {
   const Activation x = normalize(weights_->output_norm, weights_->output_norm_bias);
-  apply(*kernels_, *team_, {{&weights_->output, logits_}}, x);
+  apply(*kernels_, *team_, weights_->output, x, logits_);
   kernels_->shift_scale(logits_, 0, config_->logit_scale, config_->vocab_size, logits_);
 }
 

@@ -2,6 +2,7 @@
 #ifndef PITH_TRANSFORMER_H
 #define PITH_TRANSFORMER_H
 
+#include <atomic>
 #include <cstdint>
 
 #include "attention.h"
@@ -16,10 +17,13 @@ class Transformer {
  public:
   void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
 
-  // Runs token `id` at `position` through all layers and into the cache; fills logits() if they are wanted.
-  void step(int32_t id, uint64_t position, bool wants_logits);
+  // Runs token `id` at `position` through all layers and into the cache; fills logits() if they are wanted. `is_cancelled` is
+  // looked at before every layer: once it is set, the token is taken back and the result is false.
+  bool step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled);
 
-  const float* logits() const { return logits_; }  // [V]
+  float* logits() { return logits_; }  // [V]
+  const float* logits() const { return logits_; }
+  Attention& attention() { return attention_; }
   const Attention& attention() const { return attention_; }
 
  private:

@@ -488,7 +488,7 @@ TEST_CASE("integer matrix products are exact") {
       for_each_tier([&](const Kernels& k) {
         CAPTURE(std::string(k.name));
         k.matmul_i8_i32(w.data(), blocks, panels, {nullptr, q.data(), nullptr, start.data(), octets.data()}, n,
-                        out.data());
+                        out.data(), size_t(panels * 8));
         bool good = true;
         const int32_t slots[] = {0, 1, 4, 5, 2, 3, 6, 7};
         for (int32_t j = 0; j < n; ++j) {

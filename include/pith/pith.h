@@ -61,6 +61,7 @@ typedef enum pith_status {
   PITH_E_STATE = 14,     /* not possible now: no token evaluated yet, or poisoned by PITH_E_NUMERIC */
   PITH_E_BUSY = 15,      /* another thread is inside this session */
   PITH_E_CAPACITY = 16,  /* an output buffer is too small; the needed count was written */
+  PITH_E_CANCELLED = 17, /* pith_session_cancel ended the evaluation */
   /* The model file is malformed. */
   PITH_E_TRUNCATED = 20, /* the bytes end before what they declare */
   PITH_E_MAGIC = 21,     /* not a GGUF file */
@@ -192,9 +193,12 @@ typedef struct pith_session pith_session;
 typedef enum pith_precision { PITH_PRECISION_I8 = 0, PITH_PRECISION_F32 = 1 } pith_precision;
 
 typedef enum pith_attention {
-  PITH_ATTENTION_DEFAULT = 0,    /* absorbed where the model allows it, else materialise */
+  PITH_ATTENTION_DEFAULT = 0,    /* the fast form: absorbed for MLA and gated latents, grouped by token id for gate `up` */
   PITH_ATTENTION_MATERIALISE = 1 /* recompute keys and values of the whole context, block by block */
 } pith_attention;
+
+/* The pool's default size: rows for 3 of 8 cached tokens. */
+#define PITH_POOL_DEFAULT UINT64_MAX
 
 /* Runs task(task_context, i) for every i in [0, n), on any threads, at the same time as far as it can, and returns when all of
  * them have returned: what thread pools call a parallel for (dispatch_apply, tbb::parallel_for). Called once per evaluation,
@@ -218,9 +222,12 @@ typedef struct pith_session_options {
   /* The caller's threads, max_threads of which a session uses; NULL: OpenMP's, or the calling thread alone without OpenMP. */
   pith_executor executor;
   void* executor_context;
+  /* Bytes for finished keys, values and gates of gated models (gate `up`), beside the cache; rounded down to whole rows,
+   * at most one per cached token. More is faster, 0 is legal. Other models have no such pool. */
+  uint64_t pool_bytes;
 } pith_session_options;
 
-/* Fills in the defaults: capacity 0, n_keep 0, int8 cache and activations, one thread, best tier. */
+/* Fills in the defaults: capacity 0, n_keep 0, int8 cache and activations, one thread, best tier, PITH_POOL_DEFAULT. */
 PITH_API void pith_session_options_init(pith_session_options* options);
 
 /* Memory of a session before any is taken. Set struct_size = sizeof(pith_session_plan) before the call. */
@@ -229,7 +236,8 @@ typedef struct pith_session_plan {
   uint32_t cache_elements_per_token; /* over all layers, without scalars: L (r + d_r), MHA: L 2 n_kv d_v */
   uint64_t session_bytes;            /* what pith_session_init needs, exactly */
   uint64_t cache_bytes;              /* of these, the ring of latents */
-  uint64_t cache_bytes_per_token;    /* over all layers, scalars and token id included */
+  uint64_t cache_bytes_per_token;    /* over all layers, scalars included */
+  uint64_t pool_bytes;               /* of session_bytes, the pool of finished rows */
 } pith_session_plan;
 
 /* `options` NULL: the defaults. Pure arithmetic: touches no memory but the outputs. */
@@ -247,6 +255,8 @@ PITH_API pith_status pith_session_init(const pith_model* model, const pith_sessi
 
 /* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing.
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
+ * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one that was being computed are appended
+ * (pith_session_position says how many), that one has left no trace; logits are there only if none was appended.
  * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset. */
 PITH_API pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
 
@@ -258,6 +268,33 @@ PITH_API uint64_t pith_session_position(const pith_session* session);
 
 /* Forgets all tokens. */
 PITH_API pith_status pith_session_reset(pith_session* session);
+
+/* Ends the evaluation that runs in this session within one layer's time; without one, nothing happens. The one function that any
+ * thread, or a signal handler, may call at any time. */
+PITH_API void pith_session_cancel(pith_session* session);
+
+/* Goes back to an earlier position, as if the tokens from there on had never been: with PITH_ATTENTION_MATERIALISE to the same bits.
+ * There are no logits afterwards until the next eval (unless position is the present one).
+ * PITH_E_ARGUMENT: a later position. PITH_E_STATE: tokens that the earlier position saw were overwritten (the ring is full). */
+PITH_API pith_status pith_session_rewind(pith_session* session, uint64_t position);
+
+/* Makes `to` what `from` is: a conversation that forks. Both of the same model, with the same capacity, n_keep, cache, attention and pool
+ * (otherwise PITH_E_ARGUMENT); threads and tier may differ. */
+PITH_API pith_status pith_session_copy(pith_session* to, pith_session* from);
+
+/* ---- State: a session as bytes, to go on after a restart with the same bits. Little-endian, versioned, bound to the model and to the
+ * options that pith_session_copy names; any damage is refused. */
+
+/* Bytes that pith_session_save may need, whatever the position. */
+PITH_API size_t pith_session_state_bytes(const pith_session* session);
+
+/* `out`: at least pith_session_state_bytes. *written: the bytes used, in proportion to the tokens cached. */
+PITH_API pith_status pith_session_save(pith_session* session, void* out, size_t out_bytes, size_t* written);
+
+/* PITH_E_TRUNCATED, PITH_E_MAGIC, PITH_E_VERSION, PITH_E_CHECKSUM, PITH_E_SHAPE (another model, other options): refused, the session is as it
+ * was. PITH_E_VALUE: made to deceive; the session has forgotten all tokens. */
+PITH_API pith_status pith_session_restore(pith_session* session, const void* state, size_t state_bytes,
+                                          pith_error* error);
 
 /* Uses n_threads of the team from now on, 1 .. max_threads, or as many as it has CPUs for. Changes the speed and no bit. */
 PITH_API pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads);

@@ -119,15 +119,15 @@ PITH_INLINE void integer_product(const uint8_t* panel, int32_t blocks, Activatio
   for (size_t j = 0; j < n_columns; ++j) store_totals(sum[j], out + out_stride * j);
 }
 
-void matmul_integers(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out) {
-  const size_t rows = size_t(panels) * kPanelRows;
+void matmul_integers(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
+                     size_t out_stride) {
   for (int32_t p = 0; p < panels; ++p) {
     const uint8_t* panel = w + kQ8BlockBytes * size_t(blocks) * size_t(p);
     sweep_columns(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
       const size_t block = size_t(blocks) * size_t(j);
       const Activation columns{nullptr, a.q + block * kBlockCols, nullptr, a.start + 4 * block,
                                a.octets + 2 * block * kBlockCols};
-      integer_product<n_columns>(panel, blocks, columns, out + rows * size_t(j) + p * kPanelRows, rows);
+      integer_product<n_columns>(panel, blocks, columns, out + out_stride * size_t(j) + p * kPanelRows, out_stride);
     });
   }
 }

@@ -1,0 +1,51 @@
+#include "attention_block.h"
+
+namespace pith {
+
+void BlockScratch::lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena) {
+  heads.lay_out(max_tokens, lanes, max_width, arena);
+  const size_t n = size_t(max_tokens) * size_t(lanes);
+  scores = arena->take_zeros<float>(n);
+  key_scales = arena->take_zeros<float>(n);
+  value_scales = arena->take_zeros<float>(n);
+  rope_scales = arena->take<float>(size_t(max_tokens));
+  identity = arena->take<int32_t>(size_t(max_tokens));
+  for (int32_t i = 0; i < max_tokens && identity != nullptr; ++i) identity[i] = i;
+}
+
+void BlockScratch::clear_scores(int32_t n, int32_t lanes) const {
+  for (int32_t i = 0; i < n * lanes; ++i) scores[i] = 0;
+}
+
+HeadRows rope_rows(const LatentRing& ring, const Config& config, int32_t layer, const int32_t* slots, int32_t n,
+                   bool is_i8, float* scales) {
+  if (is_i8) ring.gather_scalars(layer, slots, n, ring.shape().second_scale_at(), 1, scales, 1);
+  return {ring.second_of(layer), ring.second_stride(), slots, config.rope_width, 0, config.n_heads, is_i8, nullptr,
+          is_i8 ? scales : nullptr};
+}
+
+HeadRows latent_rows(const Kernels& k, const LatentRing& ring, int32_t layer, const int32_t* slots, int32_t n,
+                     int32_t part, int32_t n_heads, bool is_i8, const float* rho, float* scales) {
+  const CacheShape& shape = ring.shape();
+  const float* row_scales = rho;
+  if (shape.n_parts() > 1) {
+    ring.gather_scalars(layer, slots, n, part, 1, scales, 1);
+    if (rho != nullptr) k.multiply(scales, rho, n, scales);
+    row_scales = scales;
+  }
+  const size_t at = size_t(part * shape.first_block) * (is_i8 ? 1 : 4);
+  return {ring.first_of(layer) + at, ring.first_stride(), slots,   shape.part_width(part), 0, n_heads, is_i8, nullptr,
+          row_scales};
+}
+
+void attend_block(const Kernels& k, const QueryParts& query, const HeadRows& keys, const HeadRows* rope,
+                  const HeadRows& values, int32_t n, const BlockScratch& scratch, RunningSoftmax* running) {
+  const int32_t n_heads = running->n_heads;
+  scratch.clear_scores(n, running->lanes);
+  add_scores(k, query.content, keys, n_heads, n, scratch.heads, scratch.scores);
+  if (rope != nullptr) add_scores(k, query.rope, *rope, n_heads, n, scratch.heads, scratch.scores);
+  running->weigh(k, n, scratch.scores);
+  add_sums(k, scratch.scores, values, n_heads, n, scratch.heads, running->out, running->width);
+}
+
+}  // namespace pith

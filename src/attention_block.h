@@ -1,0 +1,47 @@
+// Attention over one block of tokens whose keys and values lie in rows: scores, softmax, sums. All heads together.
+#ifndef PITH_ATTENTION_BLOCK_H
+#define PITH_ATTENTION_BLOCK_H
+
+#include <cstdint>
+
+#include "arena.h"
+#include "head_rows.h"
+#include "latent_ring.h"
+#include "running_softmax.h"
+
+namespace pith {
+
+// The query of every head, score scale included: its part for the content of keys, and for the rotary key that all heads
+// share. MHA has no second part.
+struct QueryParts {
+  HeadQuery content, rope;
+};
+
+// What one thread needs.
+struct BlockScratch {
+  HeadScratch heads;
+  float* scores;         // [max_tokens, lanes]
+  float* key_scales;     // [max_tokens, lanes]
+  float* value_scales;   // [max_tokens, lanes]
+  float* rope_scales;    // [max_tokens]
+  int32_t* identity;     // [max_tokens] 0, 1, 2, ...
+
+  void lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena);
+  void clear_scores(int32_t n, int32_t lanes) const;
+};
+
+// The rotary keys of n slots, with their scales in `scales` [n].
+HeadRows rope_rows(const LatentRing& ring, const Config& config, int32_t layer, const int32_t* slots, int32_t n,
+                   bool is_i8, float* scales);
+
+// The latents of n slots as far as part `part` goes (CacheShape::n_parts), times rho [n], or NULL for 1. scales [n] holds the part's own.
+HeadRows latent_rows(const Kernels& kernels, const LatentRing& ring, int32_t layer, const int32_t* slots, int32_t n,
+                     int32_t part, int32_t n_heads, bool is_i8, const float* rho, float* scales);
+
+// Adds n tokens to the softmax. rope NULL: keys have no shared part.
+void attend_block(const Kernels& kernels, const QueryParts& query, const HeadRows& keys, const HeadRows* rope,
+                  const HeadRows& values, int32_t n, const BlockScratch& scratch, RunningSoftmax* running);
+
+}  // namespace pith
+
+#endif

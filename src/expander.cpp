@@ -1,0 +1,147 @@
+#include "expander.h"
+
+namespace pith {
+
+void Expander::lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring) {
+  config_ = &config;
+  weights_ = &weights;
+  ring_ = &ring;
+  kernels_ = plan.kernels;
+  activations_i8_ = plan.activations_i8;
+  cache_i8_ = plan.cache_i8;
+  rows_ = row_shape(config, plan.cache_i8);
+}
+
+void Expander::lay_out_scratch(Scratch* s, Arena* arena) const {
+  const Config& c = *config_;
+  const size_t n = size_t(padded_rows(c.kv_width()));
+  s->gate_input.lay_out(c.gate_width, arena);
+  s->gate = arena->take<float>(c.gate == Gate::none ? 0 : size_t(padded_rows(c.gate_output_width())));
+  s->latents.lay_out(kMaxColumns, c.latent_width, arena);
+  s->up = arena->take<float>(kMaxColumns * n);
+  s->product = arena->take<float>(n);
+  s->row = {arena->take<uint8_t>(rows_.first_bytes), arena->take<uint8_t>(rows_.second_bytes)};
+}
+
+Activation Expander::gate_input(int32_t layer, int32_t id, const Input& input) const {
+  load_row(*kernels_, weights_->gate_tables[layer / config_->layer_group_size], id, input.x);
+  return input.prepare(*kernels_, config_->gate_width, activations_i8_);
+}
+
+void Expander::compute_gate(int32_t layer, int32_t id, const Scratch& s, float* gate) const {
+  apply(*kernels_, gate_matrix(layer), gate_input(layer, id, s.gate_input), gate);
+}
+
+void Expander::round_gate(float* gate, const Scratch& s) const {
+  if (!rows_.is_i8) return;
+  store_row(*kernels_, rows_, gate, s.row);
+  load_row(*kernels_, rows_, s.row, gate);
+}
+
+void Expander::store_gate(int32_t layer, float* gate, const Scratch& s, Row row) const {
+  store_row(*kernels_, rows_, gate, row);
+  load_row(*kernels_, rows_, row, gate);
+  store_means(layer, gate, s, row);
+}
+
+// W_UKV^T (g / N), over all channels or over those of keys and of values apart.
+void Expander::store_means(int32_t layer, const float* gate, const Scratch& s, Row row) const {
+  const Config& c = *config_;
+  const Linear& up = weights_->layers[layer].kv_b;
+  for (int32_t i = 0; i < rows_.n_means; ++i) {
+    const bool is_joint = rows_.n_means == 1;
+    const int32_t first = is_joint || i == 0 ? 0 : c.content_width;
+    const int32_t width = is_joint ? c.kv_head_width() : i == 0 ? c.content_width : c.value_width;
+    const float share = 1.0f / float(c.n_heads * width);
+    for (int32_t n = 0; n < up_stride(); ++n) {
+      const int32_t lane = n % c.kv_head_width();
+      s.product[n] = n < c.kv_width() && lane >= first && lane < first + width ? gate[n] * share : 0;
+    }
+    apply_transposed(*kernels_, up, 0, up_stride() / kPanelRows, s.product, s.latents.x);
+    store_mean(*kernels_, rows_, i, s.latents.x, row);
+  }
+}
+
+void Expander::expand(int32_t layer, const int32_t* slots, int32_t n, const Scratch& s) const {
+  const Linear& up = weights_->layers[layer].kv_b;
+  const bool is_i8 = cache_i8_ && up.type != WeightType::f32;
+  const int32_t width = config_->latent_width, cols = s.latents.cols, blocks = cols / kBlockCols;
+  for (int32_t i = 0; i < n; ++i) {
+    if (!is_i8) {
+      float* x = s.latents.x + i * cols;
+      ring_->load_first(layer, slots[i], x);
+      for (int32_t j = width; j < cols; ++j) x[j] = 0;
+      continue;
+    }
+    const int8_t* stored = ring_->first_integers(layer, slots[i]);
+    int8_t* q = s.latents.q + i * cols;
+    for (int32_t j = 0; j < width; ++j) q[j] = stored[j];
+    for (int32_t j = width; j < cols; ++j) q[j] = 0;
+    for (int32_t b = 0; b < blocks; ++b) s.latents.d[i * blocks + b] = 1;
+    ring_->load_first_scales(layer, slots[i], s.latents.d + i * blocks);
+  }
+  if (is_i8) kernels_->spread_blocks(s.latents.q, n * cols, s.latents.start, s.latents.octets);
+  apply_columns(*kernels_, up, 0, up_stride() / kPanelRows, s.latents.activation(is_i8), n, s.up, size_t(up_stride()));
+}
+
+// Mean of the channels [offset, offset + width) of every head.
+float Expander::mean_of(const float* product, int32_t offset, int32_t width) const {
+  float total = 0;
+  for (int32_t head = 0; head < config_->n_heads; ++head)
+    total = total + kernels_->sum(product + head * config_->kv_head_width() + offset, width);
+  return total / float(config_->n_heads * width);
+}
+
+// rho = scale / sqrt(variance of scale * product + eps); the product lacks the scale.
+void Expander::norm(const float* up, const float* gate, float scale, const Scratch& s, float* rho) const {
+  const Config& c = *config_;
+  const int32_t n = c.kv_width(), head_width = c.kv_head_width();
+  rho[0] = rho[1] = scale;
+  if (gate == nullptr || c.gate_norm == GateNorm::none) return;
+  const float* product = s.product;
+  kernels_->multiply(up, gate, n, s.product);
+  const auto rho_from = [&](float variance) {
+    return scale / __builtin_sqrtf(__builtin_fmaf(scale * scale, variance, c.gate_norm_epsilon));
+  };
+  const auto split_variance = [&](int32_t offset, int32_t width) {
+    const float mean = mean_of(product, offset, width);
+    float total = 0;
+    for (int32_t head = 0; head < c.n_heads; ++head)
+      total = total + kernels_->sum_squares(product + head * head_width + offset, mean, width);
+    return total / float(c.n_heads * width);
+  };
+  switch (c.gate_norm) {
+    case GateNorm::layer:
+      rho[0] = rho_from(kernels_->sum_squares(product, kernels_->sum(product, n) / float(n), n) / float(n));
+      break;
+    case GateNorm::rms: rho[0] = rho_from(kernels_->sum_squares(product, 0, n) / float(n)); break;
+    case GateNorm::layer_split:
+      rho[0] = rho_from(split_variance(0, c.content_width));
+      rho[1] = rho_from(split_variance(c.content_width, c.value_width));
+      break;
+    case GateNorm::none: break;
+  }
+}
+
+void Expander::finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& s,
+                      Row row) const {
+  const Config& c = *config_;
+  const int32_t n = c.kv_width();
+  float rho[2] = {1, 1}, *x = s.product;
+  ring_->load_rho(layer, slot, rho);
+  if (gate == nullptr) kernels_->shift_scale(up, 0, rho[0], n, x);
+  else kernels_->multiply(up, gate, n, x);
+  if (gate != nullptr && c.gate_norm == GateNorm::layer_split) {
+    const float mean_k = mean_of(x, 0, c.content_width), mean_v = mean_of(x, c.content_width, c.value_width);
+    for (float* head = x; head < x + n; head += c.kv_head_width()) {
+      kernels_->shift_scale(head, mean_k, rho[0], c.content_width, head);
+      kernels_->shift_scale(head + c.content_width, mean_v, rho[1], c.value_width, head + c.content_width);
+    }
+  } else if (gate != nullptr) {
+    const float mean = c.gate_norm == GateNorm::layer ? kernels_->sum(x, n) / float(n) : 0;
+    kernels_->shift_scale(x, mean, rho[0], n, x);
+  }
+  store_row(*kernels_, rows_, x, row);
+}
+
+}  // namespace pith

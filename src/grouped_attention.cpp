@@ -1,0 +1,392 @@
+#include "grouped_attention.h"
+
+namespace pith {
+namespace {
+
+// What blocks cost, in units of some 40 ns on a current core; only their proportions matter, and they only balance threads.
+constexpr int64_t kTokenCost = 2, kSegmentCost = 50, kGateCost = 250;
+constexpr int64_t kPieceCost = 200;  // at least, of a piece: a job of less does not pay
+
+constexpr int32_t kBlockKeys = kTileSlots;  // tokens of a block whose rows are finished
+
+}  // namespace
+
+void GroupedAttention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring,
+                               const TokenGroups& groups, const RowPool& pool, const Expander& expander,
+                               Arena* arena) {
+  config_ = &config;
+  weights_ = &weights;
+  kernels_ = plan.kernels;
+  ring_ = &ring;
+  groups_ = &groups;
+  pool_ = &pool;
+  expander_ = &expander;
+  cache_i8_ = plan.cache_i8;
+  activations_i8_ = plan.activations_i8;
+  is_integer_ = cache_i8_ && activations_i8_ && AbsorbedKeys::is_possible(config, weights);
+  latent_stride_ = int32_t(padded_cols(config.latent_width));
+  n_parts_ = ring.shape().n_parts();
+  if (is_integer_) keys_.lay_out(config, weights, arena);
+  const size_t capacity = size_t(plan.capacity);
+  slots_ = arena->take<int32_t>(capacity);
+  rows_ = arena->take<int32_t>(capacity);
+  segments_ = arena->take<Segment>(capacity);
+  // Keys fill blocks of 64, with two left over; of two neighbouring blocks of groups one has 16 groups or both together 512 tokens.
+  max_blocks_ = plan.capacity / 8 + 16;
+  blocks_ = arena->take<Block>(size_t(max_blocks_));
+  const size_t heads = size_t(config.n_heads), content = size_t(padded_cols(config.content_width));
+  scaled_query_ = arena->take_zeros<float>(is_integer_ ? heads * size_t(keys_.n_blocks()) * content : 0);
+  query_sums_ = arena->take<float>(heads);
+  scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
+  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
+    Scratch s;
+    lay_out_scratch(&s, arena);
+    if (!arena->is_measuring()) scratch_[thread] = s;
+  }
+}
+
+void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
+  const Config& c = *config_;
+  const size_t columns = kMaxSegments, heads = size_t(c.n_heads), latent = size_t(latent_stride_);
+  const size_t content = size_t(padded_cols(c.content_width)), value = size_t(padded_cols(c.value_width));
+  s->products.lay_out(kMaxSegments, c.content_width, arena);
+  s->product_d = arena->take<float>(columns * latent / kBlockCols);
+  s->dots = arena->take<int32_t>(columns * latent);
+  s->query = arena->take_zeros<int8_t>(is_integer_ ? columns * heads * latent : 0);
+  s->query_d = arena->take_zeros<float>(columns * size_t(n_parts_) * size_t(padded_lanes(c.n_heads)));
+  s->query_x = arena->take<float>(is_integer_ ? 0 : columns * heads * latent);
+  s->sums = arena->take<float>(columns * heads * latent);
+  s->columns.lay_out(kMaxSegments, c.latent_width, arena);
+  s->values = arena->take<float>(columns * value);
+  s->part = arena->take<float>(latent + content + value);
+  s->rho = arena->take<float>(2 * kMaxTokens);
+  s->row_scales = arena->take<float>(kMaxTokens);
+  s->rows = arena->take<Row>(columns);
+  s->own_rows = arena->take<Row>(columns);
+  const RowShape& shape = expander_->rows();
+  for (size_t i = 0; i < columns; ++i) {
+    const Row row{arena->take<uint8_t>(shape.first_bytes), arena->take<uint8_t>(shape.second_bytes)};
+    if (!arena->is_measuring()) s->own_rows[i] = row;
+  }
+}
+
+// ---- The order of the tokens -----------------------------------------------------------------------------------------
+
+void GroupedAttention::schedule() {
+  n_tokens_ = n_segments_ = n_blocks_ = 0;
+  for (const bool is_pinned : {false, true}) {
+    if (is_pinned && ring_->n_keep() == 0) continue;
+    order_groups(is_pinned);
+    order_tokens(is_pinned);
+  }
+  cut_pieces();
+}
+
+// Tokens with rows, in the order in which the rows lie.
+void GroupedAttention::order_tokens(bool pinned) {
+  Block* block = nullptr;
+  for (int32_t row = 0; row < groups_->n_rows(); ++row) {
+    const int32_t slot = groups_->row_slot(row);
+    if (slot < 0 || is_pinned(slot) != pinned) continue;
+    if (block == nullptr || block->n == kBlockKeys) {
+      block = &blocks_[n_blocks_++];
+      *block = {n_tokens_, 0, n_segments_, 0, pinned};
+    }
+    slots_[n_tokens_] = slot;
+    rows_[n_tokens_++] = row;
+    ++block->n;
+  }
+}
+
+// Tokens without rows, group by group; a group is cut only if it is larger than a block.
+void GroupedAttention::order_groups(bool pinned) {
+  Block* block = nullptr;
+  for (const GroupKind kind : {GroupKind::gate, GroupKind::none}) {
+    for (int32_t g = groups_->first_group(kind); g >= 0; g = groups_->next_group(g)) {
+      const int32_t count = groups_->group_count(g), whole = count < kMaxTokens ? count : kMaxTokens;
+      Segment* segment = nullptr;
+      for (int32_t slot = groups_->group_first_slot(g); slot >= 0; slot = groups_->next_slot(slot)) {
+        if (is_pinned(slot) != pinned) continue;
+        const bool starts = segment == nullptr;
+        if (block == nullptr || block->n == kMaxTokens ||
+            (starts && (block->n_segments == kMaxSegments || block->n + whole > kMaxTokens))) {
+          block = &blocks_[n_blocks_++];
+          *block = {n_tokens_, 0, n_segments_, 0, pinned};
+          segment = nullptr;
+        }
+        if (segment == nullptr) {
+          segment = &segments_[n_segments_++];
+          *segment = {groups_->group_id(g), groups_->group_gate_row(g), n_tokens_, 0};
+          ++block->n_segments;
+        }
+        slots_[n_tokens_++] = slot;
+        ++segment->n;
+        ++block->n;
+      }
+    }
+  }
+}
+
+void GroupedAttention::cut_pieces() {
+  const auto cost_of = [&](const Block& block) {
+    int64_t cost = kTokenCost * block.n + kSegmentCost * block.n_segments;
+    for (int32_t i = 0; i < block.n_segments; ++i) {
+      if (segments_[block.first_segment + i].gate_row < 0) cost += kGateCost;
+    }
+    return cost;
+  };
+  int64_t total = 0;
+  for (int32_t b = 0; b < n_blocks_; ++b) total += cost_of(blocks_[b]);
+  const int64_t share = total / kMaxPieces > kPieceCost ? total / kMaxPieces : kPieceCost;
+  n_pieces_ = 0;
+  int64_t cost = 0;
+  for (int32_t b = 0; b < n_blocks_; ++b) {
+    cost += cost_of(blocks_[b]);
+    const bool is_last = b + 1 == n_blocks_;
+    if (is_last || (cost >= share && n_pieces_ + 1 < kMaxPieces)) {
+      piece_ends_[n_pieces_++] = b + 1;
+      cost = 0;
+    }
+  }
+}
+
+// ---- One layer -------------------------------------------------------------------------------------------------------
+
+void GroupedAttention::begin_layer(int32_t layer, const QueryParts& window, const QueryParts& pinned) {
+  layer_ = layer;
+  window_ = window;
+  pinned_ = pinned;
+  if (n_segments_ == 0) return;
+  const int32_t width = config_->content_width, padded = int32_t(padded_cols(width));
+  for (int32_t h = 0; h < config_->n_heads; ++h) {
+    const float* q = window.content.x + h * window.content.stride;
+    query_sums_[h] = kernels_->sum(q, width);
+    for (int32_t b = 0; is_integer_ && b < keys_.n_blocks(); ++b)
+      kernels_->multiply(q, keys_.scales(layer, h, b), width, scaled_query_ + (h * keys_.n_blocks() + b) * padded);
+  }
+}
+
+void GroupedAttention::run_piece(int32_t piece, const BlockScratch& block_scratch, const Expander::Scratch& expansion,
+                                 int32_t thread, RunningSoftmax* running) const {
+  for (int32_t b = piece == 0 ? 0 : piece_ends_[piece - 1]; b < piece_ends_[piece]; ++b) {
+    const Block& block = blocks_[b];
+    const QueryParts& query = block.is_pinned ? pinned_ : window_;
+    if (block.n_segments == 0) attend_keys(block, query, block_scratch, running);
+    else attend_groups(block, query, block_scratch, expansion, scratch_[thread], running);
+  }
+}
+
+void GroupedAttention::attend_keys(const Block& block, const QueryParts& query, const BlockScratch& s,
+                                   RunningSoftmax* running) const {
+  const Config& c = *config_;
+  const RowShape& shape = pool_->shape();
+  const int32_t *rows = rows_ + block.first, *slots = slots_ + block.first;
+  const uint8_t *first = pool_->first_of(layer_), *second = pool_->second_of(layer_);
+  if (cache_i8_) {
+    gather_scales(first, shape.first_bytes, shape.first_scales_at(), rows, block.n, c.n_heads, running->lanes,
+                  s.key_scales);
+    gather_scales(second, shape.second_bytes, shape.second_scales_at(), rows, block.n, c.n_heads, running->lanes,
+                  s.value_scales);
+  }
+  const HeadRows keys{first, shape.first_bytes, rows,    c.content_width, shape.padded_content,
+                      1,     cache_i8_,         nullptr, nullptr};
+  HeadRows scaled_keys = keys, values = keys;
+  values.first = second;
+  values.stride = shape.second_bytes;
+  values.width = c.value_width;
+  values.part_width = shape.padded_value;
+  if (cache_i8_) {
+    scaled_keys.scales = s.key_scales;
+    values.scales = s.value_scales;
+  }
+  const HeadRows rope = rope_rows(*ring_, c, layer_, slots, block.n, cache_i8_, s.rope_scales);
+  attend_block(*kernels_, query, scaled_keys, &rope, values, block.n, s, running);
+}
+
+void GroupedAttention::attend_groups(const Block& block, const QueryParts& query, const BlockScratch& block_scratch,
+                                     const Expander::Scratch& expansion, const Scratch& s,
+                                     RunningSoftmax* running) const {
+  load_gates(block, expansion, s);
+  if (is_integer_) absorb_integers(block, s);
+  else absorb_floats(block, query, s);
+  block_scratch.clear_scores(block.n, running->lanes);
+  score(block, block_scratch, s);
+  const HeadRows rope =
+      rope_rows(*ring_, *config_, layer_, slots_ + block.first, block.n, cache_i8_, block_scratch.rope_scales);
+  add_scores(*kernels_, query.rope, rope, config_->n_heads, block.n, block_scratch.heads, block_scratch.scores);
+  running->weigh(*kernels_, block.n, block_scratch.scores);
+  sum_latents(block, block_scratch, s);
+  add_values(block, s, running);
+}
+
+void GroupedAttention::load_gates(const Block& block, const Expander::Scratch& expansion, const Scratch& s) const {
+  for (int32_t i = 0; i < block.n_segments; ++i) {
+    const Segment& segment = segments_[block.first_segment + i];
+    if (segment.gate_row >= 0) {
+      s.rows[i] = pool_->row(layer_, segment.gate_row);
+      continue;
+    }
+    expander_->compute_gate(layer_, segment.id, expansion, expansion.gate);
+    expander_->store_gate(layer_, expansion.gate, expansion, s.own_rows[i]);
+    s.rows[i] = s.own_rows[i];
+  }
+}
+
+float GroupedAttention::content_scale(Row row, int32_t head) const {
+  return reinterpret_cast<const float*>(row.first + pool_->shape().first_scales_at())[head];
+}
+float GroupedAttention::value_scale(Row row, int32_t head) const {
+  return reinterpret_cast<const float*>(row.second + pool_->shape().second_scales_at())[head];
+}
+
+// `width` numbers from number `at` of half a row on, as floats: in place, or widened into `buffer`.
+const float* GroupedAttention::numbers_of(const uint8_t* half, size_t at, int32_t width, float scale,
+                                          float* buffer) const {
+  if (!cache_i8_) return reinterpret_cast<const float*>(half) + at;
+  kernels_->dequantize_row(reinterpret_cast<const int8_t*>(half) + at, scale, width, buffer);
+  return buffer;
+}
+
+const float* GroupedAttention::mean_of(Row row, int32_t i, float* buffer) const {
+  const RowShape& shape = pool_->shape();
+  const float scale = cache_i8_ ? reinterpret_cast<const float*>(row.first + shape.mean_scales_at())[i] : 1;
+  return numbers_of(row.first + shape.means_at(), size_t(i) * size_t(shape.latent_width), shape.latent_width, scale,
+                    buffer);
+}
+
+// a of every group and head: products q g of 8 bits, multiplied by the integers of W_UK, and rounded again for the scores.
+void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) const {
+  const Config& c = *config_;
+  const RowShape& shape = pool_->shape();
+  const int32_t padded = shape.padded_content, n_blocks = keys_.n_blocks(), lanes = padded_lanes(c.n_heads);
+  const int32_t part_stride = n_parts_ == 1 ? latent_stride_ : kBlockCols;
+  for (int32_t h = 0; h < c.n_heads; ++h) {
+    for (int32_t b = 0; b < n_blocks; ++b) {
+      const float* q = scaled_query_ + (h * n_blocks + b) * padded;
+      for (int32_t i = 0; i < block.n_segments; ++i) {
+        const int8_t* gate = reinterpret_cast<const int8_t*>(s.rows[i].first) + h * padded;
+        s.product_d[i * n_blocks + b] =
+            kernels_->quantize_product(q, gate, padded, s.products.q + i * padded) * content_scale(s.rows[i], h);
+      }
+      kernels_->spread_blocks(s.products.q, block.n_segments * padded, s.products.start, s.products.octets);
+      kernels_->matmul_i8_i32(keys_.matrix(layer_, h, b), padded / kBlockCols, kBlockCols / kPanelRows,
+                              s.products.activation(true), block.n_segments, s.dots + b * kBlockCols,
+                              size_t(latent_stride_));
+    }
+    for (int32_t i = 0; i < block.n_segments; ++i) {
+      const bool has_mean = shape.n_means > 0;
+      const int8_t* mean = reinterpret_cast<const int8_t*>(s.rows[i].first + shape.means_at());
+      const float mean_scale =
+          has_mean ? *reinterpret_cast<const float*>(s.rows[i].first + shape.mean_scales_at()) : 0;
+      for (int32_t part = 0; part < n_parts_; ++part) {
+        const int32_t at = part * kBlockCols, column = i * n_parts_ + part;
+        s.query_d[column * lanes + h] =
+            kernels_->quantize_dots(s.dots + i * latent_stride_ + at, s.product_d + i * n_blocks + part,
+                                    has_mean ? mean + at : nullptr, query_sums_[h] * mean_scale, ring_->shape().part_width(part),
+                                    s.query + (column * c.n_heads + h) * part_stride);
+      }
+    }
+  }
+}
+
+void GroupedAttention::absorb_floats(const Block& block, const QueryParts& query, const Scratch& s) const {
+  const Config& c = *config_;
+  const Linear& up = weights_->layers[layer_].kv_b;
+  for (int32_t i = 0; i < block.n_segments; ++i) {
+    const Row row = s.rows[i];
+    for (int32_t h = 0; h < c.n_heads; ++h) {
+      const float* q = query.content.x + h * query.content.stride;
+      const float* gate = numbers_of(row.first, size_t(h * pool_->shape().padded_content), c.content_width,
+                                     cache_i8_ ? content_scale(row, h) : 1, s.part);
+      float *product = s.products.x, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
+      kernels_->multiply(q, gate, c.content_width, product);
+      const int32_t first = h * c.kv_head_width() / kPanelRows;
+      apply_transposed(*kernels_, up, first, first + c.content_width / kPanelRows, product, a);
+      if (pool_->shape().n_means > 0) kernels_->axpy(-query_sums_[h], mean_of(row, 0, s.part), c.latent_width, a);
+    }
+  }
+}
+
+HeadRows GroupedAttention::latents_of(const Segment& segment, int32_t part, const float* rho, const Scratch& s) const {
+  return latent_rows(*kernels_, *ring_, layer_, slots_ + segment.first, segment.n, part, config_->n_heads, cache_i8_, rho,
+                     s.row_scales);
+}
+
+void GroupedAttention::score(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
+  const Config& c = *config_;
+  const int32_t lanes = padded_lanes(c.n_heads), n_rho = ring_->shape().n_rho;
+  float *rho_k = s.rho, *rho_v = s.rho + kMaxTokens;
+  for (int32_t i = 0; i < block.n && n_rho == 0; ++i) rho_k[i] = 1;
+  const int32_t at = ring_->shape().rho_at();
+  if (n_rho > 0) ring_->gather_scalars(layer_, slots_ + block.first, block.n, at, 1, rho_k, 1);
+  if (n_rho > 1) ring_->gather_scalars(layer_, slots_ + block.first, block.n, at + 1, 1, rho_v, 1);
+  else for (int32_t i = 0; i < block.n; ++i) rho_v[i] = rho_k[i];
+  const int32_t part_stride = n_parts_ == 1 ? latent_stride_ : kBlockCols;
+  for (int32_t i = 0; i < block.n_segments; ++i) {
+    const Segment& segment = segments_[block.first_segment + i];
+    const int32_t offset = segment.first - block.first;
+    for (int32_t part = 0; part < n_parts_; ++part) {
+      const int32_t column = i * n_parts_ + part;
+      const HeadQuery query =
+          is_integer_ ? HeadQuery{nullptr, 0, s.query + column * c.n_heads * part_stride, s.query_d + column * lanes}
+                      : HeadQuery{s.query_x + i * c.n_heads * latent_stride_ + part * kBlockCols, latent_stride_,
+                                  nullptr, nullptr};
+      add_scores(*kernels_, query, latents_of(segment, part, rho_k + offset, s), c.n_heads, segment.n,
+                 block_scratch.heads, block_scratch.scores + offset * lanes);
+    }
+  }
+}
+
+void GroupedAttention::sum_latents(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
+  const Config& c = *config_;
+  const int32_t lanes = padded_lanes(c.n_heads);
+  const float* rho_v = s.rho + kMaxTokens;
+  for (int32_t i = 0; i < block.n_segments; ++i) {
+    const Segment& segment = segments_[block.first_segment + i];
+    const int32_t offset = segment.first - block.first;
+    float* sums = s.sums + i * c.n_heads * latent_stride_;
+    for (int32_t j = 0; j < c.n_heads * latent_stride_; ++j) sums[j] = 0;
+    for (int32_t part = 0; part < n_parts_; ++part)
+      add_sums(*kernels_, block_scratch.scores + offset * lanes, latents_of(segment, part, rho_v + offset, s),
+               c.n_heads, segment.n, block_scratch.heads, sums + part * kBlockCols, latent_stride_);
+  }
+}
+
+// out_h += g (W_UV s) - mean . s for every group.
+void GroupedAttention::add_values(const Block& block, const Scratch& s, RunningSoftmax* running) const {
+  const Config& c = *config_;
+  const RowShape& shape = pool_->shape();
+  const Linear& up = weights_->layers[layer_].kv_b;
+  const int32_t value_stride = shape.padded_value, n = block.n_segments, last_mean = shape.n_means - 1;
+  for (int32_t h = 0; h < c.n_heads; ++h) {
+    for (int32_t i = 0; i < n; ++i) {
+      const float* sums = s.sums + (i * c.n_heads + h) * latent_stride_;
+      for (int32_t j = 0; j < latent_stride_; ++j)
+        s.columns.x[i * latent_stride_ + j] = j < c.latent_width ? sums[j] : 0;
+    }
+    if (activations_i8_) {
+      kernels_->quantize_blocks(s.columns.x, n * latent_stride_, s.columns.q, s.columns.d);
+      kernels_->spread_blocks(s.columns.q, n * latent_stride_, s.columns.start, s.columns.octets);
+    }
+    const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
+    apply_columns(*kernels_, up, first, first + c.value_width / kPanelRows, s.columns.activation(activations_i8_), n,
+                  s.values, size_t(value_stride));
+    float *out = running->out + h * running->width, shift = 0;
+    for (int32_t i = 0; i < n; ++i) {
+      const uint8_t* gate = s.rows[i].second + size_t(h * shape.padded_value) * shape.number_bytes();
+      float* values = s.values + i * value_stride;
+      if (cache_i8_) {
+        kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, value_scale(s.rows[i], h), c.value_width, out);
+      } else {
+        kernels_->multiply(reinterpret_cast<const float*>(gate), values, c.value_width, values);
+        kernels_->add(out, values, c.value_width, out);
+      }
+      if (shape.n_means == 0) continue;
+      const float* mean = mean_of(s.rows[i], last_mean, s.part);
+      shift = shift + kernels_->dot(mean, s.sums + (i * c.n_heads + h) * latent_stride_, c.latent_width);
+    }
+    if (shape.n_means > 0) kernels_->shift_scale(out, shift, 1, c.value_width, out);
+  }
+}
+
+}  // namespace pith

@@ -1,0 +1,60 @@
+// Rows of numbers that heads read - cached keys, values, latents, rotary keys - and the two things that attention does with
+// them: scores of a query with n rows, and sums of n rows by weights. Rows are int8 with scales or float32, picked by number.
+//
+// Whatever belongs to a token and a head is [n, lanes]: heads lie in vector lanes, padded to a multiple of 16.
+#ifndef PITH_HEAD_ROWS_H
+#define PITH_HEAD_ROWS_H
+
+#include <cstdint>
+
+#include "arena.h"
+#include "kernels.h"
+
+namespace pith {
+
+constexpr int32_t kHeadLanes = 16;
+constexpr int32_t padded_lanes(int32_t n_heads) { return (n_heads + kHeadLanes - 1) / kHeadLanes * kHeadLanes; }
+
+struct HeadRows {
+  const uint8_t* first;     // row i begins at first + stride * index[i]
+  size_t stride;            // bytes
+  const int32_t* index;     // [n]
+  int32_t width;            // numbers that a head reads
+  int32_t part_width;       // head h reads from number h / heads_per_part * part_width on; int8: padded_cols(width)
+  int32_t heads_per_part;   // n_heads where all heads read the same
+  bool is_i8;               // otherwise float32
+  const float* scales;      // [n, lanes]: what the row counts for a head; NULL:
+  const float* row_scales;  // [n]: what the row counts; NULL: 1
+};
+
+struct HeadQuery {
+  const float* x;    // head h at x + h stride
+  int32_t stride;    // numbers
+  const int8_t* q;   // [n_heads, padded width], zero behind the width; NULL: the query is not rounded
+  const float* d;    // [lanes] x ~= d q; 0 behind the heads
+};
+
+struct HeadScratch {
+  int32_t* dots;   // [max_rows, lanes]
+  float* weights;  // [max_rows, lanes]
+  float* part;     // [max_width]
+
+  void lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena);
+};
+
+// x [n, lanes] += scale * (query . row).
+void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
+                const HeadScratch& scratch, float* x);
+
+// out[h out_stride + j] += sum over the rows of weights[i, h] * scale * row[j]. out_stride: at least padded_cols(width); int8 rows are
+// summed beyond the width, in whole 16s, and what comes out there is of no meaning.
+void add_sums(const Kernels& kernels, const float* weights, const HeadRows& rows, int32_t n_heads, int32_t n,
+              const HeadScratch& scratch, float* out, int32_t out_stride);
+
+// Rounds the heads of a query for integer scores: q [n_heads, padded width], d [n_heads].
+void quantize_heads(const Kernels& kernels, const float* x, int32_t stride, int32_t n_heads, int32_t width, int8_t* q,
+                    float* d);
+
+}  // namespace pith
+
+#endif
