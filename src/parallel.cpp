@@ -182,6 +182,7 @@ void Team::publish(uint32_t n_pieces) {
 }
 
 void Team::run_job(int32_t n_pieces, Call call, const void* context) {
+  ++n_jobs_;
   call_.store(call, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
   n_pieces_.store(n_pieces, std::memory_order_relaxed);

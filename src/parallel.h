@@ -31,6 +31,9 @@ class Team {
   // How many of them work in the next regions; the rest sleep.
   void set_threads(int32_t n_threads) { n_working_ = n_threads < n_threads_ ? n_threads : n_threads_; }
 
+  // Jobs so far that threads joined for.
+  uint64_t n_jobs() const { return n_jobs_; }
+
   // Inside assemble(): how many work now.
   int32_t n_running() const { return n_running_; }
 
@@ -79,6 +82,7 @@ class Team {
   int32_t n_working_ = 1;  // of them
   int32_t n_running_ = 1;  // now: 1 or n_working_
 
+  uint64_t n_jobs_ = 0;
   uint64_t lost_ticks_ = 0;  // of the open region: the caller waited for threads that did not run
   int32_t serial_left_ = 0;  // regions still to be run by the caller alone
   int32_t last_serial_ = 0;  // how many it was after the region before

@@ -2,6 +2,7 @@
 // values recomputed). They are equal in real arithmetic.
 #include <doctest/doctest.h>
 
+#include "agreement.h"
 #include "reference/reference_model.h"
 #include "runtime.h"
 #include "variants.h"
@@ -28,40 +29,6 @@ struct Case {
 
 bool has_two_forms(const SynthSpec& spec) {
   return spec.config.attention == AttentionKind::latent && spec.config.gate != Gate::up;
-}
-
-Vector as_vector(const std::vector<float>& x) {
-  return Eigen::Map<const Eigen::VectorXf>(x.data(), int64_t(x.size())).cast<double>();
-}
-
-// Sum p ln(p / q) of the distributions of two rows of logits, in nats.
-double divergence(const Vector& p_logits, const Vector& q_logits) {
-  const auto log_softmax = [](const Vector& x) -> Vector {
-    const double top = x.maxCoeff();
-    return x.array() - top - std::log((x.array() - top).exp().sum());
-  };
-  const Vector p = log_softmax(p_logits), q = log_softmax(q_logits);
-  return (p.array().exp() * (p - q).array()).sum();
-}
-
-Eigen::Index top(const Vector& x) {
-  Eigen::Index at = 0;
-  x.maxCoeff(&at);
-  return at;
-}
-
-struct Agreement {
-  double kl_mean = 0, top1 = 0;
-};
-
-Agreement agreement(const std::vector<std::vector<float>>& base, const std::vector<std::vector<float>>& other) {
-  Agreement total;
-  for (size_t t = 0; t < base.size(); ++t) {
-    const Vector p = as_vector(base[t]), q = as_vector(other[t]);
-    total.kl_mean += divergence(p, q) / double(base.size());
-    total.top1 += (top(p) == top(q)) / double(base.size());
-  }
-  return total;
 }
 
 }  // namespace

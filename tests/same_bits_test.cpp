@@ -50,7 +50,7 @@ std::vector<std::string> usable_tiers() {
 }
 
 // Of tests/golden/tiny.q4.gguf over 100 tokens; a change of this number is a change of every user's results.
-constexpr uint64_t kTinyHash = 1540915264010502620ull;
+constexpr uint64_t kTinyHash = 9173352167707643487ull;
 
 }  // namespace
 
