@@ -41,6 +41,10 @@ class TokenGroups {
   // Gate groups of more tokens never become keys: too many keys to compute at once, for too little.
   static constexpr int32_t kMaxPromoted = 8;
 
+  TokenGroups() = default;
+  TokenGroups(const TokenGroups&) = delete;  // undo() writes to where replace() did
+  TokenGroups& operator=(const TokenGroups&) = delete;
+
   // keeps_keys false: groups only ever hold gates. capacity >= 1, n_rows >= 0.
   void lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, bool keeps_keys, Arena* arena);
   void clear();  // no token cached, all rows free
