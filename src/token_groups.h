@@ -43,6 +43,10 @@ class TokenGroups {
   static constexpr int32_t kMaxConversions = 4;  // what is left of the old token's group, demoted, current, promoted
   static constexpr int32_t kMaxKeyWrites = 2 + kMaxPromoted;  // in the same order: 1, 0, 1, kMaxPromoted
 
+  TokenGroups() = default;
+  TokenGroups(const TokenGroups&) = delete;  // undo() writes to where replace() did
+  TokenGroups& operator=(const TokenGroups&) = delete;
+
   // keeps_keys false: groups only ever hold gates. capacity >= 1, n_rows >= 0.
   void lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, bool keeps_keys, Arena* arena);
   void clear();  // no token cached, all rows free
