@@ -1,6 +1,6 @@
 // Every tier's products over real shapes, from memory and from the cache, beside what the machine can do and what oneDNN does.
 //   kernels_bench [--benchmark_filter=REGEX] ...     the flags of Google Benchmark; bench/kernels makes the table
-// Names: memory/KIND/..., cache/KIND/TIER/ROWSxCOLS, columns/..., float/..., peak/..., onednn/... . Counters: GB/s of weights (or of plain
+// Names: memory/KIND/..., cache/KIND/TIER/ROWSxCOLS, columns/..., heads/KERNEL/TIER/..., float/..., peak/..., onednn/... . Counters: GB/s of weights (or of plain
 // bytes), GMAC/s, and a checksum of the result (`sum`): equal over the tiers.
 #include <benchmark/benchmark.h>
 #include <omp.h>
@@ -150,6 +150,86 @@ void integer_product(benchmark::State& state, const Kernels& k, int32_t n) {
   state.counters["sum"] = checksum(std::vector<float>(out.begin(), out.end()));
 }
 
+// The kernels of grouped attention for 12 heads, 64 wide, and 64 rows: of 4,096 rows that lie 896 bytes apart, or of 64 that
+// stay in the cache. heads_per_kv 1: each head has its own part of a row; 12: all share one.
+struct HeadRows {
+  static constexpr int32_t kHeads = 12, kHeadLanes = 16, kWidth = 64, kRows = 64;
+  static constexpr size_t kStride = 896;
+  Bytes bytes = allocate(kStride * 4096);
+  std::vector<int32_t> index;  // [n_batches][kRows]
+  Input input{kHeads * kWidth, 1};
+  std::vector<float> weights, sums = std::vector<float>(kHeads * kWidth);
+  std::vector<int32_t> dots = std::vector<int32_t>(kHeadLanes * kRows);
+
+  explicit HeadRows(int32_t n_rows) : weights(kHeadLanes * kRows, 0.125f) {
+    fill(bytes.get(), kStride * 4096);
+    for (int32_t i = 0; i < n_rows; ++i) index.push_back(n_rows < 4096 ? i : i * 2741 % 4096);  // odd: all of them
+  }
+  GatheredRows batch(size_t i) const {
+    return {reinterpret_cast<const int8_t*>(bytes.get()), kStride, index.data() + i * kRows % index.size()};
+  }
+};
+
+void head_dots(benchmark::State& state, const Kernels& k, int32_t heads_per_kv, int32_t n_rows) {
+  HeadRows rows(n_rows);
+  size_t i = 0;
+  for (auto _ : state) {
+    k.head_dots_i8(rows.input.q.data(), HeadRows::kHeads, heads_per_kv, HeadRows::kWidth, rows.batch(i++),
+                   HeadRows::kRows, rows.dots.data(), HeadRows::kHeadLanes);
+    benchmark::ClobberMemory();
+  }
+  k.head_dots_i8(rows.input.q.data(), HeadRows::kHeads, heads_per_kv, HeadRows::kWidth, rows.batch(0), HeadRows::kRows,
+                 rows.dots.data(), HeadRows::kHeadLanes);
+  rates(state, 0, double(HeadRows::kHeads) * HeadRows::kWidth * HeadRows::kRows);
+  state.counters["sum"] = checksum(std::vector<float>(rows.dots.begin(), rows.dots.end()));
+}
+
+void head_sums(benchmark::State& state, const Kernels& k, int32_t heads_per_kv, int32_t n_rows) {
+  HeadRows rows(n_rows);
+  const auto run = [&](size_t i) {
+    k.head_sums_i8(rows.weights.data(), HeadRows::kHeadLanes, HeadRows::kHeads, heads_per_kv, HeadRows::kWidth,
+                   rows.batch(i), HeadRows::kRows, rows.sums.data(), HeadRows::kWidth);
+  };
+  size_t i = 0;
+  for (auto _ : state) {
+    run(i++);
+    benchmark::ClobberMemory();
+  }
+  std::fill(rows.sums.begin(), rows.sums.end(), 0.0f);
+  run(0);
+  rates(state, 0, double(HeadRows::kHeads) * HeadRows::kWidth * HeadRows::kRows);
+  state.counters["sum"] = checksum(rows.sums);
+}
+
+// 64 rows of 16 heads.
+void exp_rows(benchmark::State& state, const Kernels& k) {
+  const Input input(HeadRows::kHeadLanes * HeadRows::kRows, 1);
+  std::vector<float> x, max(HeadRows::kHeadLanes, 3.0f), sum(HeadRows::kHeadLanes);
+  for (auto _ : state) {
+    x = input.x;
+    sum.assign(sum.size(), 0.0f);
+    k.exp_rows(x.data(), max.data(), HeadRows::kRows, HeadRows::kHeadLanes, sum.data());
+    benchmark::ClobberMemory();
+  }
+  rates(state, 8.0 * double(x.size()), 0);
+  state.counters["sum"] = checksum(x) + checksum(sum);
+}
+
+// A gate times a query and a product's result of 64, as int8 again.
+void quantize_gated(benchmark::State& state, const Kernels& k) {
+  const Input input(64, 1);
+  std::vector<int8_t> q(64);
+  std::vector<int32_t> dots(64);
+  for (size_t i = 0; i < 64; ++i) dots[i] = 100 * input.q[i];
+  float scales = 0;
+  for (auto _ : state) {
+    scales = k.quantize_product(input.x.data(), input.q.data(), 64, q.data());
+    scales += k.quantize_dots(dots.data(), input.d.data(), input.q.data(), scales, 64, q.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["sum"] = double(scales) + checksum(std::vector<float>(q.begin(), q.end()));
+}
+
 // y = W^T x in float, as the absorption of queries uses it.
 void transposed(benchmark::State& state, const Kernels& k, WeightType type, int32_t rows, int32_t cols) {
   const size_t bytes = packed_bytes(type, rows, cols);
@@ -227,6 +307,16 @@ void add_all() {
     for (const int32_t n : {8, 32, 64})
       add(std::string("columns/i32/") + k.name + "/64x64x" + std::to_string(n),
           [=, &k](benchmark::State& state) { integer_product(state, k, n); });
+    for (const int32_t per_kv : {1, 12}) {
+      for (const int32_t n_rows : {64, 4096}) {
+        const std::string name = std::string("/") + k.name + (per_kv == 1 ? "/own" : "/shared") + "/12x64x64" +
+                                 (n_rows == 64 ? "" : "of4096");
+        add("heads/dots" + name, [=, &k](benchmark::State& state) { head_dots(state, k, per_kv, n_rows); });
+        add("heads/sums" + name, [=, &k](benchmark::State& state) { head_sums(state, k, per_kv, n_rows); });
+      }
+    }
+    add(std::string("heads/exp_rows/") + k.name + "/16x64", [&k](benchmark::State& state) { exp_rows(state, k); });
+    add(std::string("heads/quantize/") + k.name + "/64", [&k](benchmark::State& state) { quantize_gated(state, k); });
     for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32}) {
       const std::string kind = name_of(type) + std::string("/") + k.name + "/";
       for (const int32_t cols : {768, 2048, 4096}) {

@@ -67,6 +67,35 @@ class Pages {
   size_t n_ = 0;
 };
 
+// n elements that end right before an inaccessible page and, for the other half of the tests, begin right behind one.
+template <typename T>
+class Guarded {
+ public:
+  Guarded(size_t n, bool at_end) : n_(n) {
+    const size_t bytes = (n * sizeof(T) + kPage - 1) / kPage * kPage + kPage;
+    size_ = bytes + kPage;
+    base_ = static_cast<uint8_t*>(mmap(nullptr, size_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    REQUIRE(base_ != MAP_FAILED);
+    mprotect(base_, kPage, PROT_NONE);
+    mprotect(base_ + bytes, kPage, PROT_NONE);
+    data_ = reinterpret_cast<T*>(at_end ? base_ + bytes - n * sizeof(T) : base_ + kPage);
+  }
+  Guarded(const std::vector<T>& x, bool at_end) : Guarded(x.size(), at_end) { std::copy(x.begin(), x.end(), data_); }
+  ~Guarded() { munmap(base_, size_); }
+  Guarded(const Guarded&) = delete;
+  Guarded& operator=(const Guarded&) = delete;
+  T* data() { return data_; }
+  T& operator[](size_t i) { return data_[i]; }
+  size_t size() const { return n_; }
+  std::vector<T> get() const { return {data_, data_ + n_}; }
+
+ private:
+  static constexpr size_t kPage = 4096;
+  size_t n_, size_;
+  uint8_t* base_;
+  T* data_;
+};
+
 // Equal bits, or NaN both: which NaN is nobody's business.
 inline bool same(const Floats& a, const Floats& b) {
   for (size_t i = 0; i < a.size(); ++i) {

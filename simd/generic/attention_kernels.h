@@ -15,10 +15,11 @@ Lanes load_halves_tail(const uint16_t* x, int32_t n) {
   return load_halves(padded);
 }
 
-// The sums of n_heads heads, 16 n_lanes channels of each, that share these channels of the rows: in registers for all rows.
-template <int n_heads, int n_lanes>
-PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, int32_t n, float* out,
-                           size_t out_stride) {
+// The sums of n_heads heads, 16 n_lanes channels of each, in registers for all rows. Head h finds its channels h part_stride
+// bytes behind the first one's; 0: all share them.
+template <int n_heads, int n_lanes, bool kShared>
+PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, size_t part_stride, int32_t n,
+                           float* out, size_t out_stride) {
   Lanes acc[n_heads][n_lanes];
   PITH_UNROLL
   for (size_t h = 0; h < n_heads; ++h) {
@@ -29,9 +30,12 @@ PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, i
     const int8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
     PITH_UNROLL
     for (size_t j = 0; j < n_lanes; ++j) {
-      const Lanes channels = load_i8(row + kLanes * j);
+      Lanes channels = load_i8(row + kLanes * j);
       PITH_UNROLL
-      for (size_t h = 0; h < n_heads; ++h) acc[h][j] = fma(splat(w[h]), channels, acc[h][j]);
+      for (size_t h = 0; h < n_heads; ++h) {
+        if (!kShared && h > 0) channels = load_i8(row + part_stride * h + kLanes * j);
+        acc[h][j] = fma(splat(w[h]), channels, acc[h][j]);
+      }
     }
   }
   PITH_UNROLL
@@ -41,28 +45,36 @@ PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, i
   }
 }
 
-// All channels of n_heads heads that share a part.
-template <int n_heads, int n_lanes>
-PITH_INLINE void sum_channels(const float* w, size_t w_stride, int32_t width, GatheredRows rows, int32_t n, float* out,
-                              size_t out_stride) {
+// All channels of n_heads heads.
+template <int n_heads, bool kShared>
+PITH_INLINE void sum_heads(const float* w, size_t w_stride, int32_t width, GatheredRows rows, int32_t n, float* out,
+                           size_t out_stride) {
+  constexpr int kLanesOfHead = kLanesInFlight / n_heads < 4 ? kLanesInFlight / n_heads : 4;
+  const auto sum = [&]<int n_lanes>(int32_t j) {
+    const GatheredRows part{rows.first + j, rows.stride, rows.index};
+    sum_block<n_heads, n_lanes, kShared>(w, w_stride, part, size_t(width), n, out + j, out_stride);
+  };
   int32_t j = 0;
-  const auto part = [&] { return GatheredRows{rows.first + j, rows.stride, rows.index}; };
-  for (; j + n_lanes * kLanes <= width; j += n_lanes * kLanes)
-    sum_block<n_heads, n_lanes>(w, w_stride, part(), n, out + j, out_stride);
-  for (; j < width; j += kLanes) sum_block<n_heads, 1>(w, w_stride, part(), n, out + j, out_stride);
+  for (; j + kLanesOfHead * kLanes <= width; j += kLanesOfHead * kLanes) sum.template operator()<kLanesOfHead>(j);
+  for (; j < width; j += kLanes) sum.template operator()<1>(j);
 }
 
 PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,
                             GatheredRows rows, int32_t n, float* out, size_t out_stride) {
-  for (int32_t first = 0; first < n_heads; first += heads_per_kv, rows.first += width) {
-    const int32_t last = first + heads_per_kv < n_heads ? first + heads_per_kv : n_heads;
-    int32_t h = first;
-    const auto sums = [&]<int n_block, int n_lanes>() {
-      sum_channels<n_block, n_lanes>(w + h, w_stride, width, rows, n, out + out_stride * size_t(h), out_stride);
-    };
-    for (; h + 4 <= last; h += 4) sums.template operator()<4, 1>();
-    for (; h + 2 <= last; h += 2) sums.template operator()<2, 2>();
-    for (; h < last; ++h) sums.template operator()<1, 4>();
+  const auto sums = [&]<int n_block, bool kShared>(int32_t h) {
+    const GatheredRows part{rows.first + h / heads_per_kv * width, rows.stride, rows.index};
+    sum_heads<n_block, kShared>(w + h, w_stride, width, part, n, out + out_stride * size_t(h), out_stride);
+  };
+  int32_t h = 0;
+  if (heads_per_kv == 1) {
+    constexpr int kOwn = kLanesInFlight / 4;  // heads of four lanes each
+    for (; h + kOwn <= n_heads; h += kOwn) sums.template operator()<kOwn, false>(h);
+  }
+  while (h < n_heads) {
+    const int32_t end = (h / heads_per_kv + 1) * heads_per_kv, last = end < n_heads ? end : n_heads;
+    for (; h + 4 <= last; h += 4) sums.template operator()<4, true>(h);
+    for (; h + 2 <= last; h += 2) sums.template operator()<2, true>(h);
+    for (; h < last; ++h) sums.template operator()<1, true>(h);
   }
 }
 

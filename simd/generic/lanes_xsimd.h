@@ -3,6 +3,9 @@
 
 constexpr int32_t kParts = 16 / int32_t(Batch::size);
 
+// Lanes whose chains of fma hide each other's latency: eight registers or more.
+constexpr int32_t kLanesInFlight = kParts == 1 ? 8 : 4;
+
 struct Lanes {
   Batch part[kParts];
 };

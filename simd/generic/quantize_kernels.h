@@ -4,62 +4,75 @@
 // Rounds to the nearest integer, halves to even; |x| < 2^22. The classic addition of 1.5 * 2^23.
 float nearest_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
 
-// The bits of the largest |x|, or of some NaN; begins with `largest`. Those of non-negative floats order like the floats.
-uint32_t max_magnitude(const float* x, int32_t n, uint32_t largest) {
-  for (int32_t i = 0; i < n; ++i) {
-    uint32_t bits;
-    __builtin_memcpy(&bits, &x[i], sizeof bits);
-    bits &= 0x7fffffffu;
-    largest = bits > largest ? bits : largest;
-  }
-  return largest;
+// The larger of |x| and another magnitude, all as bits: those of non-negative floats order like the floats; NaN comes out on top.
+uint32_t larger_magnitude(float x, uint32_t other) {
+  uint32_t bits;
+  __builtin_memcpy(&bits, &x, sizeof bits);
+  bits &= 0x7fffffffu;
+  return bits > other ? bits : other;
 }
 
-// q = round(127 x / max|x|) of n numbers which fill(first, n, x) computes 32 at a time, twice each. Non-finite input gives a
-// non-finite scale and zeros, so that the logits show it.
-template <typename F>
-PITH_INLINE float quantize_computed(int32_t n, int8_t* q, const F& fill) {
-  float x[kBlockCols];
-  uint32_t largest = 0;
-  for (int32_t i = 0; i < n; i += kBlockCols) {
-    const int32_t m = n - i < kBlockCols ? n - i : kBlockCols;
-    fill(i, m, x);
-    largest = max_magnitude(x, m, largest);
-  }
+// q = round(inverse x), x ~= scale q.
+struct RowScale {
+  float inverse, scale;
+};
+
+// Of a row whose largest magnitude has these bits. inverse 0: all q are 0, and scale is 0 or not finite.
+RowScale row_scale(uint32_t largest) {
   float magnitude;
   __builtin_memcpy(&magnitude, &largest, sizeof magnitude);
   const float inverse = 127.0f / magnitude;
-  const bool usable = inverse < 3.4e38f && inverse > 0;  // false for 0, denormals below 4e-37, infinity and NaN
-  if (!usable) {
-    for (int32_t i = 0; i < n; ++i) q[i] = 0;
-    return magnitude < 1.0f ? 0.0f : magnitude;  // NaN and infinity pass through
-  }
-  for (int32_t i = 0; i < n; i += kBlockCols) {
-    const int32_t m = n - i < kBlockCols ? n - i : kBlockCols;
-    fill(i, m, x);
-    for (int32_t j = 0; j < m; ++j) q[i + j] = int8_t(int32_t(nearest_even(x[j] * inverse)));
-  }
-  return magnitude / 127.0f;
+  const bool usable = inverse < 3.4e38f && inverse > 0;          // false for 0, denormals below 4e-37, infinity and NaN
+  if (!usable) return {0, magnitude < 1.0f ? 0.0f : magnitude};  // NaN and infinity pass through
+  return {inverse, magnitude / 127.0f};
 }
 
+int8_t quantized(float x, float inverse) { return int8_t(int32_t(nearest_even(x * inverse))); }
+
+// q = round(127 x / max|x|). Non-finite input gives a non-finite scale and zeros, so that the logits show it.
 float quantize_row(const float* x, int32_t n, int8_t* q) {
-  return quantize_computed(n, q, [=](int32_t first, int32_t m, float* out) {
-    for (int32_t i = 0; i < m; ++i) out[i] = x[first + i];
-  });
+  uint32_t largest = 0;
+  for (int32_t i = 0; i < n; ++i) largest = larger_magnitude(x[i], largest);
+  const RowScale row = row_scale(largest);
+  if (row.inverse == 0) {
+    for (int32_t i = 0; i < n; ++i) q[i] = 0;
+    return row.scale;
+  }
+  for (int32_t i = 0; i < n; ++i) q[i] = quantized(x[i], row.inverse);
+  return row.scale;
+}
+
+// quantize_row of n numbers value(i, i / 32), each computed twice instead of kept.
+template <typename F>
+PITH_INLINE float quantize_computed(int32_t n, int8_t* q, const F& value) {
+  const int32_t whole = n / kBlockCols;
+  uint32_t largest = 0;
+  for (int32_t b = 0; b < whole; ++b) {
+    for (int32_t i = 0; i < kBlockCols; ++i) largest = larger_magnitude(value(b * kBlockCols + i, b), largest);
+  }
+  for (int32_t i = whole * kBlockCols; i < n; ++i) largest = larger_magnitude(value(i, whole), largest);
+  const RowScale row = row_scale(largest);
+  if (row.inverse == 0) {
+    for (int32_t i = 0; i < n; ++i) q[i] = 0;
+    return row.scale;
+  }
+  for (int32_t b = 0; b < whole; ++b) {
+    int8_t block[kBlockCols];  // which nothing else points to, so that the loop needs no check of that
+    for (int32_t i = 0; i < kBlockCols; ++i) block[i] = quantized(value(b * kBlockCols + i, b), row.inverse);
+    __builtin_memcpy(q + b * kBlockCols, block, sizeof block);
+  }
+  for (int32_t i = whole * kBlockCols; i < n; ++i) q[i] = quantized(value(i, whole), row.inverse);
+  return row.scale;
 }
 
 float quantize_product(const float* m, const int8_t* g, int32_t n, int8_t* q) {
-  return quantize_computed(n, q, [=](int32_t first, int32_t count, float* out) {
-    for (int32_t i = 0; i < count; ++i) out[i] = m[first + i] * float(g[first + i]);
-  });
+  return quantize_computed(n, q, [=](int32_t i, int32_t) { return m[i] * float(g[i]); });
 }
 
 float quantize_dots(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q) {
-  return quantize_computed(n, q, [=](int32_t first, int32_t m, float* out) {
-    const float scale = d[first / kBlockCols];
-    for (int32_t i = 0; i < m; ++i) out[i] = float(dots[first + i]) * scale;
-    for (int32_t i = 0; i < m && mean != nullptr; ++i) out[i] = __builtin_fmaf(-s, float(mean[first + i]), out[i]);
-  });
+  if (mean == nullptr) return quantize_computed(n, q, [=](int32_t i, int32_t b) { return float(dots[i]) * d[b]; });
+  return quantize_computed(
+      n, q, [=](int32_t i, int32_t b) { return __builtin_fmaf(-s, float(mean[i]), float(dots[i]) * d[b]); });
 }
 
 void quantize_blocks(const float* x, int32_t n, int8_t* q, float* d) {

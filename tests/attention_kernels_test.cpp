@@ -1,0 +1,438 @@
+// The kernels of grouped attention on every usable tier: integers exactly, floats bit for bit as their contracts say or as the
+// scalar tier has them and within derived bounds of float64; with inaccessible pages right before and behind every array.
+#include "half.h"
+#include "kernel_testing.h"
+
+using namespace pith;
+using namespace pith::test;
+
+namespace {
+
+constexpr double u = 0x1p-24, tiny = 0x1p-149;  // unit roundoff and smallest denormal of float32
+
+enum class Values { any, ends, high, opposite, hidden };  // hidden: q is 0 at odd places, where rows hold any byte
+
+int8_t value_of(Values values, bool is_query, size_t at, Random* random) {
+  switch (values) {
+    case Values::ends: return random->engine() % 2 == 0 ? 127 : -127;
+    case Values::high: return 127;
+    case Values::opposite: return is_query ? 127 : -127;
+    case Values::hidden:
+      if (at % 2 == 1) return is_query ? int8_t(0) : int8_t(random->engine() % 4 == 0 ? -128 : int(random->engine()));
+      break;
+    case Values::any: break;
+  }
+  return int8_t(int(random->engine() % 255) - 127);
+}
+
+// A query or weights, rows that lie a little apart, and which of them to take; the last row is always among them.
+struct HeadCase {
+  int32_t n_heads, heads_per_kv, width, n;
+  size_t stride, w_stride, out_stride;
+  std::vector<int8_t> q, rows;  // [n_heads][width]; [kRows], stride apart
+  std::vector<int32_t> index;   // [n]
+  Floats weights, sums;         // [n], w_stride apart; [n_heads], out_stride apart
+
+  static constexpr int32_t kRows = 7;
+
+  HeadCase(int32_t heads, int32_t per_kv, int32_t wide, int32_t count, Values values, Random* random)
+      : n_heads(heads), heads_per_kv(per_kv), width(wide), n(count) {
+    const size_t row = size_t((heads + per_kv - 1) / per_kv * wide);
+    stride = row + random->engine() % 40;
+    w_stride = size_t(heads) + random->engine() % 5;
+    out_stride = size_t(wide) + random->engine() % 5;
+    for (size_t i = 0; i < size_t(heads * wide); ++i) q.push_back(value_of(values, true, i, random));
+    for (size_t i = 0; i < stride * (kRows - 1) + row; ++i) rows.push_back(value_of(values, false, i % stride, random));
+    for (int32_t i = 0; i < count; ++i) index.push_back(int32_t(random->engine() % kRows));
+    index[random->engine() % size_t(count)] = kRows - 1;
+    for (size_t i = 0; i < w_stride * size_t(count - 1) + size_t(heads); ++i) weights.push_back(random->any(1e3));
+    for (size_t i = 0; i < out_stride * size_t(heads - 1) + size_t(wide); ++i) sums.push_back(random->any(1e3));
+  }
+
+  int32_t row_at(int32_t i, int32_t h, int32_t j) const {
+    return rows[stride * size_t(index[size_t(i)]) + size_t(h / heads_per_kv * width + j)];
+  }
+};
+
+// Heads 1 .. 17 and more than are worked on at once; every kind of sharing; n = 1 .. 20 over and over.
+template <typename F>
+void for_each_head_case(std::initializer_list<int32_t> widths, Random* random, F f) {
+  int32_t counter = 0;
+  for (const int32_t width : widths) {
+    for (int32_t heads = 1; heads <= 20; ++heads) {
+      const int32_t n_heads = heads == 18 ? 64 : heads == 19 ? 67 : heads == 20 ? 131 : heads;
+      for (const int32_t heads_per_kv : {1, 2, 3, 5, n_heads}) {
+        const int32_t n = 1 + counter % 20;
+        CAPTURE(width);
+        CAPTURE(n_heads);
+        CAPTURE(heads_per_kv);
+        CAPTURE(n);
+        f(HeadCase(n_heads, heads_per_kv, width, n, Values(counter++ % 5), random));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("integer dots of heads with gathered rows") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_head_case({32, 64, 96, 128, 256}, &random, [](const HeadCase& c) {
+    const size_t out_stride = size_t(c.n_heads) + c.w_stride % 3;
+    constexpr int32_t kUntouched = 0x5a5a5a5a;
+    std::vector<int32_t> expected(out_stride * size_t(c.n - 1) + size_t(c.n_heads), kUntouched);
+    for (int32_t i = 0; i < c.n; ++i) {
+      for (int32_t h = 0; h < c.n_heads; ++h) {
+        int32_t exact = 0;  // at most 256 * 127^2
+        for (int32_t j = 0; j < c.width; ++j) exact += c.q[size_t(h * c.width + j)] * c.row_at(i, h, j);
+        expected[out_stride * size_t(i) + size_t(h)] = exact;
+      }
+    }
+    for (const bool at_end : {false, true}) {
+      CAPTURE(at_end);
+      Guarded<int8_t> q(c.q, at_end), rows(c.rows, at_end);
+      Guarded<int32_t> index(c.index, at_end);
+      for_each_tier([&](const Kernels& k) {
+        Guarded<int32_t> out(std::vector<int32_t>(expected.size(), kUntouched), at_end);
+        k.head_dots_i8(q.data(), c.n_heads, c.heads_per_kv, c.width, {rows.data(), c.stride, index.data()}, c.n,
+                       out.data(), out_stride);
+        CHECK(out.get() == expected);
+      });
+    }
+  });
+}
+
+// Each of n products and sums rounds at most once: n u of all magnitudes.
+TEST_CASE("sums of heads with gathered rows, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_head_case({16, 32, 48, 64, 96, 128, 256}, &random, [](const HeadCase& c) {
+    Floats expected = c.sums;
+    bool is_near = true;
+    for (int32_t h = 0; h < c.n_heads; ++h) {
+      for (int32_t j = 0; j < c.width; ++j) {
+        float& sum = expected[c.out_stride * size_t(h) + size_t(j)];
+        double exact = double(sum), magnitude = std::fabs(exact);
+        for (int32_t i = 0; i < c.n; ++i) {
+          const float w = c.weights[c.w_stride * size_t(i) + size_t(h)], value = float(c.row_at(i, h, j));
+          sum = std::fma(w, value, sum);
+          exact += double(w) * double(value);
+          magnitude += std::fabs(double(w) * double(value));
+        }
+        is_near = is_near && std::fabs(double(sum) - exact) <= c.n * (1.01 * u * magnitude + tiny);
+      }
+    }
+    CHECK(is_near);
+    for (const bool at_end : {false, true}) {
+      CAPTURE(at_end);
+      Guarded<float> weights(c.weights, at_end);
+      Guarded<int8_t> rows(c.rows, at_end);
+      Guarded<int32_t> index(c.index, at_end);
+      for_each_tier([&](const Kernels& k) {
+        Guarded<float> out(c.sums, at_end);
+        k.head_sums_i8(weights.data(), c.w_stride, c.n_heads, c.heads_per_kv, c.width,
+                       {rows.data(), c.stride, index.data()}, c.n, out.data(), c.out_stride);
+        CHECK(same(out.get(), expected));
+      });
+    }
+  });
+}
+
+namespace {
+
+// Rows of heads in lanes: the inputs of every kernel of them. `state`: a maximum or a sum of every head.
+struct Rows {
+  int32_t n, lanes;
+  Floats x, q, row, head_row, state;  // [n][lanes], [lanes], [n], [n][lanes], [lanes]
+  std::vector<int32_t> dots;          // [n][lanes]
+};
+
+// What may change: x, and the state.
+struct Changed {
+  Floats x, state;
+};
+
+struct RowOp {
+  const char* name;
+  void (*run)(const Kernels& k, const int32_t* dots, const float* q, const float* row, const float* head_row, int32_t n,
+              int32_t lanes, float* x, float* state);
+  // The exact x, or state with i = n, and its bound.
+  double (*exact)(const Rows& r, int32_t i, int32_t h, double* bound);
+};
+
+double x_at(const Rows& r, int32_t i, int32_t h) { return double(r.x[size_t(i * r.lanes + h)]); }
+double state_at(const Rows& r, int32_t h) { return double(r.state[size_t(h)]); }
+
+// The dot, the scale and the fma round once each, the first two within the product.
+double score(const Rows& r, int32_t i, int32_t h, float row, double* bound) {
+  const double product = double(r.dots[size_t(i * r.lanes + h)]) * double(r.q[size_t(h)]) * double(row);
+  const double exact = product + x_at(r, i, h);
+  *bound = 2.01 * u * std::fabs(product) + 1.01 * u * std::fabs(exact) + tiny * (1 + 0x1p31);
+  return exact;
+}
+
+// As expect_exp in float_ops.h: x - max rounds, which exp turns into a relative error of its size; exp itself errs by 4 u.
+double exponential(const Rows& r, int32_t i, int32_t h, double* bound) {
+  const double below = state_at(r, h) - x_at(r, i, h), exact = std::exp(-below);
+  *bound = (4 + 1.01 * std::fabs(below)) * u * exact + 0x1p-125;
+  return exact;
+}
+
+const RowOp kRowOps[] = {
+    {"add_scores",
+     [](const Kernels& k, const int32_t* dots, const float* q, const float* row, const float*, int32_t n, int32_t lanes,
+        float* x, float*) { k.add_scores(dots, q, row, n, lanes, x); },
+     [](const Rows& r, int32_t i, int32_t h, double* bound) {
+       *bound = 0;
+       return i == r.n ? state_at(r, h) : score(r, i, h, r.row[size_t(i)], bound);
+     }},
+    {"add_head_scores",
+     [](const Kernels& k, const int32_t* dots, const float* q, const float*, const float* head_row, int32_t n,
+        int32_t lanes, float* x, float*) { k.add_head_scores(dots, q, head_row, n, lanes, x); },
+     [](const Rows& r, int32_t i, int32_t h, double* bound) {
+       *bound = 0;
+       return i == r.n ? state_at(r, h) : score(r, i, h, r.head_row[size_t(i * r.lanes + h)], bound);
+     }},
+    {"max_rows",
+     [](const Kernels& k, const int32_t*, const float*, const float*, const float*, int32_t n, int32_t lanes, float* x,
+        float* state) { k.max_rows(x, n, lanes, state); },
+     [](const Rows& r, int32_t i, int32_t h, double* bound) {
+       *bound = 0;
+       if (i < r.n) return x_at(r, i, h);
+       double largest = state_at(r, h);
+       for (int32_t j = 0; j < r.n; ++j) largest = std::max(largest, x_at(r, j, h));
+       return largest;
+     }},
+    // The state is a maximum first and then the sum, which begins at 1.5.
+    {"exp_rows",
+     [](const Kernels& k, const int32_t*, const float*, const float*, const float*, int32_t n, int32_t lanes, float* x,
+        float* state) {
+       const Floats max(state, state + lanes);
+       std::fill_n(state, lanes, 1.5f);
+       k.exp_rows(x, max.data(), n, lanes, state);
+     },
+     [](const Rows& r, int32_t i, int32_t h, double* bound) {
+       if (i < r.n) return exponential(r, i, h, bound);
+       double total = 1.5, off = 0;
+       for (int32_t j = 0; j < r.n; ++j) {
+         total += exponential(r, j, h, bound);
+         off += *bound;
+       }
+       *bound = off + r.n * 1.01 * u * total;
+       return total;
+     }},
+    {"scale_rows",
+     [](const Kernels& k, const int32_t*, const float*, const float* row, const float*, int32_t n, int32_t lanes,
+        float* x, float*) { k.scale_rows(x, row, n, lanes, x); },
+     [](const Rows& r, int32_t i, int32_t h, double* bound) {
+       *bound = 0;
+       if (i == r.n) return state_at(r, h);
+       const double exact = x_at(r, i, h) * double(r.row[size_t(i)]);
+       *bound = u * std::fabs(exact) + tiny;
+       return exact;
+     }},
+};
+
+Changed run_at(const RowOp& op, const Kernels& k, const Rows& r, bool at_end) {
+  Guarded<int32_t> dots(r.dots, at_end);
+  Guarded<float> q(r.q, at_end), row(r.row, at_end), head_row(r.head_row, at_end);
+  Guarded<float> x(r.x, at_end), state(r.state, at_end);
+  op.run(k, dots.data(), q.data(), row.data(), head_row.data(), r.n, r.lanes, x.data(), state.data());
+  return {x.get(), state.get()};
+}
+
+// Scores within e^-90 of the maximum for exp_rows; or, where no bound need hold, everything that a float can be.
+Rows random_rows(int32_t n, int32_t lanes, bool is_odd, Random* random) {
+  const float odd[] = {kInf, -kInf, kNan, 3.4028235e38f, 1.4e-45f, 0.0f, -0.0f};
+  const auto number = [&](float low, float high) {
+    return is_odd && random->engine() % 8 == 0 ? odd[random->engine() % std::size(odd)] : random->uniform(low, high);
+  };
+  Rows r{n, lanes, {}, {}, {}, {}, {}, {}};
+  for (int32_t i = 0; i < n * lanes; ++i) {
+    r.x.push_back(number(-80, 10));
+    r.head_row.push_back(number(-1, 1));
+    r.dots.push_back(int32_t(random->engine()) >> random->engine() % 32);
+  }
+  for (int32_t h = 0; h < lanes; ++h) {
+    r.q.push_back(number(-1, 1));
+    r.state.push_back(number(9, 11));
+  }
+  for (int32_t i = 0; i < n; ++i) r.row.push_back(number(-1, 1));
+  return r;
+}
+
+void check_bounds(const Rows& r, const RowOp& op, const Changed& got) {
+  bool is_near = true;
+  for (int32_t i = 0; i <= r.n; ++i) {
+    for (int32_t h = 0; h < r.lanes; ++h) {
+      double bound = 0;
+      const double exact = op.exact(r, i, h, &bound);
+      const float value = i == r.n ? got.state[size_t(h)] : got.x[size_t(i * r.lanes + h)];
+      is_near = is_near && std::fabs(double(value) - exact) <= bound;
+    }
+  }
+  CHECK(is_near);
+}
+
+}  // namespace
+
+TEST_CASE("scores, maxima and exponentials of heads in lanes, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for (const RowOp& op : kRowOps) {
+    CAPTURE(std::string(op.name));
+    for (const int32_t lanes : {16, 32, 48}) {
+      CAPTURE(lanes);
+      for (int32_t n = 1; n <= 20; ++n) {
+        CAPTURE(n);
+        for (const bool is_odd : {false, true}) {
+          CAPTURE(is_odd);
+          const Rows r = random_rows(n, lanes, is_odd, &random);
+          const Changed expected = run_at(op, scalar(), r, false);
+          if (!is_odd) check_bounds(r, op, expected);
+          for_each_tier([&](const Kernels& k) {
+            for (const bool at_end : {false, true}) {
+              const Changed got = run_at(op, k, r, at_end);
+              CHECK(same(got.x, expected.x));
+              CHECK(same(got.state, expected.state));
+            }
+          });
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("rows of heads scaled into another array, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for (int32_t n = 1; n <= 20; ++n) {
+    const Rows r = random_rows(n, 16, false, &random);
+    for_each_tier([&](const Kernels& k) {
+      for (const bool at_end : {false, true}) {
+        Guarded<float> x(r.x, at_end), row(r.row, at_end), out(r.x.size(), at_end);
+        k.scale_rows(x.data(), row.data(), n, 16, out.data());
+        CHECK(same(x.get(), r.x));
+        for (size_t i = 0; i < r.x.size(); ++i) CHECK(out[i] == r.x[i] * r.row[i / 16]);
+      }
+    });
+  }
+}
+
+TEST_CASE("halves widened, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  std::vector<uint16_t> all;
+  for (uint32_t h = 0; h < 65536; ++h) all.push_back(uint16_t(h));
+  const auto check = [](const std::vector<uint16_t>& halves, bool at_end) {
+    Floats expected;
+    for (const uint16_t h : halves) expected.push_back(half_to_float(h));
+    Guarded<uint16_t> in(halves, at_end);
+    for_each_tier([&](const Kernels& k) {
+      Guarded<float> out(halves.size(), at_end);
+      k.widen_halves(in.data(), int32_t(halves.size()), out.data());
+      CHECK(same(out.get(), expected));
+    });
+  };
+  check(all, true);
+  for (int32_t n = 1; n <= 40; ++n) {
+    std::vector<uint16_t> halves;
+    for (int32_t i = 0; i < n; ++i) halves.push_back(uint16_t(random.engine()));
+    for (const bool at_end : {false, true}) check(halves, at_end);
+  }
+}
+
+namespace {
+
+// What quantize_row of the scalar tier makes of the values that a kernel computes for itself.
+struct Quantised {
+  float scale;
+  std::vector<int8_t> q;
+};
+
+Quantised quantise(const Floats& values) {
+  Quantised out{0, std::vector<int8_t>(values.size())};
+  out.scale = scalar().quantize_row(values.data(), int32_t(values.size()), out.q.data());
+  return out;
+}
+
+template <typename F>
+void check_quantised(const Quantised& expected, bool at_end, const F& run) {
+  Guarded<int8_t> q(expected.q.size(), at_end);
+  const Floats scale = {run(q.data())};
+  CHECK(same(scale, {expected.scale}));
+  CHECK(q.get() == expected.q);
+}
+
+}  // namespace
+
+TEST_CASE("products and dots quantised without being kept, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for (int32_t n = 1; n <= 140; ++n) {
+    CAPTURE(n);
+    const double largest = n % 3 == 0 ? 1e38 : 10;  // products overflow now and then
+    Floats m, d, products, scaled, centred;
+    std::vector<int8_t> g, mean;
+    std::vector<int32_t> dots;
+    const float s = random.any(largest);
+    for (int32_t i = 0; i < n; ++i) {
+      const bool is_zero = n % 7 == 0;
+      m.push_back(is_zero ? 0.0f : n % 5 == 0 && random.engine() % 8 == 0 ? kNan : random.any(largest));
+      g.push_back(value_of(Values::any, false, 0, &random));
+      mean.push_back(value_of(Values::any, false, 0, &random));
+      dots.push_back(is_zero ? 0 : int32_t(random.engine()) >> random.engine() % 32);
+      if (i % 32 == 0) d.push_back(random.any(largest));
+      products.push_back(m.back() * float(g.back()));
+      scaled.push_back(float(dots.back()) * d.back());
+      centred.push_back(std::fma(-s, float(mean.back()), scaled.back()));
+    }
+    const Quantised of_products = quantise(products), of_scaled = quantise(scaled), of_centred = quantise(centred);
+    for (const bool at_end : {false, true}) {
+      Guarded<float> m_in(m, at_end), d_in(d, at_end);
+      Guarded<int8_t> g_in(g, at_end), mean_in(mean, at_end);
+      Guarded<int32_t> dots_in(dots, at_end);
+      for_each_tier([&](const Kernels& k) {
+        check_quantised(of_products, at_end,
+                        [&](int8_t* q) { return k.quantize_product(m_in.data(), g_in.data(), n, q); });
+        check_quantised(of_scaled, at_end,
+                        [&](int8_t* q) { return k.quantize_dots(dots_in.data(), d_in.data(), nullptr, s, n, q); });
+        check_quantised(of_centred, at_end, [&](int8_t* q) {
+          return k.quantize_dots(dots_in.data(), d_in.data(), mean_in.data(), s, n, q);
+        });
+      });
+    }
+  }
+}
+
+TEST_CASE("gated sums, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for (int32_t n = 1; n <= 80; ++n) {
+    CAPTURE(n);
+    std::vector<int8_t> g;
+    Floats y, out, expected;
+    const float s = random.any(1e3);
+    for (int32_t i = 0; i < n; ++i) {
+      g.push_back(int8_t(random.engine()));
+      y.push_back(random.any(1e3));
+      out.push_back(random.any(1e3));
+      const float gate = s * float(g.back());
+      expected.push_back(std::fma(gate, y.back(), out.back()));
+      // The gate rounds, then the fma.
+      const double product = double(s) * g.back() * double(y.back()), exact = product + double(out.back());
+      CHECK(std::fabs(double(expected.back()) - exact) <=
+            1.01 * u * (std::fabs(product) + std::fabs(exact)) + tiny * (1 + std::fabs(double(y.back()))));
+    }
+    for (const bool at_end : {false, true}) {
+      Guarded<int8_t> g_in(g, at_end);
+      Guarded<float> y_in(y, at_end);
+      for_each_tier([&](const Kernels& k) {
+        Guarded<float> sums(out, at_end);
+        k.gated_sum(g_in.data(), y_in.data(), s, n, sums.data());
+        CHECK(same(sums.get(), expected));
+      });
+    }
+  }
+}
