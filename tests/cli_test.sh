@@ -39,10 +39,14 @@ runs = json.load(open(sys.argv[1]))["runs"]
 assert len(runs) == 6 and all(r["tokens_per_s"] > 0 for r in runs)
 hashes = {(r["phase"], r["depth"]): set() for r in runs}
 for r in runs: hashes[r["phase"], r["depth"]].add(r["logits_hash"])
-assert all(len(h) == 1 for h in hashes.values()), hashes' "$work/out" || fail "bench --json"
+assert all(len(h) == 1 for h in hashes.values()), hashes
+assert all(r["distinct_ids"] == 0 if r["phase"] == "decode" and r["depth"] == 0 else 4 < r["distinct_ids"] <= 16 for r in runs)' "$work/out" || fail "bench --json"
 printf 'Once upon a time there was a fox. He had a lantern.' >"$work/text"
 expect 0 "" "$pith" eval --text "$work/text" --json
 python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert 1 < d["perplexity"] < 5000 and d["bytes"] == 51' "$work/out" || fail "eval --json"
+expect 0 "" "$pith" bench --text "$work/text" --depth 0,8 -n 4 --repeat 1
+grep -q "distinct ids" "$work/out" || fail "bench prints no distinct ids"
+expect 1 "option --text" "$pith" bench --text "$work/text" --depth 0,64 -n 4 --repeat 1
 
 expect 0 "" "$pith" synth m "$work/m.gguf"
 expect 0 "" "$pith" verify "$work/m.gguf"

@@ -2,13 +2,15 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <set>
 #include <thread>
 
 #include <fmt/format.h>
 
 #include "memory_bandwidth.h"
 #include "options.h"
-#include "token_source.h"
+#include "text_like_ids.h"
+#include "text_tokens.h"
 
 #ifndef PITH_COMMIT
 #define PITH_COMMIT "unknown"
@@ -35,19 +37,24 @@ uint64_t clock_ns(void*) {
           .count());
 }
 
-// The tokens that fill the context and are then decoded.
-std::vector<int32_t> bench_tokens(const BenchOptions& options, const Model& model, size_t n) {
-  if (options.text.empty()) return text_like_tokens(n, model.info().vocab_size, options.seed);
-  std::vector<int32_t> tokens = Tokenizer(model).encode(read_file(options.text));
-  if (tokens.empty()) throw std::runtime_error("option --text: the file is empty");
-  for (size_t i = 0; tokens.size() < n; ++i) tokens.push_back(tokens[i]);
-  tokens.resize(n);
-  return tokens;
+// The n ids that fill the context and are then decoded.
+std::vector<int32_t> bench_ids(const BenchOptions& options, const Model& model, size_t n) {
+  if (options.text.empty()) return text_like_ids(n, int32_t(model.info().vocab_size), options.seed);
+  std::vector<int32_t> ids = text_tokens(options.text, Tokenizer(model));
+  if (ids.size() < n) {
+    throw std::runtime_error(fmt::format(
+        "option --text: the file has {} tokens; the largest depth and the timed tokens need {}", ids.size(), n));
+  }
+  ids.resize(n);
+  return ids;
 }
+
+size_t count_distinct(std::span<const int32_t> ids) { return std::set(ids.begin(), ids.end()).size(); }
 
 struct Phase {
   const char* name;
   uint32_t threads, tokens, depth, repeat;
+  size_t distinct_ids;  // read by a prefill, in the cache before a decode
   double seconds, attention_seconds, machine_gb_per_s;
 };
 
@@ -59,12 +66,13 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
           {"threads", p.threads},
           {"tokens", p.tokens},
           {"depth", p.depth},
+          {"distinct_ids", p.distinct_ids},
           {"repeat", p.repeat},
           {"tokens_per_s", 1 / per_token},
           {"ms_per_token", 1e3 * per_token},
           {"weight_bytes_per_token", info.step_weight_bytes},
           {"cache_bytes", plan.cache_bytes},
-          {"pool_bytes", 0},
+          {"pool_bytes", plan.pool_bytes},
           {"attention_ms", 1e3 * p.attention_seconds / p.tokens},
           {"read_gb_per_s", bytes / per_token / 1e9},
           {"machine_read_gb_per_s", p.machine_gb_per_s},
@@ -72,8 +80,8 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
 }
 
 // Fills the context to `depth` (the prefill row, unless the depth is 0), then decodes token by token.
-void measure(const BenchOptions& options, const Model& model, uint32_t threads, uint32_t depth, uint32_t repeat,
-             double machine_gb_per_s, Json* runs) {
+void measure(const BenchOptions& options, const Model& model, std::span<const int32_t> ids, uint32_t threads,
+             uint32_t depth, uint32_t repeat, double machine_gb_per_s, Json* runs) {
   pith_session_options resolved = options.session.resolve();
   resolved.capacity = std::max({options.session.context, depth + options.tokens, 1u});
   resolved.max_threads = threads;
@@ -82,20 +90,21 @@ void measure(const BenchOptions& options, const Model& model, uint32_t threads, 
   pith_session_plan plan{};
   plan.struct_size = sizeof plan;
   check(pith_session_get_plan(model.get(), &resolved, &plan, nullptr));
-  const std::vector<int32_t> tokens = bench_tokens(options, model, depth + options.tokens);
+  const size_t distinct_ids = count_distinct(ids.first(depth));
   const auto timed = [&](const char* phase, uint32_t first, uint32_t n, bool one_by_one) {
     const uint64_t attention = pith_session_attention_ns(session.get());
     const double start = seconds();
     if (one_by_one) {
-      for (uint32_t i = 0; i < n; ++i) session.eval(tokens[first + i]);
+      for (uint32_t i = 0; i < n; ++i) session.eval(ids[first + i]);
     } else {
-      session.eval(std::span(tokens).subspan(first, n));
+      session.eval(ids.subspan(first, n));
     }
     const Phase p{phase,
                   threads,
                   n,
                   first,
                   repeat,
+                  distinct_ids,
                   seconds() - start,
                   double(pith_session_attention_ns(session.get()) - attention) / 1e9,
                   machine_gb_per_s};
@@ -116,8 +125,8 @@ void print_table(const Json& document) {
   fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].get<std::string>(),
              document["tier"].get<std::string>(), document["commit"].get<std::string>(),
              document["cpu"].get<std::string>());
-  fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens", "depth",
-             "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
+  fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens",
+             "depth", "distinct ids", "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
   const Json& runs = document["runs"];
   std::vector<bool> printed(runs.size());
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -132,21 +141,23 @@ void print_table(const Json& document) {
       attention.push_back(runs[j]["attention_ms"]);
       gb.push_back(runs[j]["read_gb_per_s"]);
     }
-    fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
+    fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
                runs[i]["phase"].get<std::string>(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(),
-               runs[i]["depth"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
-               runs[i]["machine_read_gb_per_s"].get<double>());
+               runs[i]["depth"].dump(), runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention),
+               median(gb), runs[i]["machine_read_gb_per_s"].get<double>());
   }
 }
 
 void bench(BenchOptions options) {
   const Model model = options.model.load();
   if (options.threads.empty()) options.threads = {options.session.n_threads()};
+  const uint32_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
+  const std::vector<int32_t> ids = bench_ids(options, model, size_t(deepest) + options.tokens);
   Json runs = Json::array();
   for (uint32_t repeat = 0; repeat < options.repeat; ++repeat) {
     for (const uint32_t threads : options.threads) {
       const double machine = read_gb_per_s(threads);
-      for (const uint32_t depth : options.depths) measure(options, model, threads, depth, repeat, machine, &runs);
+      for (const uint32_t depth : options.depths) measure(options, model, ids, threads, depth, repeat, machine, &runs);
     }
   }
   const Session probe(model, options.session.resolve());
@@ -175,8 +186,9 @@ void add_bench(CLI::App* app, int*) {
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_option("--repeat", options->repeat, "Repetitions")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--text", options->text, "Fill the context from this file instead of the generator");
-  command->add_option("--seed", options->seed, "Seed of the generator")->capture_default_str();
+  command->add_option("--text", options->text,
+                      "Fill the context with this text; else with made-up ids that repeat as a text's do");
+  command->add_option("--seed", options->seed, "Seed of the made-up ids")->capture_default_str();
   command->add_flag("--json", options->json, "One JSON document with every repetition");
   command->callback([options] { bench(*options); });
 }

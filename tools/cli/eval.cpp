@@ -11,6 +11,7 @@
 #include <fmt/format.h>
 
 #include "options.h"
+#include "text_tokens.h"
 
 namespace pith::cli {
 namespace {
@@ -53,21 +54,6 @@ void compare(const std::vector<double>& base, const std::vector<double>& p, Scor
   score->top1 += likeliest(base) == likeliest(p);
 }
 
-// The tokens of all documents, with the end-of-text token between them.
-std::vector<int32_t> read_tokens(const std::string& path, const Tokenizer& tokenizer) {
-  const std::string separator = "\n<|endoftext|>\n", text = "\n" + read_file(path) + "\n";
-  std::vector<int32_t> tokens;
-  for (size_t start = 0, end; start < text.size(); start = end + separator.size()) {
-    end = std::min(text.find(separator, start), text.size());
-    const size_t first = text.find_first_not_of('\n', start), last = text.find_last_not_of('\n', end - 1);
-    if (first == std::string::npos || first >= end) continue;
-    if (!tokens.empty() && tokenizer.eos() >= 0) tokens.push_back(tokenizer.eos());
-    const std::vector<int32_t> ids = tokenizer.encode(text.substr(first, last + 1 - first));
-    tokens.insert(tokens.end(), ids.begin(), ids.end());
-  }
-  return tokens;
-}
-
 void show_progress(size_t done, size_t total) {
   if (::isatty(STDERR_FILENO) == 0 || done % 64 != 0) return;
   fmt::print(stderr, "\r{} of {} tokens", done, total);
@@ -100,7 +86,7 @@ void eval(const EvalOptions& options) {
   const Model model = options.model.load();
   const Tokenizer tokenizer(model);
   if (tokenizer.bos() < 0) throw std::runtime_error("key tokenizer.ggml.bos_token_id: missing; windows start with it");
-  std::vector<int32_t> tokens = read_tokens(options.text, tokenizer);
+  std::vector<int32_t> tokens = text_tokens(options.text, tokenizer);
   if (options.limit > 0 && tokens.size() > options.limit) tokens.resize(options.limit);
   if (tokens.empty()) throw std::runtime_error("option --text: the file is empty");
   const pith_session_options resolved = options.session.resolve();

@@ -82,6 +82,7 @@ Json plan_json(const Model& model, const pith_session_options& options) {
   return {{"weights_bytes", model.info().weight_bytes},
           {"session_bytes", plan.session_bytes},
           {"cache_bytes", plan.cache_bytes},
+          {"pool_bytes", plan.pool_bytes},
           {"cache_bytes_per_token", plan.cache_bytes_per_token},
           {"cache_elements_per_token", plan.cache_elements_per_token}};
 }

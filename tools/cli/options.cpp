@@ -36,9 +36,13 @@ void SessionOptions::add_to(CLI::App* app) {
   app->add_option("--activations", activations, "Precision of the inputs of matrix products")
       ->check(CLI::IsMember({"i8", "f32"}))
       ->capture_default_str();
-  app->add_option("--attention", attention, "How attention reads the cache")
-      ->check(CLI::IsMember({"default", "materialise"}))
+  app->add_option("--attention", attention,
+                  "How attention reads the cache: grouped by token id (absorbed where there is no gate), or every key and "
+                  "value recomputed")
+      ->check(CLI::IsMember({"grouped", "materialise"}))
       ->capture_default_str();
+  app->add_option("--pool", pool, "Bytes for finished rows of gated models, with K, M or G; rows for 3 of 8 tokens if left out")
+      ->transform(CLI::AsSizeValue(false));
 }
 
 uint32_t SessionOptions::n_threads() const { return threads != 0 ? threads : count_fast_cpus(); }
@@ -50,6 +54,7 @@ pith_session_options SessionOptions::resolve() const {
   options.cache = precision(cache);
   options.activations = precision(activations);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
+  options.pool_bytes = pool;
   options.max_threads = n_threads();
   options.tier = tier.empty() ? nullptr : tier.c_str();
   return options;

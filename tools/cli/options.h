@@ -24,7 +24,8 @@ struct SessionOptions {
   uint32_t threads = 0;  // 0: all cores
   std::string tier;      // empty: the best
   uint32_t context = 0, keep = 0;
-  std::string cache = "i8", activations = "i8", attention = "default";
+  std::string cache = "i8", activations = "i8", attention = "grouped";
+  uint64_t pool = PITH_POOL_DEFAULT;
 
   void add_to(CLI::App* app);
   uint32_t n_threads() const;
