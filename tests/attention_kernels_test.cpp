@@ -59,7 +59,7 @@ template <typename F>
 void for_each_head_case(std::initializer_list<int32_t> widths, Random* random, F f) {
   int32_t counter = 0;
   for (const int32_t width : widths) {
-    for (int32_t heads = 1; heads <= 20; ++heads) {
+    for (int32_t heads = 1; heads <= (width == 32 ? 20 : 17); ++heads) {
       const int32_t n_heads = heads == 18 ? 64 : heads == 19 ? 67 : heads == 20 ? 131 : heads;
       for (const int32_t heads_per_kv : {1, 2, 3, 5, n_heads}) {
         const int32_t n = 1 + counter % 20;
@@ -282,9 +282,9 @@ TEST_CASE("scores, maxima and exponentials of heads in lanes, on every tier") {
   CAPTURE(random.seed);
   for (const RowOp& op : kRowOps) {
     CAPTURE(std::string(op.name));
-    for (const int32_t lanes : {16, 32, 48}) {
+    for (const int32_t lanes : {16, 48}) {
       CAPTURE(lanes);
-      for (int32_t n = 1; n <= 20; ++n) {
+      for (int32_t n = 1; n <= 20; n += lanes == 16 ? 1 : 5) {
         CAPTURE(n);
         for (const bool is_odd : {false, true}) {
           CAPTURE(is_odd);
