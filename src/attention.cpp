@@ -59,7 +59,7 @@ void Attention::lay_out_query(RotatedQuery* query, Arena* arena) const {
 
 void Attention::lay_out_scratch(Arena* arena) {
   const Config& c = *config_;
-  const bool is_absorbed = plan_.form == AttentionForm::absorbed, is_tiled = plan_.form == AttentionForm::materialise;
+  const bool is_absorbed = plan_.form == AttentionForm::absorbed;
   const int32_t tokens = plan_.form == AttentionForm::grouped ? GroupedAttention::kMaxTokens : kTileSlots;
   const int32_t widest = c.is_mha() ? c.value_width : c.latent_width > c.kv_head_width() ? c.latent_width : c.kv_head_width();
   const size_t latent = size_t(padded_cols(c.latent_width)), heads = is_absorbed ? size_t(c.n_heads) : 0;
@@ -68,9 +68,8 @@ void Attention::lay_out_scratch(Arena* arena) {
     Scratch s{};
     s.block.lay_out(tokens, padded_lanes(c.n_heads), widest > c.rope_width ? widest : c.rope_width, arena);
     if (!c.is_mha()) expander_.lay_out_scratch(&s.expansion, arena);
-    const size_t rows = is_tiled ? kTileSlots : 0;
-    s.tile = {arena->take<uint8_t>(rows * expander_.rows().first_bytes),
-              arena->take<uint8_t>(rows * expander_.rows().second_bytes)};
+    if (plan_.form == AttentionForm::materialise || plan_.form == AttentionForm::grouped)
+      s.tile = take_rows(expander_.rows(), kTileSlots, arena);
     s.sum.lay_out(is_absorbed ? c.latent_width : 0, arena);
     s.absorbed = arena->take<float>(heads * latent);
     s.absorbed_q = arena->take_zeros<int8_t>(heads * latent);
@@ -318,7 +317,8 @@ void Attention::attend_grouped(int32_t layer, float* out) {
   const int32_t n_pieces = grouped_.n_pieces();
   team_->run(n_pieces, false, [&](int32_t piece, int32_t thread) {
     RunningSoftmax running = pieces_.begin(piece, thread);
-    grouped_.run_piece(piece, scratch_[thread].block, scratch_[thread].expansion, thread, &running);
+    const Scratch& s = scratch_[thread];
+    grouped_.run_piece(piece, s.block, s.expansion, s.tile, thread, &running);
   });
   pieces_.merge(*kernels_, n_pieces, config_->value_width, out);
 }
@@ -343,64 +343,14 @@ void Attention::attend_tiles(int32_t layer, float* out) {
   team_->run(n, false, [&](int32_t index, int32_t thread) {
     const Tile tile = tile_at(index);
     RunningSoftmax running = pieces_.begin(index, thread);
-    if (config_->is_mha()) {
-      attend_cached_heads(layer, tile, scratch_[thread], &running);
-    } else {
-      expand_tile(layer, tile, scratch_[thread]);
-      attend_expanded(layer, tile, scratch_[thread], &running);
-    }
+    const Scratch& s = scratch_[thread];
+    if (config_->is_mha()) return attend_cached_heads(layer, tile, s, &running);
+    const int32_t* slots = all_slots_ + tile.first;
+    expander_.finish_tokens(layer, slots, tile.n, is_gated_ ? &groups_ : nullptr, &pool_, s.expansion, s.tile);
+    attend_rows(*kernels_, *config_, ring_, layer, expander_.rows(), s.tile, s.block.identity, slots, tile.n,
+                parts_of(tile.is_pinned ? pinned_ : window_), s.block, &running);
   });
   pieces_.merge(*kernels_, n, config_->value_width, out);
-}
-
-// Tokens of the same id share a gate: where no row holds it, it is computed once per distinct id of the tile.
-void Attention::expand_tile(int32_t layer, const Tile& tile, const Scratch& s) const {
-  const Expander::Scratch& e = s.expansion;
-  const RowShape& shape = expander_.rows();
-  expander_.expand(layer, all_slots_ + tile.first, tile.n, e);
-  const auto finish = [&](int32_t i, const float* gate) {
-    const Row row{s.tile.first + shape.first_bytes * size_t(i), s.tile.second + shape.second_bytes * size_t(i)};
-    expander_.finish(layer, tile.first + i, e.up + i * expander_.up_stride(), gate, e, row);
-  };
-  for (int32_t i = 0; i < tile.n; ++i) {
-    if (!is_gated_) {
-      finish(i, nullptr);
-      continue;
-    }
-    const int32_t group = groups_.group_of(tile.first + i);
-    bool is_first = true;
-    for (int32_t j = 0; j < i && is_first; ++j) is_first = groups_.group_of(tile.first + j) != group;
-    if (!is_first) continue;
-    if (const int32_t row = groups_.group_gate_row(group); row >= 0) {
-      load_row(*kernels_, shape, pool_.row(layer, row), e.gate);
-    } else {
-      expander_.compute_gate(layer, groups_.group_id(group), e, e.gate);
-      expander_.round_gate(e.gate, e);
-    }
-    for (int32_t j = i; j < tile.n; ++j) {
-      if (groups_.group_of(tile.first + j) == group) finish(j, e.gate);
-    }
-  }
-}
-
-void Attention::attend_expanded(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const {
-  const Config& c = *config_;
-  const RowShape& shape = expander_.rows();
-  const BlockScratch& b = s.block;
-  if (shape.is_i8) {
-    gather_scales(s.tile.first, shape.first_bytes, shape.first_scales_at(), b.identity, tile.n, c.n_heads,
-                  running->lanes, b.key_scales);
-    gather_scales(s.tile.second, shape.second_bytes, shape.second_scales_at(), b.identity, tile.n, c.n_heads,
-                  running->lanes, b.value_scales);
-  }
-  const HeadRows keys{s.tile.first,         shape.first_bytes, b.identity,  c.content_width,
-                      shape.padded_content, 1,                 shape.is_i8, shape.is_i8 ? b.key_scales : nullptr,
-                      nullptr};
-  const HeadRows values{s.tile.second,      shape.second_bytes, b.identity,  c.value_width,
-                        shape.padded_value, 1,                  shape.is_i8, shape.is_i8 ? b.value_scales : nullptr,
-                        nullptr};
-  const HeadRows rope = rope_rows(ring_, c, layer, all_slots_ + tile.first, tile.n, shape.is_i8, b.rope_scales);
-  attend_block(*kernels_, parts_of(tile.is_pinned ? pinned_ : window_), keys, &rope, values, tile.n, b, running);
 }
 
 void Attention::attend_cached_heads(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const {

@@ -61,7 +61,7 @@ class Attention {
   struct Scratch {
     BlockScratch block;
     Expander::Scratch expansion;  // latent attention
-    Row tile;                     // [kTileSlots] rows; materialise
+    Row tile;                     // [kTileSlots] rows; materialise, grouped
     Input sum;                    // [r]: a head's sum of p c; absorbed
     float* absorbed;              // [n_h, padded r]: W_UK^T q, of the heads of a piece; absorbed
     int8_t* absorbed_q;           // [n_parts, n_h, padded part]
@@ -101,8 +101,6 @@ class Attention {
   void attend_grouped(int32_t layer, float* out);
   void attend_tiles(int32_t layer, float* out);
   void attend_absorbed(int32_t layer, float* out);
-  void expand_tile(int32_t layer, const Tile& tile, const Scratch& s) const;
-  void attend_expanded(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const;
   void attend_cached_heads(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const;
   void absorb_query(const Layer& layer, int32_t first_head, int32_t n_heads, const Scratch& s) const;
   void attend_latents(int32_t layer, const Tile& tile, int32_t first_head, int32_t n_heads, const Scratch& s,

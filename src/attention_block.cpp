@@ -41,11 +41,29 @@ HeadRows latent_rows(const Kernels& k, const LatentRing& ring, int32_t layer, co
 void attend_block(const Kernels& k, const QueryParts& query, const HeadRows& keys, const HeadRows* rope,
                   const HeadRows& values, int32_t n, const BlockScratch& scratch, RunningSoftmax* running) {
   const int32_t n_heads = running->n_heads;
+  prefetch_rows(values, n_heads, n);
   scratch.clear_scores(n, running->lanes);
   add_scores(k, query.content, keys, n_heads, n, scratch.heads, scratch.scores);
   if (rope != nullptr) add_scores(k, query.rope, *rope, n_heads, n, scratch.heads, scratch.scores);
   running->weigh(k, n, scratch.scores);
   add_sums(k, scratch.scores, values, n_heads, n, scratch.heads, running->out, running->width);
+}
+
+void attend_rows(const Kernels& k, const Config& c, const LatentRing& ring, int32_t layer, const RowShape& shape,
+                 Row rows, const int32_t* index, const int32_t* slots, int32_t n, const QueryParts& query,
+                 const BlockScratch& s, RunningSoftmax* running) {
+  const bool is_i8 = shape.is_i8;
+  if (is_i8) {
+    gather_scales(k, rows.first, shape.first_bytes, shape.first_scales_at(), index, n, running->lanes, s.key_scales);
+    gather_scales(k, rows.second, shape.second_bytes, shape.second_scales_at(), index, n, running->lanes,
+                  s.value_scales);
+  }
+  const HeadRows keys{rows.first, shape.first_bytes, index, c.content_width, shape.padded_content,
+                      1,          is_i8,             is_i8 ? s.key_scales : nullptr, nullptr};
+  const HeadRows values{rows.second, shape.second_bytes, index, c.value_width, shape.padded_value,
+                        1,           is_i8,              is_i8 ? s.value_scales : nullptr, nullptr};
+  const HeadRows rope = rope_rows(ring, c, layer, slots, n, is_i8, s.rope_scales);
+  attend_block(k, query, keys, &rope, values, n, s, running);
 }
 
 }  // namespace pith

@@ -7,6 +7,7 @@
 #include "arena.h"
 #include "head_rows.h"
 #include "latent_ring.h"
+#include "row_pool.h"
 #include "running_softmax.h"
 
 namespace pith {
@@ -41,6 +42,11 @@ HeadRows latent_rows(const Kernels& kernels, const LatentRing& ring, int32_t lay
 // Adds n tokens to the softmax. rope NULL: keys have no shared part.
 void attend_block(const Kernels& kernels, const QueryParts& query, const HeadRows& keys, const HeadRows* rope,
                   const HeadRows& values, int32_t n, const BlockScratch& scratch, RunningSoftmax* running);
+
+// Adds n tokens whose finished rows are `index` [n] of those that begin at `rows`, and whose rotary keys lie in `slots` [n] of the ring.
+void attend_rows(const Kernels& kernels, const Config& config, const LatentRing& ring, int32_t layer,
+                 const RowShape& shape, Row rows, const int32_t* index, const int32_t* slots, int32_t n,
+                 const QueryParts& query, const BlockScratch& scratch, RunningSoftmax* running);
 
 }  // namespace pith
 

@@ -20,7 +20,10 @@ void Expander::lay_out_scratch(Scratch* s, Arena* arena) const {
   s->latents.lay_out(kMaxColumns, c.latent_width, arena);
   s->up = arena->take<float>(kMaxColumns * n);
   s->product = arena->take<float>(n);
-  s->row = {arena->take<uint8_t>(rows_.first_bytes), arena->take<uint8_t>(rows_.second_bytes)};
+  s->row = take_rows(rows_, 1, arena);
+  const bool is_gated = c.gate == Gate::up;
+  s->ids.lay_out(is_gated ? kMaxGates : 0, c.gate_width, arena);
+  s->gates = arena->take<float>(is_gated ? kMaxGates * n : 0);
 }
 
 Activation Expander::gate_input(int32_t layer, int32_t id, const Input& input) const {
@@ -30,6 +33,19 @@ Activation Expander::gate_input(int32_t layer, int32_t id, const Input& input) c
 
 void Expander::compute_gate(int32_t layer, int32_t id, const Scratch& s, float* gate) const {
   apply(*kernels_, gate_matrix(layer), gate_input(layer, id, s.gate_input), gate);
+}
+
+// The gates of n <= kMaxGates ids, rounded, into scratch.gates.
+void Expander::compute_gates(int32_t layer, const int32_t* ids, int32_t n, const Scratch& s) const {
+  const Linear& table = weights_->gate_tables[layer / config_->layer_group_size];
+  for (int32_t i = 0; i < n; ++i) {
+    float* x = s.ids.x + i * s.ids.cols;
+    load_row(*kernels_, table, ids[i], x);
+    for (int32_t j = config_->gate_width; j < s.ids.cols; ++j) x[j] = 0;
+  }
+  apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows, s.ids.prepare(*kernels_, n, activations_i8_, gate_matrix(layer).type),
+                n, s.gates, size_t(up_stride()));
+  for (int32_t i = 0; i < n; ++i) round_gate(s.gates + i * up_stride(), s);
 }
 
 void Expander::round_gate(float* gate, const Scratch& s) const {
@@ -142,6 +158,46 @@ void Expander::finish(int32_t layer, int32_t slot, const float* up, const float*
     kernels_->shift_scale(x, mean, rho[0], n, x);
   }
   store_row(*kernels_, rows_, x, row);
+}
+
+void Expander::finish_tokens(int32_t layer, const int32_t* slots, int32_t n, const TokenGroups* groups,
+                             const RowPool* pool, const Scratch& s, Row rows) const {
+  expand(layer, slots, n, s);
+  const auto finish_one = [&](int32_t i, const float* gate) {
+    const Row row{rows.first + rows_.first_bytes * size_t(i), rows.second + rows_.second_bytes * size_t(i)};
+    finish(layer, slots[i], s.up + i * up_stride(), gate, s, row);
+  };
+  if (groups == nullptr) {
+    for (int32_t i = 0; i < n; ++i) finish_one(i, nullptr);
+    return;
+  }
+  const auto finish_group = [&](int32_t first, int32_t group, const float* gate) {
+    for (int32_t i = first; i < n; ++i) {
+      if (groups->group_of(slots[i]) == group) finish_one(i, gate);
+    }
+  };
+  int32_t ids[kMaxGates], firsts[kMaxGates], n_missing = 0;
+  const auto finish_missing = [&] {
+    compute_gates(layer, ids, n_missing, s);
+    for (int32_t m = 0; m < n_missing; ++m)
+      finish_group(firsts[m], groups->group_of(slots[firsts[m]]), s.gates + m * up_stride());
+    n_missing = 0;
+  };
+  for (int32_t i = 0; i < n; ++i) {
+    const int32_t group = groups->group_of(slots[i]);
+    bool is_first = true;
+    for (int32_t j = 0; j < i && is_first; ++j) is_first = groups->group_of(slots[j]) != group;
+    if (!is_first) continue;
+    if (const int32_t row = groups->group_gate_row(group); row >= 0) {
+      load_row(*kernels_, rows_, pool->row(layer, row), s.gate);
+      finish_group(i, group, s.gate);
+      continue;
+    }
+    ids[n_missing] = groups->group_id(group);
+    firsts[n_missing++] = i;
+    if (n_missing == kMaxGates) finish_missing();
+  }
+  if (n_missing > 0) finish_missing();
 }
 
 }  // namespace pith

@@ -12,6 +12,7 @@
 #include "linear.h"
 #include "plan.h"
 #include "row_pool.h"
+#include "token_groups.h"
 #include "weights.h"
 
 namespace pith {
@@ -19,6 +20,7 @@ namespace pith {
 class Expander {
  public:
   static constexpr int32_t kMaxColumns = kTileSlots;  // tokens that expand() takes at a time
+  static constexpr int32_t kMaxGates = 16;            // gates that are computed together
 
   // What one thread needs.
   struct Scratch {
@@ -28,6 +30,8 @@ class Expander {
     float* up;         // [kMaxColumns, N padded]: u
     float* product;    // [N]: u g
     Row row;           // a row of its own
+    Columns ids;       // [kMaxGates] columns of d_e
+    float* gates;      // [kMaxGates, N padded]
   };
 
   void lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring);
@@ -57,7 +61,13 @@ class Expander {
   // Finished keys and values of a slot, from u and its gate.
   void finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& scratch, Row row) const;
 
+  // Finished keys and values of n <= kMaxColumns slots, one row behind the other from `rows` on. groups and pool: where gates are found;
+  // NULL for a model without gates. What no row holds is computed, once for all of these slots that share an id.
+  void finish_tokens(int32_t layer, const int32_t* slots, int32_t n, const TokenGroups* groups, const RowPool* pool,
+                     const Scratch& scratch, Row rows) const;
+
  private:
+  void compute_gates(int32_t layer, const int32_t* ids, int32_t n, const Scratch& scratch) const;
   float mean_of(const float* product, int32_t offset, int32_t width) const;
   void store_means(int32_t layer, const float* gate, const Scratch& scratch, Row row) const;
 

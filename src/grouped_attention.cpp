@@ -4,10 +4,13 @@ namespace pith {
 namespace {
 
 // What blocks cost, in units of some 40 ns on a current core; only their proportions matter, and they only balance threads.
-constexpr int64_t kTokenCost = 2, kSegmentCost = 50, kGateCost = 250;
+constexpr int64_t kTokenCost = 2, kSegmentCost = 50, kGateCost = 250, kRecomputedCost = 150;
 constexpr int64_t kPieceCost = 200;  // at least, of a piece: a job of less does not pay
 
-constexpr int32_t kBlockKeys = kTileSlots;  // tokens of a block whose rows are finished
+// Groups without a row of more tokens have their gate absorbed: beyond, that costs less than recomputing every token's keys and values.
+constexpr int32_t kMaxRecomputed = 4;
+
+constexpr int32_t kBlockTokens = kTileSlots;  // of a block of rows
 
 }  // namespace
 
@@ -55,63 +58,53 @@ void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
   s->query = arena->take_zeros<int8_t>(is_integer_ ? columns * heads * latent : 0);
   s->query_d = arena->take_zeros<float>(columns * size_t(n_parts_) * size_t(padded_lanes(c.n_heads)));
   s->query_x = arena->take<float>(is_integer_ ? 0 : columns * heads * latent);
-  s->sums = arena->take<float>(columns * heads * latent);
-  s->columns.lay_out(kMaxSegments, c.latent_width, arena);
+  s->sums.lay_out(kMaxSegments, c.latent_width, arena);
+  s->sums.x = arena->take<float>(columns * heads * latent);
   s->values = arena->take<float>(columns * value);
   s->part = arena->take<float>(latent + content + value);
+  s->content_d = arena->take_zeros<float>(columns * size_t(padded_lanes(c.n_heads)));
+  s->value_d = arena->take_zeros<float>(columns * size_t(padded_lanes(c.n_heads)));
+  s->mean_d = arena->take<float>(columns);
+  s->value_mean = arena->take<float>(columns * latent);
   s->rho = arena->take<float>(2 * kMaxTokens);
   s->row_scales = arena->take<float>(kMaxTokens);
   s->rows = arena->take<Row>(columns);
-  s->own_rows = arena->take<Row>(columns);
-  const RowShape& shape = expander_->rows();
-  for (size_t i = 0; i < columns; ++i) {
-    const Row row{arena->take<uint8_t>(shape.first_bytes), arena->take<uint8_t>(shape.second_bytes)};
-    if (!arena->is_measuring()) s->own_rows[i] = row;
-  }
+  s->own_rows = take_rows(expander_->rows(), columns, arena);
 }
 
 // ---- The order of the tokens -----------------------------------------------------------------------------------------
 
 void GroupedAttention::schedule() {
   n_tokens_ = n_segments_ = n_blocks_ = 0;
-  for (const bool is_pinned : {false, true}) {
-    if (is_pinned && ring_->n_keep() == 0) continue;
-    order_groups(is_pinned);
-    order_tokens(is_pinned);
+  for (const bool pinned : {false, true}) {
+    if (pinned && ring_->n_keep() == 0) continue;
+    order_groups(pinned);
+    order_recomputed(pinned);
+    order_rows(pinned);
   }
   cut_pieces();
 }
 
-// Tokens with rows, in the order in which the rows lie.
-void GroupedAttention::order_tokens(bool pinned) {
-  Block* block = nullptr;
-  for (int32_t row = 0; row < groups_->n_rows(); ++row) {
-    const int32_t slot = groups_->row_slot(row);
-    if (slot < 0 || is_pinned(slot) != pinned) continue;
-    if (block == nullptr || block->n == kBlockKeys) {
-      block = &blocks_[n_blocks_++];
-      *block = {n_tokens_, 0, n_segments_, 0, pinned};
-    }
-    slots_[n_tokens_] = slot;
-    rows_[n_tokens_++] = row;
-    ++block->n;
-  }
+GroupedAttention::Block* GroupedAttention::open_block(Source source, bool pinned) {
+  Block* block = &blocks_[n_blocks_++];
+  *block = {source, pinned, n_tokens_, 0, n_segments_, 0};
+  return block;
 }
 
-// Tokens without rows, group by group; a group is cut only if it is larger than a block.
+// Tokens that the queries are absorbed for, group by group; a group is cut only if it is larger than a block.
 void GroupedAttention::order_groups(bool pinned) {
   Block* block = nullptr;
   for (const GroupKind kind : {GroupKind::gate, GroupKind::none}) {
     for (int32_t g = groups_->first_group(kind); g >= 0; g = groups_->next_group(g)) {
       const int32_t count = groups_->group_count(g), whole = count < kMaxTokens ? count : kMaxTokens;
+      if (kind == GroupKind::none && count <= kMaxRecomputed) continue;
       Segment* segment = nullptr;
       for (int32_t slot = groups_->group_first_slot(g); slot >= 0; slot = groups_->next_slot(slot)) {
         if (is_pinned(slot) != pinned) continue;
         const bool starts = segment == nullptr;
         if (block == nullptr || block->n == kMaxTokens ||
             (starts && (block->n_segments == kMaxSegments || block->n + whole > kMaxTokens))) {
-          block = &blocks_[n_blocks_++];
-          *block = {n_tokens_, 0, n_segments_, 0, pinned};
+          block = open_block(Source::groups, pinned);
           segment = nullptr;
         }
         if (segment == nullptr) {
@@ -127,9 +120,37 @@ void GroupedAttention::order_groups(bool pinned) {
   }
 }
 
+// Tokens of small groups that own nothing.
+void GroupedAttention::order_recomputed(bool pinned) {
+  Block* block = nullptr;
+  for (int32_t g = groups_->first_group(GroupKind::none); g >= 0; g = groups_->next_group(g)) {
+    if (groups_->group_count(g) > kMaxRecomputed) return;  // in ascending order
+    for (int32_t slot = groups_->group_first_slot(g); slot >= 0; slot = groups_->next_slot(slot)) {
+      if (is_pinned(slot) != pinned) continue;
+      if (block == nullptr || block->n == kBlockTokens) block = open_block(Source::recomputed, pinned);
+      slots_[n_tokens_++] = slot;
+      ++block->n;
+    }
+  }
+}
+
+// Tokens with rows, in the order in which the rows lie.
+void GroupedAttention::order_rows(bool pinned) {
+  Block* block = nullptr;
+  for (int32_t row = 0; row < groups_->n_rows(); ++row) {
+    const int32_t slot = groups_->row_slot(row);
+    if (slot < 0 || is_pinned(slot) != pinned) continue;
+    if (block == nullptr || block->n == kBlockTokens) block = open_block(Source::rows, pinned);
+    slots_[n_tokens_] = slot;
+    rows_[n_tokens_++] = row;
+    ++block->n;
+  }
+}
+
 void GroupedAttention::cut_pieces() {
   const auto cost_of = [&](const Block& block) {
-    int64_t cost = kTokenCost * block.n + kSegmentCost * block.n_segments;
+    int64_t cost = (block.source == Source::recomputed ? kRecomputedCost : kTokenCost) * block.n;
+    cost += kSegmentCost * block.n_segments;
     for (int32_t i = 0; i < block.n_segments; ++i) {
       if (segments_[block.first_segment + i].gate_row < 0) cost += kGateCost;
     }
@@ -167,46 +188,36 @@ void GroupedAttention::begin_layer(int32_t layer, const QueryParts& window, cons
 }
 
 void GroupedAttention::run_piece(int32_t piece, const BlockScratch& block_scratch, const Expander::Scratch& expansion,
-                                 int32_t thread, RunningSoftmax* running) const {
+                                 Row tile, int32_t thread, RunningSoftmax* running) const {
   for (int32_t b = piece == 0 ? 0 : piece_ends_[piece - 1]; b < piece_ends_[piece]; ++b) {
     const Block& block = blocks_[b];
     const QueryParts& query = block.is_pinned ? pinned_ : window_;
-    if (block.n_segments == 0) attend_keys(block, query, block_scratch, running);
-    else attend_groups(block, query, block_scratch, expansion, scratch_[thread], running);
+    const int32_t* slots = slots_ + block.first;
+    const auto attend = [&](Row rows, const int32_t* index) {
+      attend_rows(*kernels_, *config_, *ring_, layer_, pool_->shape(), rows, index, slots, block.n, query, block_scratch,
+                  running);
+    };
+    switch (block.source) {
+      case Source::groups:
+        attend_groups(block, query, block_scratch, expansion, scratch_[thread], running);
+        break;
+      case Source::recomputed:
+        expander_->finish_tokens(layer_, slots, block.n, groups_, pool_, expansion, tile);
+        attend(tile, block_scratch.identity);
+        break;
+      case Source::rows: attend(pool_->row(layer_, 0), rows_ + block.first); break;
+    }
   }
-}
-
-void GroupedAttention::attend_keys(const Block& block, const QueryParts& query, const BlockScratch& s,
-                                   RunningSoftmax* running) const {
-  const Config& c = *config_;
-  const RowShape& shape = pool_->shape();
-  const int32_t *rows = rows_ + block.first, *slots = slots_ + block.first;
-  const uint8_t *first = pool_->first_of(layer_), *second = pool_->second_of(layer_);
-  if (cache_i8_) {
-    gather_scales(first, shape.first_bytes, shape.first_scales_at(), rows, block.n, c.n_heads, running->lanes,
-                  s.key_scales);
-    gather_scales(second, shape.second_bytes, shape.second_scales_at(), rows, block.n, c.n_heads, running->lanes,
-                  s.value_scales);
-  }
-  const HeadRows keys{first, shape.first_bytes, rows,    c.content_width, shape.padded_content,
-                      1,     cache_i8_,         nullptr, nullptr};
-  HeadRows scaled_keys = keys, values = keys;
-  values.first = second;
-  values.stride = shape.second_bytes;
-  values.width = c.value_width;
-  values.part_width = shape.padded_value;
-  if (cache_i8_) {
-    scaled_keys.scales = s.key_scales;
-    values.scales = s.value_scales;
-  }
-  const HeadRows rope = rope_rows(*ring_, c, layer_, slots, block.n, cache_i8_, s.rope_scales);
-  attend_block(*kernels_, query, scaled_keys, &rope, values, block.n, s, running);
 }
 
 void GroupedAttention::attend_groups(const Block& block, const QueryParts& query, const BlockScratch& block_scratch,
                                      const Expander::Scratch& expansion, const Scratch& s,
                                      RunningSoftmax* running) const {
   load_gates(block, expansion, s);
+  for (int32_t i = block.first; i < block.first + block.n; ++i) {
+    prefetch(ring_->first_of(layer_) + ring_->first_stride() * size_t(slots_[i]), ring_->first_stride());
+    prefetch(ring_->second_of(layer_) + ring_->second_stride() * size_t(slots_[i]), ring_->second_stride());
+  }
   if (is_integer_) absorb_integers(block, s);
   else absorb_floats(block, query, s);
   block_scratch.clear_scores(block.n, running->lanes);
@@ -219,24 +230,34 @@ void GroupedAttention::attend_groups(const Block& block, const QueryParts& query
   add_values(block, s, running);
 }
 
+// Finds or computes the gates of the block's groups, and what of them the loops over heads would read again and again.
 void GroupedAttention::load_gates(const Block& block, const Expander::Scratch& expansion, const Scratch& s) const {
+  const RowShape& shape = pool_->shape();
+  const int32_t lanes = padded_lanes(config_->n_heads), last_mean = shape.n_means - 1;
   for (int32_t i = 0; i < block.n_segments; ++i) {
     const Segment& segment = segments_[block.first_segment + i];
     if (segment.gate_row >= 0) {
       s.rows[i] = pool_->row(layer_, segment.gate_row);
+      prefetch(s.rows[i].first, shape.first_bytes);
+      prefetch(s.rows[i].second, shape.second_bytes);
       continue;
     }
+    s.rows[i] = {s.own_rows.first + shape.first_bytes * size_t(i), s.own_rows.second + shape.second_bytes * size_t(i)};
     expander_->compute_gate(layer_, segment.id, expansion, expansion.gate);
-    expander_->store_gate(layer_, expansion.gate, expansion, s.own_rows[i]);
-    s.rows[i] = s.own_rows[i];
+    expander_->store_gate(layer_, expansion.gate, expansion, s.rows[i]);
   }
-}
-
-float GroupedAttention::content_scale(Row row, int32_t head) const {
-  return reinterpret_cast<const float*>(row.first + pool_->shape().first_scales_at())[head];
-}
-float GroupedAttention::value_scale(Row row, int32_t head) const {
-  return reinterpret_cast<const float*>(row.second + pool_->shape().second_scales_at())[head];
+  for (int32_t i = 0; i < block.n_segments; ++i) {
+    const Row row = s.rows[i];
+    if (shape.n_means > 0) {
+      const float* mean = mean_of(row, last_mean, s.part);
+      for (int32_t j = 0; j < config_->latent_width; ++j) s.value_mean[i * latent_stride_ + j] = mean[j];
+    }
+    if (!cache_i8_) continue;
+    const int32_t self = 0;
+    gather_scales(*kernels_, row.first, 0, shape.first_scales_at(), &self, 1, lanes, s.content_d + i * lanes);
+    gather_scales(*kernels_, row.second, 0, shape.second_scales_at(), &self, 1, lanes, s.value_d + i * lanes);
+    if (shape.n_means > 0) s.mean_d[i] = load_scale(row.first + shape.mean_scales_at(), 0);
+  }
 }
 
 // `width` numbers from number `at` of half a row on, as floats: in place, or widened into `buffer`.
@@ -249,7 +270,7 @@ const float* GroupedAttention::numbers_of(const uint8_t* half, size_t at, int32_
 
 const float* GroupedAttention::mean_of(Row row, int32_t i, float* buffer) const {
   const RowShape& shape = pool_->shape();
-  const float scale = cache_i8_ ? reinterpret_cast<const float*>(row.first + shape.mean_scales_at())[i] : 1;
+  const float scale = cache_i8_ ? load_scale(row.first + shape.mean_scales_at(), i) : 1;
   return numbers_of(row.first + shape.means_at(), size_t(i) * size_t(shape.latent_width), shape.latent_width, scale,
                     buffer);
 }
@@ -266,7 +287,7 @@ void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) con
       for (int32_t i = 0; i < block.n_segments; ++i) {
         const int8_t* gate = reinterpret_cast<const int8_t*>(s.rows[i].first) + h * padded;
         s.product_d[i * n_blocks + b] =
-            kernels_->quantize_product(q, gate, padded, s.products.q + i * padded) * content_scale(s.rows[i], h);
+            kernels_->quantize_product(q, gate, padded, s.products.q + i * padded) * s.content_d[i * lanes + h];
       }
       kernels_->spread_blocks(s.products.q, block.n_segments * padded, s.products.start, s.products.octets);
       kernels_->matmul_i8_i32(keys_.matrix(layer_, h, b), padded / kBlockCols, kBlockCols / kPanelRows,
@@ -276,8 +297,7 @@ void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) con
     for (int32_t i = 0; i < block.n_segments; ++i) {
       const bool has_mean = shape.n_means > 0;
       const int8_t* mean = reinterpret_cast<const int8_t*>(s.rows[i].first + shape.means_at());
-      const float mean_scale =
-          has_mean ? *reinterpret_cast<const float*>(s.rows[i].first + shape.mean_scales_at()) : 0;
+      const float mean_scale = has_mean ? s.mean_d[i] : 0;
       for (int32_t part = 0; part < n_parts_; ++part) {
         const int32_t at = part * kBlockCols, column = i * n_parts_ + part;
         s.query_d[column * lanes + h] =
@@ -297,7 +317,7 @@ void GroupedAttention::absorb_floats(const Block& block, const QueryParts& query
     for (int32_t h = 0; h < c.n_heads; ++h) {
       const float* q = query.content.x + h * query.content.stride;
       const float* gate = numbers_of(row.first, size_t(h * pool_->shape().padded_content), c.content_width,
-                                     cache_i8_ ? content_scale(row, h) : 1, s.part);
+                                     cache_i8_ ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1, s.part);
       float *product = s.products.x, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
       const int32_t first = h * c.kv_head_width() / kPanelRows;
@@ -339,16 +359,19 @@ void GroupedAttention::score(const Block& block, const BlockScratch& block_scrat
 
 void GroupedAttention::sum_latents(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
   const Config& c = *config_;
-  const int32_t lanes = padded_lanes(c.n_heads);
+  const int32_t lanes = padded_lanes(c.n_heads), head_stride = kMaxSegments * latent_stride_;
   const float* rho_v = s.rho + kMaxTokens;
+  for (int32_t j = 0; j < c.n_heads * head_stride; ++j) s.sums.x[j] = 0;
   for (int32_t i = 0; i < block.n_segments; ++i) {
     const Segment& segment = segments_[block.first_segment + i];
     const int32_t offset = segment.first - block.first;
-    float* sums = s.sums + i * c.n_heads * latent_stride_;
-    for (int32_t j = 0; j < c.n_heads * latent_stride_; ++j) sums[j] = 0;
+    float* sums = s.sums.x + i * latent_stride_;
     for (int32_t part = 0; part < n_parts_; ++part)
       add_sums(*kernels_, block_scratch.scores + offset * lanes, latents_of(segment, part, rho_v + offset, s),
-               c.n_heads, segment.n, block_scratch.heads, sums + part * kBlockCols, latent_stride_);
+               c.n_heads, segment.n, block_scratch.heads, sums + part * kBlockCols, head_stride);
+    for (int32_t h = 0; h < c.n_heads && c.latent_width < latent_stride_; ++h) {
+      for (int32_t j = c.latent_width; j < latent_stride_; ++j) sums[h * head_stride + j] = 0;
+    }
   }
 }
 
@@ -357,35 +380,28 @@ void GroupedAttention::add_values(const Block& block, const Scratch& s, RunningS
   const Config& c = *config_;
   const RowShape& shape = pool_->shape();
   const Linear& up = weights_->layers[layer_].kv_b;
-  const int32_t value_stride = shape.padded_value, n = block.n_segments, last_mean = shape.n_means - 1;
-  for (int32_t h = 0; h < c.n_heads; ++h) {
-    for (int32_t i = 0; i < n; ++i) {
-      const float* sums = s.sums + (i * c.n_heads + h) * latent_stride_;
-      for (int32_t j = 0; j < latent_stride_; ++j)
-        s.columns.x[i * latent_stride_ + j] = j < c.latent_width ? sums[j] : 0;
-    }
-    if (activations_i8_) {
-      kernels_->quantize_blocks(s.columns.x, n * latent_stride_, s.columns.q, s.columns.d);
-      kernels_->spread_blocks(s.columns.q, n * latent_stride_, s.columns.start, s.columns.octets);
-    }
-    const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
-    apply_columns(*kernels_, up, first, first + c.value_width / kPanelRows, s.columns.activation(activations_i8_), n,
-                  s.values, size_t(value_stride));
+  const int32_t n = block.n_segments, lanes = padded_lanes(c.n_heads);
+  Columns sums = s.sums;
+  for (int32_t h = 0; h < c.n_heads; ++h, sums.x += kMaxSegments * latent_stride_) {
     float *out = running->out + h * running->width, shift = 0;
+    for (int32_t i = 0; i < n && shape.n_means > 0; ++i) {
+      const int32_t at = i * latent_stride_;
+      shift = shift + kernels_->dot(s.value_mean + at, sums.x + at, c.latent_width);
+    }
+    if (shape.n_means > 0) kernels_->shift_scale(out, shift, 1, c.value_width, out);
+    const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
+    apply_columns(*kernels_, up, first, first + c.value_width / kPanelRows,
+                  sums.prepare(*kernels_, n, activations_i8_, up.type), n, s.values, size_t(shape.padded_value));
     for (int32_t i = 0; i < n; ++i) {
       const uint8_t* gate = s.rows[i].second + size_t(h * shape.padded_value) * shape.number_bytes();
-      float* values = s.values + i * value_stride;
+      float* values = s.values + i * shape.padded_value;
       if (cache_i8_) {
-        kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, value_scale(s.rows[i], h), c.value_width, out);
+        kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, s.value_d[i * lanes + h], c.value_width, out);
       } else {
         kernels_->multiply(reinterpret_cast<const float*>(gate), values, c.value_width, values);
         kernels_->add(out, values, c.value_width, out);
       }
-      if (shape.n_means == 0) continue;
-      const float* mean = mean_of(s.rows[i], last_mean, s.part);
-      shift = shift + kernels_->dot(mean, s.sums + (i * c.n_heads + h) * latent_stride_, c.latent_width);
     }
-    if (shape.n_means > 0) kernels_->shift_scale(out, shift, 1, c.value_width, out);
   }
 }
 

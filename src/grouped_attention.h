@@ -38,7 +38,7 @@ class GroupedAttention {
   void begin_layer(int32_t layer, const QueryParts& window, const QueryParts& pinned);
 
   // Tokens of one piece; several threads at the same time.
-  void run_piece(int32_t piece, const BlockScratch& block, const Expander::Scratch& expansion, int32_t thread,
+  void run_piece(int32_t piece, const BlockScratch& block, const Expander::Scratch& expansion, Row tile, int32_t thread,
                  RunningSoftmax* running) const;
 
  private:
@@ -47,10 +47,12 @@ class GroupedAttention {
     int32_t id, gate_row;  // -1: the gate must be computed
     int32_t first, n;      // into slots_
   };
+  enum class Source : uint8_t { groups, rows, recomputed };
   struct Block {
-    int32_t first, n;                   // into slots_
-    int32_t first_segment, n_segments;  // 0 segments: tokens with rows
+    Source source;
     bool is_pinned;
+    int32_t first, n;                   // into slots_
+    int32_t first_segment, n_segments;  // groups only
   };
   // What one thread needs for the groups of a block. R: r padded to 32.
   struct Scratch {
@@ -60,27 +62,29 @@ class GroupedAttention {
     int8_t* query;      // [kMaxSegments, n_parts, n_h, part width]: a, rounded
     float* query_d;     // [kMaxSegments, n_parts, lanes]
     float* query_x;     // [kMaxSegments, n_h, R]: a, where it is not rounded
-    float* sums;        // [kMaxSegments, n_h, R]: s
-    Columns columns;    // [kMaxSegments] columns of R: s of one head
+    Columns sums;       // [n_h, kMaxSegments] columns of R: s; all but x of one head
     float* values;      // [kMaxSegments, d_v padded]: W_UV s
-    float* part;        // [max(R, d_n, d_v) padded]
+    float* part;        // [max(d_n, d_v) padded]
     float* rho;         // [2, kMaxTokens]: of keys and of values
     float* row_scales;  // [kMaxTokens]
-    Row* rows;          // [kMaxSegments]: gates of this block
-    Row* own_rows;      // [kMaxSegments]: room for those that no row of the pool holds
+    Row* rows;          // [kMaxSegments]: gates of this block, and of each
+    float* content_d;   // [kMaxSegments, lanes]: scales of its heads' content
+    float* value_d;     // [kMaxSegments, lanes]: and of their values
+    float* mean_d;      // [kMaxSegments]: scale of the mean of keys
+    float* value_mean;  // [kMaxSegments, r]: mean of values
+    Row own_rows;       // [kMaxSegments]: room for those that no row of the pool holds
   };
 
   void lay_out_scratch(Scratch* scratch, Arena* arena) const;
-  void order_tokens(bool is_pinned);
   void order_groups(bool is_pinned);
+  void order_recomputed(bool is_pinned);
+  void order_rows(bool is_pinned);
+  Block* open_block(Source source, bool is_pinned);
   void cut_pieces();
   bool is_pinned(int32_t slot) const { return slot < ring_->n_keep(); }
   const float* numbers_of(const uint8_t* half, size_t at, int32_t width, float scale, float* buffer) const;
-  float content_scale(Row row, int32_t head) const;
-  float value_scale(Row row, int32_t head) const;
   const float* mean_of(Row row, int32_t i, float* buffer) const;
 
-  void attend_keys(const Block& block, const QueryParts& query, const BlockScratch& s, RunningSoftmax* running) const;
   void attend_groups(const Block& block, const QueryParts& query, const BlockScratch& block_scratch,
                      const Expander::Scratch& expansion, const Scratch& s, RunningSoftmax* running) const;
   void load_gates(const Block& block, const Expander::Scratch& expansion, const Scratch& s) const;
@@ -105,7 +109,7 @@ class GroupedAttention {
 
   AbsorbedKeys keys_;
   int32_t* slots_ = nullptr;    // [capacity] tokens, in the order of the blocks
-  int32_t* rows_ = nullptr;     // [capacity] their rows in the pool, where blocks have no segments
+  int32_t* rows_ = nullptr;     // [capacity] their rows in the pool, in blocks of rows
   Segment* segments_ = nullptr;  // [capacity]
   Block* blocks_ = nullptr;      // [max_blocks]
   int32_t piece_ends_[kMaxPieces] = {};

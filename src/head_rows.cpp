@@ -36,6 +36,12 @@ void HeadScratch::lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Ar
   part = arena->take<float>(size_t(padded_cols(max_width)));
 }
 
+void prefetch_rows(const HeadRows& rows, int32_t n_heads, int32_t n) {
+  const int32_t n_parts = (n_heads - 1) / rows.heads_per_part;
+  const size_t bytes = size_t(n_parts * rows.part_width + rows.width) * (rows.is_i8 ? 1 : 4);
+  for (int32_t i = 0; i < n; ++i) prefetch(rows.first + rows.stride * size_t(rows.index[i]), bytes);
+}
+
 void add_scores(const Kernels& k, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
                 const HeadScratch& scratch, float* x) {
   const int32_t lanes = padded_lanes(n_heads);

@@ -42,6 +42,16 @@ struct HeadScratch {
   void lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena);
 };
 
+// Asks for bytes that will be read soon.
+inline void prefetch(const uint8_t* first, size_t bytes) {
+  constexpr size_t kLine = 64;
+  constexpr int kRead = 0, kSecondCache = 2;
+  for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(first + at, kRead, kSecondCache);
+}
+
+// Asks for n rows, so that they are on their way while something else is computed.
+void prefetch_rows(const HeadRows& rows, int32_t n_heads, int32_t n);
+
 // x [n, lanes] += scale * (query . row).
 void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
                 const HeadScratch& scratch, float* x);

@@ -51,6 +51,16 @@ Activation Columns::activation(bool is_i8) const {
   return {x, nullptr, nullptr, nullptr, nullptr};
 }
 
+Activation Columns::prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const {
+  if (is_i8) {
+    kernels.quantize_blocks(x, n * cols, q, d);
+    kernels.spread_blocks(q, n * cols, start, octets);
+    for (int32_t b = 0; b < n * cols / kBlockCols && weights == WeightType::f32; ++b)
+      kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
+  }
+  return activation(is_i8);
+}
+
 void apply_columns(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, int32_t n, float* y,
                    size_t y_stride) {
   const PanelRange range{w.w + panel_bytes(w.type, w.blocks) * size_t(first), w.blocks, 0, last - first};

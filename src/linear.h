@@ -38,6 +38,10 @@ struct Columns {
 
   void lay_out(int32_t max_columns, int32_t max_cols, Arena* arena);
   Activation activation(bool is_i8) const;
+
+  // As Input::prepare, for n columns whose x [n, cols] is padded already, and for weights of one type: rounded values go back into x only
+  // where those read it.
+  Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const;
 };
 
 // y[j y_stride + i] = row 8 first + i of W times column j, for panels [first, last) of w and n columns. No bias.

@@ -2,28 +2,34 @@
 
 #include <cstring>
 
+#include "half.h"
+
 namespace pith {
 namespace {
 
-constexpr size_t rounded_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
+constexpr size_t rounded_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
+constexpr size_t kSlack = 128;  // bytes behind the last row: scales are read for whole lanes
 
-// The default: rows for 3 of 8 slots. With it, cache and pool take half of what int8 keys and values of MHA take in the paper's shape.
-constexpr int64_t kDefaultRows = 3, kDefaultSlots = 8;
+// The default: rows for 3 of 8 slots, and 64. A row for every id that a text of up to a thousand tokens holds, and beyond that half of the
+// bytes that int8 keys and values of MHA take in the paper's shape (bench/results/attention.md).
+constexpr int64_t kDefaultRows = 3, kDefaultSlots = 8, kDefaultMore = 64;
 
-// A head's numbers, padded with zeros; returns the scale.
-float store_numbers(const Kernels& k, bool is_i8, const float* x, int32_t width, int32_t padded, uint8_t* out) {
-  if (is_i8) {
-    int8_t* q = reinterpret_cast<int8_t*>(out);
-    for (int32_t i = width; i < padded; ++i) q[i] = 0;
-    return k.quantize_row(x, width, q);
+// A head's numbers, padded with zeros, and its scale, as which the numbers are rounded.
+void store_numbers(const Kernels& k, bool is_i8, const float* x, int32_t width, int32_t padded, uint8_t* out,
+                   uint8_t* scale) {
+  if (!is_i8) {
+    float* numbers = reinterpret_cast<float*>(out);
+    for (int32_t i = 0; i < padded; ++i) numbers[i] = i < width ? x[i] : 0;
+    return;
   }
-  float* numbers = reinterpret_cast<float*>(out);
-  for (int32_t i = 0; i < padded; ++i) numbers[i] = i < width ? x[i] : 0;
-  return 1;
+  int8_t* q = reinterpret_cast<int8_t*>(out);
+  const uint16_t half = float_to_half(k.quantize_row(x, width, q));
+  for (int32_t i = width; i < padded; ++i) q[i] = 0;
+  std::memcpy(scale, &half, sizeof half);
 }
 
-void load_numbers(const Kernels& k, bool is_i8, const uint8_t* in, float scale, int32_t width, float* x) {
-  if (is_i8) return k.dequantize_row(reinterpret_cast<const int8_t*>(in), scale, width, x);
+void load_numbers(const Kernels& k, bool is_i8, const uint8_t* in, const uint8_t* scale, int32_t width, float* x) {
+  if (is_i8) return k.dequantize_row(reinterpret_cast<const int8_t*>(in), load_scale(scale, 0), width, x);
   for (int32_t i = 0; i < width; ++i) x[i] = reinterpret_cast<const float*>(in)[i];
 }
 
@@ -42,8 +48,8 @@ RowShape row_shape(const Config& c, bool is_i8) {
                   : c.gate_norm == GateNorm::layer            ? 1
                   : c.gate_norm == GateNorm::layer_split      ? 2
                                                               : 0;
-  shape.first_bytes = rounded_up(shape.mean_scales_at() + (is_i8 ? size_t(shape.n_means) * 4 : 0));
-  shape.second_bytes = rounded_up(shape.second_scales_at() + (is_i8 ? size_t(shape.n_heads) * 4 : 0));
+  shape.first_bytes = rounded_up(shape.means_at() + size_t(shape.n_means) * size_t(shape.latent_width) * shape.number_bytes());
+  shape.second_bytes = rounded_up(shape.second_scales_at() + size_t(shape.n_heads) * shape.scale_bytes());
   return shape;
 }
 
@@ -51,7 +57,7 @@ int32_t pool_rows(const Config& c, const Plan& plan) {
   if (c.gate != Gate::up) return 0;
   const uint64_t row = uint64_t(row_shape(c, plan.cache_i8).bytes()) * uint64_t(c.n_layers);
   const uint64_t rows = plan.pool_bytes == PITH_POOL_DEFAULT
-                            ? uint64_t((int64_t(plan.capacity) * kDefaultRows + kDefaultSlots - 1) / kDefaultSlots)
+                            ? uint64_t(int64_t(plan.capacity) * kDefaultRows / kDefaultSlots + kDefaultMore)
                             : plan.pool_bytes / row;
   return rows < uint64_t(plan.capacity) ? int32_t(rows) : plan.capacity;
 }
@@ -61,52 +67,64 @@ uint64_t pool_bytes(const Config& c, const Plan& plan) {
 }
 
 void store_row(const Kernels& k, const RowShape& s, const float* x, Row row) {
-  float* first_scales = reinterpret_cast<float*>(row.first + s.first_scales_at());
-  float* second_scales = reinterpret_cast<float*>(row.second + s.second_scales_at());
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
-    const size_t content_at = size_t(h) * size_t(s.padded_content) * s.number_bytes();
-    const size_t value_at = size_t(h) * size_t(s.padded_value) * s.number_bytes();
-    const float content = store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.first + content_at);
-    const float value =
-        store_numbers(k, s.is_i8, x + s.content_width, s.value_width, s.padded_value, row.second + value_at);
-    if (!s.is_i8) continue;
-    first_scales[h] = content;
-    second_scales[h] = value;
+    const size_t content = size_t(h * s.padded_content) * s.number_bytes();
+    const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
+    store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.first + content,
+                  row.first + s.first_scales_at() + scale);
+    store_numbers(k, s.is_i8, x + s.content_width, s.value_width, s.padded_value, row.second + value,
+                  row.second + s.second_scales_at() + scale);
   }
 }
 
 void load_row(const Kernels& k, const RowShape& s, Row row, float* x) {
-  const float* first_scales = reinterpret_cast<const float*>(row.first + s.first_scales_at());
-  const float* second_scales = reinterpret_cast<const float*>(row.second + s.second_scales_at());
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
-    const size_t content_at = size_t(h) * size_t(s.padded_content) * s.number_bytes();
-    const size_t value_at = size_t(h) * size_t(s.padded_value) * s.number_bytes();
-    load_numbers(k, s.is_i8, row.first + content_at, s.is_i8 ? first_scales[h] : 1, s.content_width, x);
-    load_numbers(k, s.is_i8, row.second + value_at, s.is_i8 ? second_scales[h] : 1, s.value_width, x + s.content_width);
+    const size_t content = size_t(h * s.padded_content) * s.number_bytes();
+    const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
+    load_numbers(k, s.is_i8, row.first + content, row.first + s.first_scales_at() + scale, s.content_width, x);
+    load_numbers(k, s.is_i8, row.second + value, row.second + s.second_scales_at() + scale, s.value_width,
+                 x + s.content_width);
   }
 }
 
 void store_mean(const Kernels& k, const RowShape& s, int32_t i, const float* mean, Row row) {
-  uint8_t* out = row.first + s.means_at() + size_t(i) * size_t(s.latent_width) * s.number_bytes();
-  const float scale = store_numbers(k, s.is_i8, mean, s.latent_width, s.latent_width, out);
-  if (s.is_i8) reinterpret_cast<float*>(row.first + s.mean_scales_at())[i] = scale;
+  store_numbers(k, s.is_i8, mean, s.latent_width, s.latent_width,
+                row.first + s.means_at() + size_t(i * s.latent_width) * s.number_bytes(),
+                row.first + s.mean_scales_at() + size_t(i) * s.scale_bytes());
 }
 
-void gather_scales(const uint8_t* first, size_t stride, size_t scales_at, const int32_t* index, int32_t n,
-                   int32_t n_heads, int32_t lanes, float* scales) {
-  for (int32_t i = 0; i < n; ++i) {
-    const float* in = reinterpret_cast<const float*>(first + stride * size_t(index[i]) + scales_at);
-    for (int32_t h = 0; h < n_heads; ++h) scales[i * lanes + h] = in[h];
+float load_scale(const uint8_t* scales, int32_t i) { return half_to_float(read_half(scales + 2 * i)); }
+
+void gather_scales(const Kernels& k, const uint8_t* first, size_t stride, size_t scales_at, const int32_t* index,
+                   int32_t n, int32_t lanes, float* scales) {
+  constexpr int32_t kHalves = 1024;
+  uint16_t halves[kHalves];
+  const int32_t step = kHalves / lanes;
+  if (step == 0) {
+    for (int32_t i = 0; i < n; ++i)
+      k.widen_halves(reinterpret_cast<const uint16_t*>(first + stride * size_t(index[i]) + scales_at), lanes,
+                     scales + i * lanes);
+    return;
   }
+  for (int32_t i = 0; i < n; i += step) {
+    const int32_t count = n - i < step ? n - i : step;
+    for (int32_t j = 0; j < count; ++j)
+      std::memcpy(halves + j * lanes, first + stride * size_t(index[i + j]) + scales_at, size_t(lanes) * sizeof *halves);
+    k.widen_halves(halves, count * lanes, scales + i * lanes);
+  }
+}
+
+Row take_rows(const RowShape& shape, size_t n, Arena* arena) {
+  return {arena->take<uint8_t>(n * shape.first_bytes + kSlack), arena->take<uint8_t>(n * shape.second_bytes + kSlack)};
 }
 
 void RowPool::lay_out(const RowShape& shape, int32_t n_layers, int32_t n_rows, Arena* arena) {
   shape_ = shape;
   n_layers_ = n_layers;
   n_rows_ = n_rows;
-  const size_t rows = size_t(n_layers) * size_t(n_rows);
-  first_ = arena->take<uint8_t>(rows * shape.first_bytes);
-  second_ = arena->take<uint8_t>(rows * shape.second_bytes);
+  const Row rows = take_rows(shape, size_t(n_layers) * size_t(n_rows), arena);
+  first_ = rows.first;
+  second_ = rows.second;
 }
 
 void RowPool::copy_from(const RowPool& other) {

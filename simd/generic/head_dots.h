@@ -11,6 +11,9 @@
 constexpr int32_t kStepBytes = 32, kLineBytes = 64;
 constexpr int32_t kHeadsAtOnce = 64;  // of which the bias is kept
 
+// Rows ahead of the one that is read which are fetched: some 100 ns, a trip to memory. Hardware cannot guess which row comes next.
+constexpr int32_t kOwnAhead = 4, kSharedAhead = 16;
+
 // Dots of n_heads <= 4 heads, whose queries follow one another, less their bias; step(head, at) is the step of that head's part
 // of the row which begins at byte `at`. kWidth 0: any width.
 template <int n_heads, int32_t kWidth, bool kSubtracts, typename F>
@@ -87,8 +90,7 @@ PITH_INLINE void dot_shared_part(const int8_t* q, int32_t n_heads, int32_t width
   }
 }
 
-// At most kHeadsAtOnce heads. A row is read once, from its beginning to its end, and fetched two rows before: hardware cannot
-// guess which comes next.
+// At most kHeadsAtOnce heads. A row is read once, from its beginning to its end.
 template <int32_t kWidth>
 PITH_INLINE void dot_rows(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                           int32_t n, int32_t* out, size_t out_stride) {
@@ -102,7 +104,8 @@ PITH_INLINE void dot_rows(const int8_t* q, int32_t n_heads, int32_t heads_per_kv
   }
   for (int32_t i = 0; i < n; ++i, out += out_stride) {
     const int8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
-    const int8_t* ahead = rows.first + rows.stride * size_t(rows.index[i + 2 < n ? i + 2 : i]);
+    const int32_t next = i + (heads_per_kv == 1 ? kOwnAhead : kSharedAhead);
+    const int8_t* ahead = rows.first + rows.stride * size_t(rows.index[next < n ? next : i]);
     if (heads_per_kv == 1) {
       dot_own_parts<kWidth>(q, n_heads, width, row, ahead, bias, out);
     } else {
