@@ -22,11 +22,13 @@ void Attention::lay_out(const Config& config, const Plan& plan, const Weights& w
     grouped_.lay_out(config, plan, weights, ring_, groups_, pool_, expander_, arena);
   const int32_t tiles = (plan.n_keep + kTileSlots - 1) / kTileSlots + (plan.capacity - plan.n_keep + kTileSlots - 1) / kTileSlots;
   const bool is_absorbed = plan.form == AttentionForm::absorbed;
+  const int32_t head_runs = config.n_heads < plan.max_threads ? config.n_heads : plan.max_threads;
   const int32_t max_pieces = plan.form == AttentionForm::grouped ? GroupedAttention::kMaxPieces
-                             : is_absorbed                       ? config.n_heads
+                             : is_absorbed                       ? (head_runs > kMaxSlotRuns ? head_runs : kMaxSlotRuns)
                                                                  : tiles;
-  pieces_.lay_out(max_pieces, plan.max_threads, is_absorbed ? 1 : config.n_heads,
+  pieces_.lay_out(max_pieces, plan.max_threads, config.n_heads,
                   int32_t(padded_cols(is_absorbed ? config.latent_width : config.value_width)), arena);
+  merged_ = arena->take<float>(is_absorbed ? size_t(config.n_heads) * size_t(config.latent_width) : 0);
   replaced_ = arena->take<uint8_t>(size_t(config.n_layers) * ring_.slot_bytes());
   all_slots_ = arena->take<int32_t>(size_t(plan.capacity));
   for (int32_t slot = 0; slot < plan.capacity && all_slots_ != nullptr; ++slot) all_slots_[slot] = slot;
@@ -375,26 +377,52 @@ void Attention::attend_cached_heads(int32_t layer, const Tile& tile, const Scrat
   attend_block(*kernels_, parts_of(tile.is_pinned ? pinned_ : window_), keys, nullptr, values, tile.n, b, running);
 }
 
-// ---- Absorbed: a run of heads, from query to output, is one piece ----------------------------------------------------
+// ---- Absorbed --------------------------------------------------------------------------------------------------------
 
+// Few tokens: threads share the heads, from absorption to output. Many: they share the tokens, in as many runs as the context alone says.
 void Attention::attend_absorbed(int32_t layer, float* out) {
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
-  // Two pieces a thread, so that they finish together; a head's result does not depend on its neighbours.
-  const int32_t fair = (c.n_heads - 1) / (2 * team_->n_running()) + 1, step = fair < kHeadLanes ? fair : kHeadLanes;
-  team_->run((c.n_heads - 1) / step + 1, false, [&](int32_t piece, int32_t thread) {
-    const Scratch& s = scratch_[thread];
-    const int32_t first = piece * step, left = c.n_heads - first, n = left < step ? left : step;
-    absorb_query(w, first, n, s);
-    RunningSoftmax running = pieces_.begin_heads(first, n, thread);
-    for (int32_t i = 0; i < n_tiles(); ++i) attend_latents(layer, tile_at(i), first, n, s, &running);
-    for (int32_t h = 0; h < n; ++h) {
-      kernels_->shift_scale(running.out + h * running.width, 0, 1.0f / running.sum[h], c.latent_width, s.sum.x);
-      const Activation sum = s.sum.prepare(*kernels_, c.latent_width, plan_.activations_i8);
-      const int32_t head = first + h, row = (head * c.kv_head_width() + c.content_width) / kPanelRows;  // W_UV of the head
-      apply_columns(*kernels_, w.kv_b, row, row + c.value_width / kPanelRows, sum, 1, out + head * c.value_width, 0);
-    }
+  const int32_t n = n_tiles(), n_runs = n < 2 * kRunTiles ? 1 : n / kRunTiles < kMaxSlotRuns ? n / kRunTiles : kMaxSlotRuns;
+  if (n_runs == 1) {
+    const int32_t step = (c.n_heads - 1) / team_->n_running() + 1;  // a head's result does not depend on its neighbours
+    team_->run((c.n_heads - 1) / step + 1, false, [&](int32_t piece, int32_t thread) {
+      const Scratch& s = scratch_[thread];
+      const int32_t first = piece * step, left = c.n_heads - first, n_heads = left < step ? left : step;
+      absorb_query(w, first, n_heads, s);
+      RunningSoftmax running = pieces_.begin_heads(piece, n_heads, thread);
+      for (int32_t i = 0; i < n; ++i) attend_latents(layer, tile_at(i), first, n_heads, s, &running);
+      for (int32_t h = 0; h < n_heads; ++h) {
+        kernels_->shift_scale(running.out + h * running.width, 0, 1.0f / running.sum[h], c.latent_width, s.sum.x);
+        expand_sum(w, first + h, s, out);
+      }
+    });
+    return;
+  }
+  for (int32_t thread = 0; thread < plan_.max_threads; ++thread) scratch_[thread].is_absorbed = false;
+  team_->run(n_runs, false, [&](int32_t run, int32_t thread) {
+    Scratch& s = scratch_[thread];
+    if (!s.is_absorbed) absorb_query(w, 0, c.n_heads, s);  // by every thread for itself: no other join
+    s.is_absorbed = true;
+    RunningSoftmax running = pieces_.begin(run, thread);
+    const int32_t last = int32_t(int64_t(n) * (run + 1) / n_runs);
+    for (int32_t i = int32_t(int64_t(n) * run / n_runs); i < last; ++i)
+      attend_latents(layer, tile_at(i), 0, c.n_heads, s, &running);
   });
+  pieces_.merge(*kernels_, n_runs, c.latent_width, merged_);
+  for (int32_t h = 0; h < c.n_heads; ++h) {
+    const Scratch& s = scratch_[0];
+    for (int32_t j = 0; j < c.latent_width; ++j) s.sum.x[j] = merged_[h * c.latent_width + j];
+    expand_sum(w, h, s, out);
+  }
+}
+
+// W_UV of a head times its sum of latents, in s.sum.x.
+void Attention::expand_sum(const Layer& w, int32_t head, const Scratch& s, float* out) const {
+  const Config& c = *config_;
+  const Activation sum = s.sum.prepare(*kernels_, c.latent_width, plan_.activations_i8);
+  const int32_t row = (head * c.kv_head_width() + c.content_width) / kPanelRows;
+  apply_columns(*kernels_, w.kv_b, row, row + c.value_width / kPanelRows, sum, 1, out + head * c.value_width, 0);
 }
 
 // W_UK^T q of some heads, so that scores read the latents as they are.

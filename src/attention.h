@@ -57,6 +57,9 @@ class Attention {
  private:
   static constexpr int32_t kMaxConversions = TokenGroups::kMaxConversions;
 
+  // Runs of slots that threads share in the absorbed form, and tiles of one at least.
+  static constexpr int32_t kMaxSlotRuns = 8, kRunTiles = 4;
+
   // What one thread needs.
   struct Scratch {
     BlockScratch block;
@@ -66,6 +69,7 @@ class Attention {
     float* absorbed;              // [n_h, padded r]: W_UK^T q, of the heads of a piece; absorbed
     int8_t* absorbed_q;           // [n_parts, n_h, padded part]
     float* absorbed_d;            // [n_parts, lanes]
+    bool is_absorbed;             // the query of this layer
     float* rope_d;                // [lanes]: of the heads of a piece; absorbed
     float* rho;                   // [kTileSlots]
     float* row_scales;            // [kTileSlots]
@@ -102,6 +106,7 @@ class Attention {
   void attend_tiles(int32_t layer, float* out);
   void attend_absorbed(int32_t layer, float* out);
   void attend_cached_heads(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const;
+  void expand_sum(const Layer& layer, int32_t head, const Scratch& s, float* out) const;
   void absorb_query(const Layer& layer, int32_t first_head, int32_t n_heads, const Scratch& s) const;
   void attend_latents(int32_t layer, const Tile& tile, int32_t first_head, int32_t n_heads, const Scratch& s,
                       RunningSoftmax* running) const;
@@ -125,6 +130,7 @@ class Attention {
   Input query_latent_;           // [query latent], low-rank queries
   Input gate_inputs_[kMaxConversions];     // [d_e]
   float* gates_[kMaxConversions] = {};     // [N] padded: of the groups that this token converts
+  float* merged_ = nullptr;      // [n_h, r]: sums of p c; absorbed
   float* latent_ = nullptr;      // [r + d_r], padded
   float* keys_ = nullptr;        // [n_kv d_v], padded; MHA
   float* values_ = nullptr;      // [n_kv d_v], padded; MHA

@@ -51,10 +51,10 @@ RunningSoftmax SoftmaxPieces::begin(int32_t piece, int32_t thread) const {
   return running;
 }
 
-RunningSoftmax SoftmaxPieces::begin_heads(int32_t first, int32_t n, int32_t thread) const {
-  RunningSoftmax running = begin(first, thread);
+RunningSoftmax SoftmaxPieces::begin_heads(int32_t piece, int32_t n, int32_t thread) const {
+  RunningSoftmax running = begin(piece, thread);
   running.n_heads = n;
-  running.reset();
+  running.lanes = padded_lanes(n);
   return running;
 }
 

@@ -39,8 +39,8 @@ struct SoftmaxPieces {
   // Piece `piece`, computed by one thread; starts empty.
   RunningSoftmax begin(int32_t piece, int32_t thread) const;
 
-  // Heads [first, first + n) of pieces of one head each, n <= kHeadLanes.
-  RunningSoftmax begin_heads(int32_t first, int32_t n, int32_t thread) const;
+  // The same for n heads alone.
+  RunningSoftmax begin_heads(int32_t piece, int32_t n, int32_t thread) const;
 
   // The heads' outputs [n_heads, value_width] of all pieces together, added in order. Uses the pieces up.
   void merge(const Kernels& kernels, int32_t n_pieces, int32_t value_width, float* out) const;
