@@ -10,25 +10,6 @@ using namespace pith::test;
 
 namespace {
 
-constexpr size_t kBytesAt = 16, kHashAt = 32, kHashedFrom = 40, kHeaderBytes = 112;
-constexpr size_t kPositionAt = 88, kHasLogitsAt = 96, kCacheBytesAt = 104;
-
-uint64_t word_at(const Bytes& state, size_t at) {
-  uint64_t value = 0;
-  std::memcpy(&value, state.data() + at, sizeof value);
-  return value;
-}
-
-void set_word(Bytes* state, size_t at, uint64_t value) { std::memcpy(state->data() + at, &value, sizeof value); }
-
-// The length and the hash that the bytes now ask for.
-void repair(Bytes* state) {
-  set_word(state, kBytesAt, state->size());
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (size_t i = kHashedFrom; i < state->size(); ++i) hash = (hash ^ (*state)[i]) * 0x100000001b3ull;
-  set_word(state, kHashAt, hash);
-}
-
 pith_status restore(pith_session* session, const Bytes& state, pith_error* error = nullptr) {
   const Block exact = block_of(state.data(), state.size());
   return pith_session_restore(session, exact.get(), state.size(), error);
@@ -240,20 +221,20 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
       eval(target.session, tokens);
       CHECK(same_bits(copy_of_logits(target.session, s.spec.config.vocab_size), expected));
     };
-    for (size_t bit = 8 * kHashedFrom; bit < 8 * kHeaderBytes; ++bit) {
+    for (size_t bit = 8 * state_at::kHashed; bit < 8 * state_at::kCache; ++bit) {
       Bytes flipped = state;
       flipped[bit / 8] ^= uint8_t(1 << bit % 8);
       try_state(flipped);
     }
-    const size_t cache_end = kHeaderBytes + size_t(word_at(state, kCacheBytesAt));
+    const size_t cache_end = state_at::kCache + size_t(word_at(state, state_at::kCacheBytes));
     for (int i = 0; i < 2000; ++i) {
       Bytes flipped = state;
-      flipped[kHeaderBytes + random() % (state.size() - kHeaderBytes)] ^= uint8_t(1 << random() % 8);
+      flipped[state_at::kCache + random() % (state.size() - state_at::kCache)] ^= uint8_t(1 << random() % 8);
       try_state(flipped);
     }
     // The groups stand at the end of the cache, as words: all their bits, and small numbers in place of small numbers.
     const size_t group_bytes = s.is_gated() ? 4 * (7 + 3 * 8 + 3) : 0;
-    const size_t groups_at = cache_end - std::min(group_bytes, cache_end - kHeaderBytes);
+    const size_t groups_at = cache_end - std::min(group_bytes, cache_end - state_at::kCache);
     for (size_t bit = 8 * groups_at; bit < 8 * cache_end; ++bit) {
       Bytes flipped = state;
       flipped[bit / 8] ^= uint8_t(1 << bit % 8);
@@ -269,21 +250,21 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
       try_state(changed);
     }
     // Bytes that are gone or too many, with the header saying so.
-    for (size_t n = kHeaderBytes; n < state.size(); n += 1 + n / 64) {
+    for (size_t n = state_at::kCache; n < state.size(); n += 1 + n / 64) {
       Bytes cut(state.begin(), state.begin() + int64_t(n));
       try_state(cut);
-      set_word(&cut, kHasLogitsAt, 0);
-      set_word(&cut, kCacheBytesAt, n - kHeaderBytes);
+      set_word(&cut, state_at::kHasLogits, 0);
+      set_word(&cut, state_at::kCacheBytes, n - state_at::kCache);
       try_state(cut);
       for (const uint64_t position : {0, 1, 7, 8, 9}) {
-        set_word(&cut, kPositionAt, position);
+        set_word(&cut, state_at::kPosition, position);
         try_state(cut);
       }
     }
     for (const uint64_t position :
          {UINT64_MAX, UINT64_MAX - 1, uint64_t(1) << 63, (uint64_t(1) << 63) - 1, uint64_t(0)}) {
       Bytes far = state;
-      set_word(&far, kPositionAt, position);
+      set_word(&far, state_at::kPosition, position);
       try_state(far);
     }
     CHECK(n_refused > 100);

@@ -122,6 +122,38 @@ inline Bytes saved(pith_session* session) {
   return state;
 }
 
+// Where a state has its words: the format of src/session_state.h.
+namespace state_at {
+constexpr size_t kBytes = 16, kHash = 32, kHashed = 40, kPosition = 88, kHasLogits = 96, kCacheBytes = 104,
+                 kCache = 112;
+}
+
+inline uint64_t word_at(const Bytes& state, size_t at) {
+  uint64_t value = 0;
+  std::memcpy(&value, state.data() + at, sizeof value);
+  return value;
+}
+
+inline void set_word(Bytes* state, size_t at, uint64_t value) { std::memcpy(state->data() + at, &value, sizeof value); }
+
+// Gives a falsified state the length and the hash that its bytes ask for.
+inline void repair(Bytes* state) {
+  set_word(state, state_at::kBytes, state->size());
+  uint64_t hash = 0xcbf29ce484222325ull;
+  for (size_t i = state_at::kHashed; i < state->size(); ++i) hash = (hash ^ (*state)[i]) * 0x100000001b3ull;
+  set_word(state, state_at::kHash, hash);
+}
+
+// ||a - b|| / ||b||.
+inline double relative_distance(std::span<const float> a, std::span<const float> b) {
+  double difference = 0, norm = 0;
+  for (size_t i = 0; i < a.size(); ++i) {
+    difference += (double(a[i]) - double(b[i])) * (double(a[i]) - double(b[i]));
+    norm += double(b[i]) * double(b[i]);
+  }
+  return std::sqrt(difference / norm);
+}
+
 }  // namespace pith::test
 
 #endif
