@@ -244,7 +244,8 @@ pith_status pith_session_save(pith_session* session, void* out, size_t out_bytes
   const SessionGuard guard(session);
   if (!guard.entered()) return PITH_E_BUSY;
   if (session->is_poisoned) return PITH_E_STATE;
-  if (out_bytes < max_state_bytes(*session)) return PITH_E_CAPACITY;
+  *written = max_state_bytes(*session);
+  if (out_bytes < *written) return PITH_E_CAPACITY;
   *written = save_state(*session, static_cast<uint8_t*>(out));
   return PITH_OK;
 }

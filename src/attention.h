@@ -52,6 +52,7 @@ class Attention {
   size_t save(uint64_t n_tokens, uint8_t* out) const;
   bool load(uint64_t n_tokens, const uint8_t* in, size_t n);
 
+  LatentRing& ring() { return ring_; }
   uint64_t nanoseconds() const { return nanoseconds_; }
 
  private:

@@ -63,7 +63,7 @@ pith_status session_rewind(pith_session* session, uint64_t position) {
 pith_status session_copy(pith_session* to, const pith_session& from) {
   const Plan &a = to->plan, &b = from.plan;
   const bool is_alike = to->model == from.model && a.form == b.form && a.cache_i8 == b.cache_i8 &&
-                        a.capacity == b.capacity && a.n_keep == b.n_keep &&
+                        a.activations_i8 == b.activations_i8 && a.capacity == b.capacity && a.n_keep == b.n_keep &&
                         pool_bytes(to->model->config, a) == pool_bytes(from.model->config, b);
   if (!is_alike) return PITH_E_ARGUMENT;
   to->transformer.attention().copy_from(from.transformer.attention(), from.position);

@@ -10,17 +10,18 @@ namespace {
 
 constexpr char kMagic[8] = {'P', 'I', 'T', 'H', 'S', 'T', 'A', 'T'};
 constexpr uint32_t kVersion = 1;
+constexpr uint64_t kPositions = uint64_t(1) << 63;  // no session comes as far; up to here nothing overflows
 
 struct Header {
   char magic[8];
   uint32_t version, reserved;
-  uint64_t bytes;       // of the whole state
+  uint64_t bytes;  // of the whole state
   uint64_t model_hash;
-  uint64_t hash;        // of what follows
-  uint64_t form, cache_i8, capacity, n_keep, n_rows;  // must be the session's own
+  uint64_t hash;                                                     // of what follows
+  uint64_t attention, cache, activations, capacity, n_keep, n_rows;  // options; must be the session's own
   uint64_t position, has_logits, cache_bytes;
 };
-static_assert(sizeof(Header) == 104);
+static_assert(sizeof(Header) == 112);
 constexpr size_t kHashedFrom = 40;
 
 uint64_t fnv1a(const uint8_t* bytes, size_t n) {
@@ -43,8 +44,9 @@ Header shape_of(const pith_session& s) {
   std::memcpy(h.magic, kMagic, sizeof kMagic);
   h.version = kVersion;
   h.model_hash = model_hash(*s.model);
-  h.form = uint64_t(s.plan.form);
-  h.cache_i8 = s.plan.cache_i8;
+  h.attention = s.plan.form == AttentionForm::materialise ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
+  h.cache = s.plan.cache_i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
+  h.activations = s.plan.activations_i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
   h.capacity = uint64_t(s.plan.capacity);
   h.n_keep = uint64_t(s.plan.n_keep);
   h.n_rows = uint64_t(pool_rows(s.model->config, s.plan));
@@ -66,16 +68,18 @@ pith_status check_header(const Header& h, const Header& own, const uint8_t* stat
   const struct {
     const char* name;
     uint64_t have, want;
-  } fields[] = {{"attention", h.form, own.form},
-                {"cache", h.cache_i8, own.cache_i8},
+  } fields[] = {{"attention", h.attention, own.attention},
+                {"cache", h.cache, own.cache},
+                {"activations", h.activations, own.activations},
                 {"capacity", h.capacity, own.capacity},
                 {"n_keep", h.n_keep, own.n_keep},
-                {"pool_bytes", h.n_rows, own.n_rows}};
+                {"pool_bytes, in rows,", h.n_rows, own.n_rows}};
   for (const auto& field : fields) {
     if (field.have != field.want)
-      return fail(error, PITH_E_SHAPE, "state: option ", field.name, " was ", field.have, ", and is ", field.want,
-                  " in this session (pool_bytes counted in rows)");
+      return fail(error, PITH_E_SHAPE, "state: option ", field.name, " was ", field.have, " and is ", field.want,
+                  " in this session");
   }
+  if (h.position >= kPositions) return fail(error, PITH_E_SHAPE, "state: no session gets to position ", h.position);
   return PITH_OK;
 }
 
@@ -107,13 +111,13 @@ pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_
   std::memcpy(&h, state, sizeof h);
   PITH_TRY(check_header(h, shape_of(*s), state, n, error));
   const uint64_t rest = n - sizeof h, logits = h.has_logits == 1 ? logits_bytes(*s) : 0;
-  if (h.has_logits > 1 || h.cache_bytes > rest || rest - h.cache_bytes != logits)
-    return fail(error, PITH_E_SHAPE, "state: ", h.cache_bytes, " bytes of cache and ", logits, " of logits do not make ", rest);
+  if (h.has_logits > (h.position > 0 ? 1 : 0) || h.cache_bytes > rest || rest - h.cache_bytes != logits)
+    return fail(error, PITH_E_SHAPE, "state: ", h.cache_bytes, " bytes of cache and ", logits,
+                " of logits do not make ", rest);
   const FpEnvironment environment;
   bool is_good = false;
-  s->team.assemble([&] {
-    is_good = s->transformer.attention().load(h.position, state + sizeof h, size_t(h.cache_bytes));
-  });
+  s->team.assemble(
+      [&] { is_good = s->transformer.attention().load(h.position, state + sizeof h, size_t(h.cache_bytes)); });
   s->position = is_good ? h.position : 0;
   s->has_logits = is_good && h.has_logits == 1;
   s->is_poisoned = false;

@@ -1,7 +1,7 @@
 // A session's state as bytes that outlive it: position, cache, groups and the last logits.
 //
 //   "PITHSTAT" | u32 version = 1 | u32 reserved = 0 | u64 bytes in all | u64 hash of the model | u64 hash of the rest
-//   u64 shape[8]: form, cache precision, capacity, n_keep, rows of the pool, position, has logits, bytes of the cache
+//   u64 shape[9]: the options attention, cache, activations, capacity, n_keep, and the rows of the pool; position, has logits, bytes of the cache
 //   cache of Attention::save | logits [V] float32, where there are any
 //
 // Little-endian. Hashes are FNV-1a of 64 bits: of the model's bytes before its weights, which hold the SHA-256 of each of them; and of

@@ -21,17 +21,20 @@ void Transformer::lay_out(const Config& config, const Plan& plan, const Weights&
 bool Transformer::step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled) {
   embed(id);
   attention_.begin_token(position, id);
+  const auto is_taken_back = [&](int32_t n_layers) {
+    if (!is_cancelled.load(std::memory_order_relaxed)) return false;
+    attention_.roll_back(n_layers);
+    return true;
+  };
   for (int32_t n = 0; n < config_->n_layers; ++n) {
-    if (is_cancelled.load(std::memory_order_relaxed)) {
-      attention_.roll_back(n);
-      return false;
-    }
+    if (is_taken_back(n)) return false;
     const Layer& layer = weights_->layers[n];
     attention_.run(n, normalize(layer.attn_norm, layer.attn_norm_bias), heads_.x);
     add_to_residual(layer.output, heads_);
     feed_forward(layer, normalize(layer.ffn_norm, layer.ffn_norm_bias));
     add_to_residual(layer.ffn_down, hidden_);
   }
+  if (is_taken_back(config_->n_layers)) return false;
   if (wants_logits) project_logits();
   return true;
 }

@@ -57,6 +57,31 @@ import sys
 data = bytearray(open(sys.argv[1], "rb").read()); data[-5000] ^= 1; open(sys.argv[2], "wb").write(data)' "$work/m.gguf" "$work/flipped.gguf"
 expect 1 "tensor blk." "$pith" verify "$work/flipped.gguf"
 
+# 20 tokens, saved, and 20 more are the 40 tokens of one run; a prompt goes on from a state as from the text before it.
+text() { "$pith" run --temp 0 "$@" 2>"$work/err" | head -c -1; }
+text -n 40 -p "The fox" >"$work/whole"
+text -n 20 -p "The fox" --save-state "$work/state" >"$work/parts"
+text -n 20 --load-state "$work/state" --save-state "$work/state" --threads 2 >>"$work/parts"
+cmp -s "$work/whole" "$work/parts" || fail "a saved state tells another story: $(cat "$work/err")"
+text -n 12 -p "The fox and the hen" >"$work/whole"
+text -n 1 -p "The fox" --stop "$(text -n 1 -p "The fox" | tail -c +8)" --save-state "$work/prompt" >/dev/null
+text -n 12 -p " and the hen" --load-state "$work/prompt" >"$work/parts"
+[ "The fox$(cat "$work/parts")" = "$(cat "$work/whole")" ] || fail "a prompt after --load-state tells another story"
+cp "$work/state" "$work/before"
+expect 1 "option --load-state: state: option capacity" "$pith" run --load-state "$work/state" --save-state "$work/state" --context 99
+expect 1 "option --load-state: state: option attention" "$pith" run --load-state "$work/state" --attention materialise
+expect 1 "another model" "$pith" run "$work/m.gguf" --load-state "$work/state"
+expect 1 "option --load-state: file" "$pith" run --load-state "$work/absent"
+expect 1 "option --save-state: file" "$pith" run --save-state "$work/absent/state"
+python3 -c '
+import sys
+data = bytearray(open(sys.argv[1], "rb").read()); data[len(data) // 2] ^= 4; open(sys.argv[2], "wb").write(data)
+open(sys.argv[3], "wb").write(data[:-1])' "$work/state" "$work/flipped" "$work/short"
+expect 1 "option --load-state: state: its bytes do not have the stored hash" "$pith" run --load-state "$work/flipped"
+expect 1 "option --load-state: state: " "$pith" run --load-state "$work/short"
+cmp -s "$work/state" "$work/before" || fail "a refused run changed the state"
+[ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
+
 expect 2 "" "$pith"
 expect 2 "" "$pith" run --no-such-option
 expect 2 "--cache" "$pith" run --cache i7
@@ -78,11 +103,24 @@ expect 1 "argument SHAPE" "$pith" synth no-such-shape "$work/x.gguf"
 # A closed pipe and Ctrl-C end it quietly.
 "$pith" run -n 300 2>"$work/err" | head -c 10 >/dev/null
 [ "${PIPESTATUS[0]}" -eq 0 ] || fail "a closed pipe gives status ${PIPESTATUS[0]}"
-"$pith" run -n 0 --temp 2 --min-p 0 --top-p 1 --top-k 0 --context 64 >"$work/out" 2>"$work/err" &
-sleep 1
-kill -INT $!
-wait $!
-status=$?
-[ "$status" -eq 0 ] || fail "Ctrl-C gives status $status"
+# interrupt COMMAND...: Ctrl-C after half a second
+interrupt() {
+  "$@" >"$work/out" 2>"$work/err" &
+  sleep 0.5
+  kill -INT $! 2>/dev/null || fail "$* ended before Ctrl-C: $(head -c 300 "$work/err")"
+  wait $!
+  local status=$?
+  [ "$status" -eq 0 ] || fail "$*: Ctrl-C gives status $status: $(head -c 300 "$work/err")"
+}
+# Greedily the fox goes round and round. The state holds all that was shown.
+interrupt "$pith" run --temp 0 -n 0 -p "The fox" --save-state "$work/state"
 [ -s "$work/out" ] || fail "Ctrl-C lost the text"
+shown=$(grep -oE 'text [0-9]+' "$work/err" | cut -c6-)
+text -n $((shown + 10)) -p "The fox" >"$work/whole"
+{ head -c -1 "$work/out"; text -n 10 --load-state "$work/state"; } >"$work/parts"
+cmp -s "$work/whole" "$work/parts" || fail "the state of an interrupted text tells another story after $shown tokens"
+# Within a long prompt, the state holds what was read so far.
+python3 -c 'print("The fox had a lantern. " * 10000)' >"$work/long"
+interrupt "$pith" run --file "$work/long" --context 64 --save-state "$work/state"
+expect 0 "tokens/s" "$pith" run --load-state "$work/state" --context 64 -p " Then" -n 4
 echo "cli: $checks commands behave; 1 passed"

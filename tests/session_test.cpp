@@ -3,44 +3,11 @@
 
 #include <thread>
 
-#include "runtime.h"
+#include "session_testing.h"
 #include "variants.h"
 
 using namespace pith;
 using namespace pith::test;
-
-namespace {
-
-Runtime runtime_of(const SynthSpec& spec, const char* type = "q4") {
-  const Bytes floats = synth_float(spec);
-  const Block aligned = block_of(floats.data(), floats.size());
-  return Runtime(pack_model(aligned.get(), floats.size(), pack_options(type)));
-}
-
-// A session in a block of exactly its bytes, filled with a pattern before; guards on both sides are checked at the end.
-struct GuardedSession {
-  static constexpr size_t kGuard = 64;
-  GuardedSession(const Model& model, const pith_session_options& options, uint8_t fill) {
-    REQUIRE(int(pith_session_bytes(model.get(), &options, &bytes, nullptr)) == int(PITH_OK));
-    block = block_of(bytes + 2 * kGuard);
-    std::memset(block.get(), fill, bytes + 2 * kGuard);
-    pattern = fill;
-    REQUIRE(int(pith_session_init(model.get(), &options, block.get() + kGuard, bytes, &session, nullptr)) ==
-            int(PITH_OK));
-  }
-  bool guards_hold() const {
-    for (size_t i = 0; i < kGuard; ++i) {
-      if (block.get()[i] != pattern || block.get()[kGuard + bytes + i] != pattern) return false;
-    }
-    return true;
-  }
-  size_t bytes = 0;
-  uint8_t pattern;
-  Block block;
-  pith_session* session = nullptr;
-};
-
-}  // namespace
 
 TEST_CASE("pith_session_bytes is exact for 50 random configurations") {
   const uint64_t seed = std::random_device{}();

@@ -87,7 +87,7 @@ typedef enum pith_status {
   PITH_E_SPLIT = 47,        /* one part of a model that was split over several files */
   /* Numbers. */
   PITH_E_NUMERIC = 60, /* NaN or infinity */
-  PITH_E_CHECKSUM = 61 /* a tensor's bytes do not have the stored hash */
+  PITH_E_CHECKSUM = 61 /* the bytes of a tensor or of a state do not have the stored hash */
 } pith_status;
 
 /* One short English phrase per status; never NULL, also for values that are no status. */
@@ -257,7 +257,8 @@ PITH_API pith_status pith_session_init(const pith_model* model, const pith_sessi
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
  * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one that was being computed are appended
  * (pith_session_position says how many), that one has left no trace; logits are there only if none was appended.
- * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset. */
+ * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset, or until it is
+ * rewound, restored or copied to. */
 PITH_API pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
 
 /* [vocab_size] logits after the last evaluated token, valid until the next call on the session; NULL before the first. */
@@ -278,8 +279,8 @@ PITH_API void pith_session_cancel(pith_session* session);
  * PITH_E_ARGUMENT: a later position. PITH_E_STATE: tokens that the earlier position saw were overwritten (the ring is full). */
 PITH_API pith_status pith_session_rewind(pith_session* session, uint64_t position);
 
-/* Makes `to` what `from` is: a conversation that forks. Both of the same model, with the same capacity, n_keep, cache, attention and pool
- * (otherwise PITH_E_ARGUMENT); threads and tier may differ. */
+/* Makes `to` what `from` is, poisoned or not: a conversation that forks. Both of the same model, with the same capacity, n_keep,
+ * cache, activations, attention and pool (otherwise PITH_E_ARGUMENT, as for `to` == `from`); threads and tier may differ. */
 PITH_API pith_status pith_session_copy(pith_session* to, pith_session* from);
 
 /* ---- State: a session as bytes, to go on after a restart with the same bits. Little-endian, versioned, bound to the model and to the
@@ -288,7 +289,8 @@ PITH_API pith_status pith_session_copy(pith_session* to, pith_session* from);
 /* Bytes that pith_session_save may need, whatever the position. */
 PITH_API size_t pith_session_state_bytes(const pith_session* session);
 
-/* `out`: at least pith_session_state_bytes. *written: the bytes used, in proportion to the tokens cached. */
+/* `out`: at least pith_session_state_bytes (otherwise PITH_E_CAPACITY). *written: the bytes used, in proportion to the tokens cached.
+ * PITH_E_STATE: the session is poisoned. */
 PITH_API pith_status pith_session_save(pith_session* session, void* out, size_t out_bytes, size_t* written);
 
 /* PITH_E_TRUNCATED, PITH_E_MAGIC, PITH_E_VERSION, PITH_E_CHECKSUM, PITH_E_SHAPE (another model, other options): refused, the session is as it

@@ -195,6 +195,24 @@ class Session {
   }
   uint64_t position() const { return pith_session_position(session_); }
   void reset() { check(pith_session_reset(session_)); }
+  // From any thread or signal handler, while another is inside eval: that throws an Error of PITH_E_CANCELLED.
+  void cancel() { pith_session_cancel(session_); }
+  // To an earlier position, without logits.
+  void rewind(uint64_t position) { check(pith_session_rewind(session_, position)); }
+  // Of the same model and options.
+  void copy_from(Session& other) { check(pith_session_copy(session_, other.session_)); }
+  std::vector<uint8_t> save() {
+    std::vector<uint8_t> state(pith_session_state_bytes(session_));
+    size_t bytes = 0;
+    check(pith_session_save(session_, state.data(), state.size(), &bytes));
+    state.resize(bytes);
+    return state;
+  }
+  void restore(std::span<const uint8_t> state) {
+    const uint8_t none = 0;  // an empty span may have no address
+    pith_error error{};
+    check(pith_session_restore(session_, state.empty() ? &none : state.data(), state.size(), &error), &error);
+  }
 
  private:
   size_t vocab_size_;

@@ -1,21 +1,45 @@
 // pith run: stream a text to standard output.
 #include <csignal>
 #include <cstdio>
+#include <memory>
+#include <span>
 
 #include <fmt/format.h>
 
 #include "options.h"
+#include "output_file.h"
 
 namespace pith::cli {
 namespace {
 
+constexpr size_t kPromptStep = 32;  // tokens of the prompt that one evaluation takes
+
 volatile std::sig_atomic_t interrupted = 0;
+pith_session* volatile running = nullptr;
+
+// While it lives, Ctrl-C ends the evaluation that runs, and those that would follow.
+class CtrlC {
+ public:
+  explicit CtrlC(const Session& session) {
+    running = session.get();
+    std::signal(SIGINT, [](int) {
+      interrupted = 1;
+      pith_session_cancel(running);
+    });
+  }
+  ~CtrlC() {
+    std::signal(SIGINT, SIG_DFL);
+    running = nullptr;
+  }
+  CtrlC(const CtrlC&) = delete;
+  CtrlC& operator=(const CtrlC&) = delete;
+};
 
 struct RunOptions {
   ModelOption model;
   SessionOptions session;
   SamplingOptions sampling;
-  std::string prompt, file;
+  std::string prompt, file, load_state, save_state;
   bool has_prompt = false;
   uint32_t n_tokens = 400;
   bool json = false;
@@ -26,10 +50,15 @@ struct Report {
   double prompt_seconds = 0, decode_seconds = 0;
 };
 
-// Tokens of the prompt, led by the model's begin-of-text token where it has one.
-std::vector<int32_t> prompt_tokens(const RunOptions& options, const Tokenizer& tokenizer) {
+// Tokens of the prompt, led by the model's begin-of-text token where it has one and the text begins here.
+std::vector<int32_t> prompt_tokens(const RunOptions& options, const Session& session, const Tokenizer& tokenizer) {
   const std::string text = options.file.empty() ? options.prompt : read_file(options.file);
   std::vector<int32_t> tokens = tokenizer.encode(text);
+  if (!options.load_state.empty() && session.position() > 0) {
+    if (tokens.empty() && session.logits().empty())
+      throw std::runtime_error("option --load-state: this state was saved within a prompt; go on from it with -p");
+    return tokens;
+  }
   if (tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
   if (tokens.empty()) throw std::runtime_error("option -p: this model has no begin-of-text token; give it a prompt");
   return tokens;
@@ -52,18 +81,49 @@ class Output {
   std::string text_;
 };
 
+void load_state(const std::string& path, Session* session) {
+  try {
+    const MappedFile file(path);
+    session->restore({static_cast<const uint8_t*>(file.data()), file.size()});
+  } catch (const std::exception& error) {
+    throw std::runtime_error(fmt::format("option --load-state: {}", error.what()));
+  }
+}
+
+// The file to be: what cannot be written is found before any text is drawn.
+std::unique_ptr<OutputFile> state_file(const std::string& path) try {
+  return path.empty() ? nullptr : std::make_unique<OutputFile>(path);
+} catch (const std::exception& error) {
+  throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
+}
+
+void save_state(OutputFile* file, Session* session) try {
+  const std::vector<uint8_t> state = session->save();
+  file->write(state.data(), state.size());
+  file->commit();
+} catch (const std::exception& error) {
+  throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
+}
+
+// False: Ctrl-C came before the last of them was in.
+bool eval(Session* session, std::span<const int32_t> tokens) {
+  const pith_status status = pith_session_eval(session->get(), tokens.data(), tokens.size());
+  if (status != PITH_E_CANCELLED) check(status);
+  return status == PITH_OK;
+}
+
 Report generate(const RunOptions& options, Session* session, const Tokenizer& tokenizer, uint32_t vocab_size,
                 Output* output) {
   Report report;
   Sampler sampler(vocab_size, options.sampling.values);
   TextStream stream(options.sampling.stops);
-  const std::vector<int32_t> prompt = prompt_tokens(options, tokenizer);
+  const std::vector<int32_t> prompt = prompt_tokens(options, *session, tokenizer);
   report.n_prompt = prompt.size();
   const double start = seconds();
-  for (const int32_t token : prompt) {
-    if (interrupted) return report;
-    session->eval(token);
-    sampler.accept(token);
+  for (const int32_t token : prompt) sampler.accept(token);
+  for (size_t i = 0; i < prompt.size(); i += kPromptStep) {
+    const std::span<const int32_t> step = std::span(prompt).subspan(i, std::min(kPromptStep, prompt.size() - i));
+    if (interrupted || !eval(session, step)) return report;
   }
   output->write(options.file.empty() ? options.prompt : std::string());
   const double prompt_end = seconds();
@@ -74,7 +134,8 @@ Report generate(const RunOptions& options, Session* session, const Tokenizer& to
     if (token == tokenizer.eos()) break;
     output->write(stream.push(tokenizer.decode(token)));
     if (stream.stopped()) break;
-    session->eval(token);
+    // A state holds every token that was shown: one that Ctrl-C cancelled gets a second try.
+    if (!eval(session, {&token, 1}) && (options.save_state.empty() || !eval(session, {&token, 1}))) break;
   }
   output->write(stream.finish());
   report.decode_seconds = seconds() - prompt_end;
@@ -94,13 +155,18 @@ void print_report(const RunOptions& options, const Session& session, const Repor
 
 // Without a prompt the built-in model begins as tales do.
 void run(RunOptions options) {
-  if (!options.has_prompt && options.file.empty() && options.model.path.empty()) options.prompt = "Once upon a time";
+  const bool is_new = options.load_state.empty();
+  if (is_new && !options.has_prompt && options.file.empty() && options.model.path.empty())
+    options.prompt = "Once upon a time";
   const Model model = options.model.load();
   const Tokenizer tokenizer(model);
   Session session(model, options.session.resolve());
-  std::signal(SIGINT, [](int) { interrupted = 1; });
+  if (!is_new) load_state(options.load_state, &session);
+  const std::unique_ptr<OutputFile> file = state_file(options.save_state);
   Output output(options.json);
+  const CtrlC ctrl_c(session);
   const Report r = generate(options, &session, tokenizer, model.info().vocab_size, &output);
+  if (file != nullptr) save_state(file.get(), &session);
   if (options.json) {
     print_json({{"model", options.model.name()},
                 {"tier", pith_session_tier(session.get())},
@@ -130,6 +196,8 @@ void add_run(CLI::App* app, int*) {
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
       ->capture_default_str();
+  command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
+  command->add_option("--save-state", options->save_state, "Write the session's state to a file at the end");
   command->add_flag("--json", options->json, "One JSON document instead of the text");
   command->callback([options, prompt] {
     options->has_prompt = prompt->count() > 0;
