@@ -3,6 +3,8 @@
 //   larger_magnitudes(a, b): per lane the larger of |a| and b >= 0 as the integers that their bits are; NaN comes out on top
 //   largest_lane(a): of 16 such magnitudes the largest, likewise
 //   store_i8(a, q): a rounded to the nearest integers, halves to even, as int8; |a| < 127.5
+// and with Octet, widen_nibbles and widen_bytes, as generic/transposed_xsimd.h says, and
+//   store_scaled(a, d, out): d a, of 8 floats
 // No include guard: one inclusion per tier, in its anonymous namespace.
 
 // q = round(inverse x), x ~= scale q.
@@ -206,13 +208,43 @@ void transposed_unpacked(PanelRange w, const float* x, float* y) {
   }
 }
 
-template <Unpack unpack, WeightType type>
-void row_unpacked(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out) {
-  const uint8_t* panel = w + panel_bytes(type, blocks) * size_t(row / kPanelRows);
-  for (int32_t b = 0; b < blocks; ++b) {
-    Block block;
-    unpack(panel, b, blocks, block);
-    for (int32_t i = 0; i < kBlockCols && b * kBlockCols + i < cols; ++i)
-      out[b * kBlockCols + i] = block[row % kPanelRows][i];
+// 32 columns of one row, which q and the scale d belong to.
+template <WeightType type>
+PITH_INLINE void load_block_row(const uint8_t* q, float d, float* out) {
+  PITH_UNROLL
+  for (int32_t p = 0; p < 2; ++p) {
+    if constexpr (type == WeightType::q4) {
+      Octet low, high;
+      widen_nibbles(q + 64 * p, &low, &high);
+      store_scaled(low, d, out + 8 * p);
+      store_scaled(high, d, out + 16 + 8 * p);
+    } else {
+      store_scaled(widen_bytes(q + 128 * p), d, out + 16 * p);
+      store_scaled(widen_bytes(q + 128 * p + 64), d, out + 16 * p + 8);
+    }
   }
+}
+
+template <WeightType type>
+PITH_FLAT void load_row(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out) {
+  const uint8_t* panel = w + panel_bytes(type, blocks) * size_t(row / kPanelRows);
+  const int32_t in_panel = row % kPanelRows;
+  const auto load_block = [=](int32_t b, float* columns) {
+    const BlockPlace place = type == WeightType::q4 ? q4_place(b, blocks) : q8_place(b, blocks);
+    const float d = half_to_float(read_half(panel + place.d + 2 * in_panel));
+    load_block_row<type>(panel + place.q + 8 * kSlotOfRow[in_panel], d, columns);
+  };
+  const int32_t whole = cols / kBlockCols, rest = cols % kBlockCols;
+  for (int32_t b = 0; b < whole; ++b) load_block(b, out + b * kBlockCols);
+  if (rest == 0) return;
+  float columns[kBlockCols];
+  load_block(whole, columns);
+  for (int32_t i = 0; i < rest; ++i) out[whole * kBlockCols + i] = columns[i];
+}
+
+void load_row_f32(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out) {
+  const uint8_t* first =
+      w + panel_bytes(WeightType::f32, blocks) * size_t(row / kPanelRows) + sizeof(float) * size_t(row % kPanelRows);
+  for (int32_t i = 0; i < cols; ++i)
+    __builtin_memcpy(out + i, first + sizeof(float) * kPanelRows * size_t(i), sizeof *out);
 }

@@ -9,6 +9,7 @@ namespace pith::scalar {
 namespace {
 
 #include "scalar/lanes_scalar.h"
+#include "scalar/octets.h"
 // lanes first
 #include "generic/float_kernels.h"
 #include "generic/attention_kernels.h"
