@@ -1,6 +1,7 @@
 // Every tier's products over real shapes, from memory and from the cache, beside what the machine can do and what oneDNN does.
 //   kernels_bench [--benchmark_filter=REGEX] ...     the flags of Google Benchmark; bench/kernels makes the table
-// Names: memory/KIND/..., cache/KIND/TIER/ROWSxCOLS, columns/..., heads/KERNEL/TIER/..., float/..., peak/..., onednn/... . Counters: GB/s of weights (or of plain
+// Names: memory/KIND/..., cache/KIND/TIER/ROWSxCOLS, columns/...,
+//   heads/KERNEL/TIER/..., quantize/KERNEL/TIER/N, rows/KIND/TIER/COLS, float/..., peak/..., onednn/... . Counters: GB/s of weights (or of plain
 // bytes), GMAC/s, and a checksum of the result (`sum`): equal over the tiers.
 #include <benchmark/benchmark.h>
 #include <omp.h>
@@ -136,17 +137,18 @@ void cache_product(benchmark::State& state, const Kernels& k, WeightType type, i
   state.counters["sum"] = checksum(y);
 }
 
-// The 64 x 64 x n products of grouped attention.
-void integer_product(benchmark::State& state, const Kernels& k, int32_t n) {
-  const Bytes w = allocate(64 * 64);
-  fill(w.get(), 64 * 64);
+// The products of grouped attention: rows x 64 x n.
+void integer_product(benchmark::State& state, const Kernels& k, int32_t rows, int32_t n) {
+  const size_t bytes = size_t(rows) * 64;
+  const Bytes w = allocate(bytes);
+  fill(w.get(), bytes);
   const Input input(64, n);
-  std::vector<int32_t> out(size_t(64 * n));
+  std::vector<int32_t> out(size_t(rows * n));
   for (auto _ : state) {
-    k.matmul_i8_i32(w.get(), 2, 8, input.activation(), n, out.data(), 64);
+    k.matmul_i8_i32(w.get(), 2, rows / 8, input.activation(), n, out.data(), size_t(rows));
     benchmark::ClobberMemory();
   }
-  rates(state, 0, 64.0 * 64 * n);
+  rates(state, 0, double(bytes) * n);
   state.counters["sum"] = checksum(std::vector<float>(out.begin(), out.end()));
 }
 
@@ -215,19 +217,77 @@ void exp_rows(benchmark::State& state, const Kernels& k) {
   state.counters["sum"] = checksum(x) + checksum(sum);
 }
 
-// A gate times a query and a product's result of 64, as int8 again.
-void quantize_gated(benchmark::State& state, const Kernels& k) {
+// A gate times a query, a product's result and plain numbers, 64 of each, as int8 again.
+void quantize_product(benchmark::State& state, const Kernels& k) {
+  const Input input(64, 1);
+  std::vector<int8_t> q(64);
+  float scale = 0;
+  for (auto _ : state) {
+    scale = k.quantize_product(input.x.data(), input.q.data(), 64, q.data());
+    benchmark::DoNotOptimize(scale);
+    benchmark::ClobberMemory();
+  }
+  state.counters["sum"] = double(scale) + checksum(std::vector<float>(q.begin(), q.end()));
+}
+
+void quantize_dots(benchmark::State& state, const Kernels& k) {
   const Input input(64, 1);
   std::vector<int8_t> q(64);
   std::vector<int32_t> dots(64);
   for (size_t i = 0; i < 64; ++i) dots[i] = 100 * input.q[i];
-  float scales = 0;
+  float scale = 0;
   for (auto _ : state) {
-    scales = k.quantize_product(input.x.data(), input.q.data(), 64, q.data());
-    scales += k.quantize_dots(dots.data(), input.d.data(), input.q.data(), scales, 64, q.data());
+    scale = k.quantize_dots(dots.data(), input.d.data(), input.q.data(), 0.25f, 64, q.data());
+    benchmark::DoNotOptimize(scale);
     benchmark::ClobberMemory();
   }
-  state.counters["sum"] = double(scales) + checksum(std::vector<float>(q.begin(), q.end()));
+  state.counters["sum"] = double(scale) + checksum(std::vector<float>(q.begin(), q.end()));
+}
+
+// n numbers with a scale for each 32, or for all.
+void quantize_blocks(benchmark::State& state, const Kernels& k, int32_t n) {
+  const Input input(n, 1);
+  std::vector<int8_t> q(static_cast<size_t>(n));
+  std::vector<float> d(size_t(n) / 32);
+  for (auto _ : state) {
+    k.quantize_blocks(input.x.data(), n, q.data(), d.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["sum"] = checksum(d) + checksum(std::vector<float>(q.begin(), q.end()));
+}
+
+void quantize_row(benchmark::State& state, const Kernels& k, int32_t n) {
+  const Input input(n, 1);
+  std::vector<int8_t> q(static_cast<size_t>(n));
+  float scale = 0;
+  for (auto _ : state) {
+    scale = k.quantize_row(input.x.data(), n, q.data());
+    benchmark::DoNotOptimize(scale);
+    benchmark::ClobberMemory();
+  }
+  state.counters["sum"] = double(scale) + checksum(std::vector<float>(q.begin(), q.end()));
+}
+
+void spread_blocks(benchmark::State& state, const Kernels& k, int32_t n) {
+  Input input(n, 1);
+  for (auto _ : state) {
+    k.spread_blocks(input.q.data(), n, input.start.data(), input.octets.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["sum"] = checksum(std::vector<float>(input.start.begin(), input.start.end()));
+}
+
+// One row of a matrix of 8, as floats.
+void load_row(benchmark::State& state, const Kernels& k, WeightType type, int32_t cols) {
+  const Bytes w = allocate(packed_bytes(type, 8, cols));
+  fill(w.get(), packed_bytes(type, 8, cols));
+  std::vector<float> out(static_cast<size_t>(cols));
+  const auto kernel = type == WeightType::q4 ? k.row_q4 : type == WeightType::q8 ? k.row_q8 : k.row_f32;
+  for (auto _ : state) {
+    kernel(w.get(), cols / 32, 5, cols, out.data());
+    benchmark::ClobberMemory();
+  }
+  state.counters["sum"] = checksum(out);
 }
 
 // y = W^T x in float, as the absorption of queries uses it.
@@ -304,9 +364,11 @@ void add_all() {
   for (size_t i = 0; i < tier_count(); ++i) {
     if (!tier_at(i).usable) continue;
     const Kernels& k = *tier_at(i).kernels;
-    for (const int32_t n : {8, 32, 64})
-      add(std::string("columns/i32/") + k.name + "/64x64x" + std::to_string(n),
-          [=, &k](benchmark::State& state) { integer_product(state, k, n); });
+    for (const int32_t rows : {32, 64}) {
+      for (const int32_t n : {1, 8, 16, 32, 64})
+        add(std::string("columns/i32/") + k.name + "/" + std::to_string(rows) + "x64x" + std::to_string(n),
+            [=, &k](benchmark::State& state) { integer_product(state, k, rows, n); });
+    }
     for (const int32_t per_kv : {1, 12}) {
       for (const int32_t n_rows : {64, 4096}) {
         const std::string name = std::string("/") + k.name + (per_kv == 1 ? "/own" : "/shared") + "/12x64x64" +
@@ -316,7 +378,18 @@ void add_all() {
       }
     }
     add(std::string("heads/exp_rows/") + k.name + "/16x64", [&k](benchmark::State& state) { exp_rows(state, k); });
-    add(std::string("heads/quantize/") + k.name + "/64", [&k](benchmark::State& state) { quantize_gated(state, k); });
+    add(std::string("quantize/product/") + k.name + "/64",
+        [&k](benchmark::State& state) { quantize_product(state, k); });
+    add(std::string("quantize/dots/") + k.name + "/64", [&k](benchmark::State& state) { quantize_dots(state, k); });
+    for (const int32_t n : {64, 256, 768}) {
+      const std::string size = std::string("/") + k.name + "/" + std::to_string(n);
+      add("quantize/blocks" + size, [=, &k](benchmark::State& state) { quantize_blocks(state, k, n); });
+      add("quantize/row" + size, [=, &k](benchmark::State& state) { quantize_row(state, k, n); });
+      add("quantize/spread" + size, [=, &k](benchmark::State& state) { spread_blocks(state, k, n); });
+    }
+    for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32})
+      add(std::string("rows/") + name_of(type) + "/" + k.name + "/768",
+          [=, &k](benchmark::State& state) { load_row(state, k, type, 768); });
     for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32}) {
       const std::string kind = name_of(type) + std::string("/") + k.name + "/";
       for (const int32_t cols : {768, 2048, 4096}) {

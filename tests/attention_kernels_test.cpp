@@ -345,15 +345,26 @@ TEST_CASE("halves widened, on every tier") {
 
 namespace {
 
-// What quantize_row of the scalar tier makes of the values that a kernel computes for itself.
+// What quantisation with one scale makes of these values, in the words of its contract.
 struct Quantised {
   float scale;
   std::vector<int8_t> q;
 };
 
 Quantised quantise(const Floats& values) {
-  Quantised out{0, std::vector<int8_t>(values.size())};
-  out.scale = scalar().quantize_row(values.data(), int32_t(values.size()), out.q.data());
+  uint32_t bits = 0;  // of the largest magnitude; NaN lies above infinity
+  for (const float x : values) {
+    uint32_t magnitude;
+    std::memcpy(&magnitude, &x, sizeof x);
+    bits = std::max(bits, magnitude & 0x7fffffffu);
+  }
+  float largest;
+  std::memcpy(&largest, &bits, sizeof bits);
+  const float inverse = 127.0f / largest;
+  if (!std::isfinite(largest)) return {largest, std::vector<int8_t>(values.size())};
+  if (!(inverse < 3.4e38f)) return {0, std::vector<int8_t>(values.size())};
+  Quantised out{largest / 127.0f, {}};
+  for (const float x : values) out.q.push_back(int8_t(std::nearbyint(x * inverse)));
   return out;
 }
 
@@ -383,7 +394,7 @@ TEST_CASE("products and dots quantised without being kept, on every tier") {
       g.push_back(value_of(Values::any, false, 0, &random));
       mean.push_back(value_of(Values::any, false, 0, &random));
       dots.push_back(is_zero ? 0 : int32_t(random.engine()) >> random.engine() % 32);
-      if (i % 32 == 0) d.push_back(random.any(largest));
+      if (i % 32 == 0) d.push_back(n % 11 == 0 ? kInf : random.any(largest));
       products.push_back(m.back() * float(g.back()));
       scaled.push_back(float(dots.back()) * d.back());
       centred.push_back(std::fma(-s, float(mean.back()), scaled.back()));
@@ -402,6 +413,47 @@ TEST_CASE("products and dots quantised without being kept, on every tier") {
           return k.quantize_dots(dots_in.data(), d_in.data(), mean_in.data(), s, n, q);
         });
       });
+    }
+  }
+}
+
+TEST_CASE("rows and blocks quantised, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for (int32_t n = 1; n <= 200; ++n) {
+    CAPTURE(n);
+    const float odd[] = {kNan, -kNan, kInf, -kInf, 1.4e-45f, -3.4028235e38f};
+    for (int32_t kind = 0; kind < 6; ++kind) {
+      CAPTURE(kind);
+      Floats x;
+      const double largest = std::exp2(random.uniform(-148, 127));
+      for (int32_t i = 0; i < n; ++i) {
+        // Halves of steps among whole ones, which go to even; zeros; everything.
+        const float step = 0.5f * float(int32_t(random.engine() % 509) - 254);
+        x.push_back(kind == 0 ? step : kind == 1 ? 0.0f * random.sign() : random.any(largest));
+      }
+      if (kind == 0) x[random.engine() % size_t(n)] = 127;
+      if (kind == 3) x[random.engine() % size_t(n)] = odd[random.engine() % std::size(odd)];
+      const Quantised expected = quantise(x);
+      Floats scales;
+      std::vector<int8_t> of_blocks;
+      for (int32_t b = 0; b < n / 32; ++b) {
+        const Quantised block = quantise({x.begin() + 32 * b, x.begin() + 32 * b + 32});
+        scales.push_back(block.scale);
+        of_blocks.insert(of_blocks.end(), block.q.begin(), block.q.end());
+      }
+      for (const bool at_end : {false, true}) {
+        Guarded<float> in(x, at_end);
+        for_each_tier([&](const Kernels& k) {
+          check_quantised(expected, at_end, [&](int8_t* q) { return k.quantize_row(in.data(), n, q); });
+          if (n % 32 != 0) return;
+          Guarded<int8_t> q(size_t(n), at_end);
+          Guarded<float> d(size_t(n / 32), at_end);
+          k.quantize_blocks(in.data(), n, q.data(), d.data());
+          CHECK(same(d.get(), scales));
+          CHECK(q.get() == of_blocks);
+        });
+      }
     }
   }
 }

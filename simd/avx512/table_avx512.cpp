@@ -23,9 +23,21 @@ PITH_INLINE void widen(const int32_t* x, Batch (&part)[1]) { part[0] = _mm512_cv
 PITH_INLINE void widen(const uint16_t* x, Batch (&part)[1]) {
   part[0] = _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(x)));
 }
+PITH_INLINE __m512i bits_of(Batch a) { return _mm512_castps_si512(a); }
+PITH_INLINE Batch larger_magnitude(Batch a, Batch b) {
+  const __m512i magnitude = _mm512_and_si512(bits_of(a), _mm512_set1_epi32(0x7fffffff));
+  return _mm512_castsi512_ps(_mm512_max_epi32(magnitude, bits_of(b)));
+}
+PITH_INLINE void narrow(const Batch (&part)[1], int8_t* q) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(part[0])));
+}
 
 #include "avx2/octets.h"
-// octets first
+#include "avx2/magnitudes.h"
+PITH_INLINE float largest(const Batch (&part)[1]) {
+  return largest_of_8(
+      _mm256_max_epi32(_mm512_castsi512_si256(bits_of(part[0])), _mm512_extracti64x4_epi64(bits_of(part[0]), 1)));
+}
 #include "generic/kernels_xsimd.h"
 
 }  // namespace

@@ -5,11 +5,12 @@
 //   Octet, widen_nibbles, widen_bytes    as generic/transposed_xsimd.h says
 //   quotient(a, b)    a / b, rounded correctly: xsimd's own is approximate on ARM
 //   widen(const T* x, Batch (&part)[16 / Batch::size])    16 of int8, int32 or fp16 (uint16) as floats
+//   Batch larger_magnitude(a, b), float largest(part), void narrow(part, int8_t* q)    of generic/quantize_kernels.h's operations
 // No include guard: one inclusion per tier.
 #include "generic/lanes_xsimd.h"
 #include "generic/matvec_f32.h"
-#include "generic/quantize_kernels.h"
 #include "generic/transposed_xsimd.h"
 // lanes first
 #include "generic/float_kernels.h"
 #include "generic/attention_kernels.h"
+#include "generic/quantize_kernels.h"

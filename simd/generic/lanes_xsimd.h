@@ -1,5 +1,6 @@
 // The 16-lane value as 16 / Batch::size batches of xsimd. A tier includes this file, in its anonymous namespace, after naming
-// its `Batch` of floats and widen(x, part), which makes floats of 16 int8, int32 or fp16 (bits). No include guard: one inclusion per tier.
+// its `Batch` of floats; widen(x, part), which makes floats of 16 int8, int32 or fp16 (bits); and larger_magnitude(a, b),
+// largest(part) and narrow(part, q), which do for batches what generic/quantize_kernels.h says. No include guard: one inclusion per tier.
 
 constexpr int32_t kParts = 16 / int32_t(Batch::size);
 
@@ -83,3 +84,8 @@ Lanes scale_by_power(const Lanes& a, const Lanes& n) {
 Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x, const Lanes& y) {
   return each([&](int32_t i) { return xsimd::select(a.part[i] > b.part[i], x.part[i], y.part[i]); });
 }
+Lanes larger_magnitudes(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) { return larger_magnitude(a.part[i], b.part[i]); });
+}
+float largest_lane(const Lanes& a) { return largest(a.part); }
+void store_i8(const Lanes& a, int8_t* q) { narrow(a.part, q); }

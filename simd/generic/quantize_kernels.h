@@ -1,82 +1,121 @@
-// Quantisation of activations and dequantisation of stored rows, in plain loops that each tier's flags vectorise: every
-// operation is elementwise, exact or correctly rounded. No include guard: one inclusion per tier, in its anonymous namespace.
-
-// Rounds to the nearest integer, halves to even; |x| < 2^22. The classic addition of 1.5 * 2^23.
-float nearest_even(float x) { return (x + 12582912.0f) - 12582912.0f; }
-
-// The larger of |x| and another magnitude, all as bits: those of non-negative floats order like the floats; NaN comes out on top.
-uint32_t larger_magnitude(float x, uint32_t other) {
-  uint32_t bits;
-  __builtin_memcpy(&bits, &x, sizeof bits);
-  bits &= 0x7fffffffu;
-  return bits > other ? bits : other;
-}
+// Quantisation of activations and dequantisation of stored rows: every operation is elementwise, exact or correctly rounded. A tier
+// includes this file behind generic/attention_kernels.h, with three more operations of Lanes:
+//   larger_magnitudes(a, b): per lane the larger of |a| and b >= 0 as the integers that their bits are; NaN comes out on top
+//   largest_lane(a): of 16 such magnitudes the largest, likewise
+//   store_i8(a, q): a rounded to the nearest integers, halves to even, as int8; |a| < 127.5
+// and with Octet, widen_nibbles and widen_bytes, as generic/transposed_xsimd.h says, and
+//   store_scaled(a, d, out): d a, of 8 floats
+// No include guard: one inclusion per tier, in its anonymous namespace.
 
 // q = round(inverse x), x ~= scale q.
 struct RowScale {
   float inverse, scale;
 };
 
-// Of a row whose largest magnitude has these bits. inverse 0: all q are 0, and scale is 0 or not finite.
-RowScale row_scale(uint32_t largest) {
-  float magnitude;
-  __builtin_memcpy(&magnitude, &largest, sizeof magnitude);
+// Of a row with this largest magnitude. inverse 0: all q are 0, and scale is 0 or not finite.
+PITH_INLINE RowScale row_scale(float magnitude) {
   const float inverse = 127.0f / magnitude;
   const bool usable = inverse < 3.4e38f && inverse > 0;          // false for 0, denormals below 4e-37, infinity and NaN
   if (!usable) return {0, magnitude < 1.0f ? 0.0f : magnitude};  // NaN and infinity pass through
   return {inverse, magnitude / 127.0f};
 }
 
-int8_t quantized(float x, float inverse) { return int8_t(int32_t(nearest_even(x * inverse))); }
-
-// q = round(127 x / max|x|). Non-finite input gives a non-finite scale and zeros, so that the logits show it.
-float quantize_row(const float* x, int32_t n, int8_t* q) {
-  uint32_t largest = 0;
-  for (int32_t i = 0; i < n; ++i) largest = larger_magnitude(x[i], largest);
-  const RowScale row = row_scale(largest);
-  if (row.inverse == 0) {
-    for (int32_t i = 0; i < n; ++i) q[i] = 0;
-    return row.scale;
-  }
-  for (int32_t i = 0; i < n; ++i) q[i] = quantized(x[i], row.inverse);
+PITH_INLINE float clear_row(RowScale row, int32_t n, int8_t* q) {
+  for (int32_t i = 0; i < n; ++i) q[i] = 0;
   return row.scale;
 }
 
-// quantize_row of n numbers value(i, i / 32), each computed twice instead of kept.
-template <typename F>
-PITH_INLINE float quantize_computed(int32_t n, int8_t* q, const F& value) {
-  const int32_t whole = n / kBlockCols;
-  uint32_t largest = 0;
-  for (int32_t b = 0; b < whole; ++b) {
-    for (int32_t i = 0; i < kBlockCols; ++i) largest = larger_magnitude(value(b * kBlockCols + i, b), largest);
-  }
-  for (int32_t i = whole * kBlockCols; i < n; ++i) largest = larger_magnitude(value(i, whole), largest);
-  const RowScale row = row_scale(largest);
-  if (row.inverse == 0) {
-    for (int32_t i = 0; i < n; ++i) q[i] = 0;
-    return row.scale;
-  }
-  for (int32_t b = 0; b < whole; ++b) {
-    int8_t block[kBlockCols];  // which nothing else points to, so that the loop needs no check of that
-    for (int32_t i = 0; i < kBlockCols; ++i) block[i] = quantized(value(b * kBlockCols + i, b), row.inverse);
-    __builtin_memcpy(q + b * kBlockCols, block, sizeof block);
-  }
-  for (int32_t i = whole * kBlockCols; i < n; ++i) q[i] = quantized(value(i, whole), row.inverse);
+// A row of 16 n_lanes numbers, which stay in registers between the search of the largest magnitude and the rounding.
+template <int n_lanes, typename Values>
+PITH_INLINE float quantize_short(const Values& values, int8_t* q) {
+  Lanes v[n_lanes];
+  PITH_UNROLL
+  for (int32_t j = 0; j < n_lanes; ++j) v[j] = values.at(kLanes * j);
+  Lanes largest = splat(0);
+  PITH_UNROLL
+  for (int32_t j = 0; j < n_lanes; ++j) largest = larger_magnitudes(v[j], largest);
+  const RowScale row = row_scale(largest_lane(largest));
+  if (row.inverse == 0) return clear_row(row, kLanes * n_lanes, q);
+  const Lanes inverse = splat(row.inverse);
+  PITH_UNROLL
+  for (int32_t j = 0; j < n_lanes; ++j) store_i8(v[j] * inverse, q + kLanes * j);
   return row.scale;
 }
 
-float quantize_product(const float* m, const int8_t* g, int32_t n, int8_t* q) {
-  return quantize_computed(n, q, [=](int32_t i, int32_t) { return m[i] * float(g[i]); });
+// q = round(127 x / max|x|) for n numbers x: values.at(i) are 16 from number i on, values.tail(i, n) the n < 16 left over and
+// zeros. Non-finite ones give a non-finite scale and zeros, so that the logits show it.
+template <typename Values>
+PITH_INLINE float quantize_values(const Values& values, int32_t n, int8_t* q) {
+  switch (n) {
+    case kLanes: return quantize_short<1>(values, q);
+    case 2 * kLanes: return quantize_short<2>(values, q);
+    case 3 * kLanes: return quantize_short<3>(values, q);
+    case 4 * kLanes: return quantize_short<4>(values, q);
+    default: break;
+  }
+  const int32_t whole = n / kLanes * kLanes, rest = n - whole;
+  Lanes largest = splat(0);
+  for (int32_t i = 0; i < whole; i += kLanes) largest = larger_magnitudes(values.at(i), largest);
+  if (rest > 0) largest = larger_magnitudes(values.tail(whole, rest), largest);
+  const RowScale row = row_scale(largest_lane(largest));
+  if (row.inverse == 0) return clear_row(row, n, q);
+  const Lanes inverse = splat(row.inverse);
+  for (int32_t i = 0; i < whole; i += kLanes) store_i8(values.at(i) * inverse, q + i);
+  if (rest > 0) {
+    int8_t padded[kLanes];
+    store_i8(values.tail(whole, rest) * inverse, padded);
+    for (int32_t i = 0; i < rest; ++i) q[whole + i] = padded[i];
+  }
+  return row.scale;
 }
 
-float quantize_dots(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q) {
-  if (mean == nullptr) return quantize_computed(n, q, [=](int32_t i, int32_t b) { return float(dots[i]) * d[b]; });
-  return quantize_computed(
-      n, q, [=](int32_t i, int32_t b) { return __builtin_fmaf(-s, float(mean[i]), float(dots[i]) * d[b]); });
+struct PlainValues {
+  const float* x;
+  PITH_INLINE Lanes at(int32_t i) const { return load(x + i); }
+  PITH_INLINE Lanes tail(int32_t i, int32_t n) const { return load_tail(x + i, n); }
+};
+
+PITH_FLAT float quantize_row(const float* x, int32_t n, int8_t* q) { return quantize_values(PlainValues{x}, n, q); }
+
+PITH_FLAT void quantize_blocks(const float* x, int32_t n, int8_t* q, float* d) {
+  for (int32_t i = 0; i < n; i += kBlockCols, ++d) *d = quantize_short<kBlockCols / kLanes>(PlainValues{x + i}, q + i);
 }
 
-void quantize_blocks(const float* x, int32_t n, int8_t* q, float* d) {
-  for (int32_t b = 0; b < n / kBlockCols; ++b) d[b] = quantize_row(x + b * kBlockCols, kBlockCols, q + b * kBlockCols);
+struct ProductValues {
+  const float* m;
+  const int8_t* g;
+  PITH_INLINE Lanes at(int32_t i) const { return load(m + i) * load_i8(g + i); }
+  PITH_INLINE Lanes tail(int32_t i, int32_t n) const { return load_tail(m + i, n) * load_i8_tail(g + i, n); }
+};
+
+PITH_FLAT float quantize_product(const float* m, const int8_t* g, int32_t n, int8_t* q) {
+  return quantize_values(ProductValues{m, g}, n, q);
+}
+
+template <bool kHasMean>
+struct DotValues {
+  const int32_t* dots;
+  const float* d;
+  const int8_t* mean;
+  float s;
+  PITH_INLINE Lanes at(int32_t i) const {
+    const Lanes scaled = load_i32(dots + i) * splat(d[i / kBlockCols]);
+    return kHasMean ? fma(splat(-s), load_i8(mean + i), scaled) : scaled;
+  }
+  PITH_INLINE Lanes tail(int32_t i, int32_t n) const {
+    int32_t padded_dots[kLanes] = {};
+    int8_t padded_mean[kLanes] = {};
+    for (int32_t j = 0; j < n; ++j) padded_dots[j] = dots[i + j];
+    for (int32_t j = 0; j < n && kHasMean; ++j) padded_mean[j] = mean[i + j];
+    float x[kLanes];
+    store(DotValues{padded_dots, d + i / kBlockCols, padded_mean, s}.at(0), x);
+    return load_tail(x, n);  // what is not finite times 0 is NaN
+  }
+};
+
+PITH_FLAT float quantize_dots(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q) {
+  if (mean == nullptr) return quantize_values(DotValues<false>{dots, d, nullptr, s}, n, q);
+  return quantize_values(DotValues<true>{dots, d, mean, s}, n, q);
 }
 
 void spread_blocks(const int8_t* q, int32_t n, int32_t* start, int8_t* octets) {
@@ -169,13 +208,43 @@ void transposed_unpacked(PanelRange w, const float* x, float* y) {
   }
 }
 
-template <Unpack unpack, WeightType type>
-void row_unpacked(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out) {
-  const uint8_t* panel = w + panel_bytes(type, blocks) * size_t(row / kPanelRows);
-  for (int32_t b = 0; b < blocks; ++b) {
-    Block block;
-    unpack(panel, b, blocks, block);
-    for (int32_t i = 0; i < kBlockCols && b * kBlockCols + i < cols; ++i)
-      out[b * kBlockCols + i] = block[row % kPanelRows][i];
+// 32 columns of one row, which q and the scale d belong to.
+template <WeightType type>
+PITH_INLINE void load_block_row(const uint8_t* q, float d, float* out) {
+  PITH_UNROLL
+  for (int32_t p = 0; p < 2; ++p) {
+    if constexpr (type == WeightType::q4) {
+      Octet low, high;
+      widen_nibbles(q + 64 * p, &low, &high);
+      store_scaled(low, d, out + 8 * p);
+      store_scaled(high, d, out + 16 + 8 * p);
+    } else {
+      store_scaled(widen_bytes(q + 128 * p), d, out + 16 * p);
+      store_scaled(widen_bytes(q + 128 * p + 64), d, out + 16 * p + 8);
+    }
   }
+}
+
+template <WeightType type>
+PITH_FLAT void load_row(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out) {
+  const uint8_t* panel = w + panel_bytes(type, blocks) * size_t(row / kPanelRows);
+  const int32_t in_panel = row % kPanelRows;
+  const auto load_block = [=](int32_t b, float* columns) {
+    const BlockPlace place = type == WeightType::q4 ? q4_place(b, blocks) : q8_place(b, blocks);
+    const float d = half_to_float(read_half(panel + place.d + 2 * in_panel));
+    load_block_row<type>(panel + place.q + 8 * kSlotOfRow[in_panel], d, columns);
+  };
+  const int32_t whole = cols / kBlockCols, rest = cols % kBlockCols;
+  for (int32_t b = 0; b < whole; ++b) load_block(b, out + b * kBlockCols);
+  if (rest == 0) return;
+  float columns[kBlockCols];
+  load_block(whole, columns);
+  for (int32_t i = 0; i < rest; ++i) out[whole * kBlockCols + i] = columns[i];
+}
+
+void load_row_f32(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out) {
+  const uint8_t* first =
+      w + panel_bytes(WeightType::f32, blocks) * size_t(row / kPanelRows) + sizeof(float) * size_t(row % kPanelRows);
+  for (int32_t i = 0; i < cols; ++i)
+    __builtin_memcpy(out + i, first + sizeof(float) * kPanelRows * size_t(i), sizeof *out);
 }

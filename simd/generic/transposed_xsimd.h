@@ -13,6 +13,11 @@ PITH_INLINE void add_scaled(const Octet& w, Batch8 d, Batch8 s, Octet* acc) {
   for (size_t i = 0; i < kOctetParts; ++i) acc->part[i] = fused(d * w.part[i], s, acc->part[i]);
 }
 
+PITH_INLINE void store_scaled(const Octet& w, float d, float* out) {
+  PITH_UNROLL
+  for (size_t i = 0; i < kOctetParts; ++i) (Batch8(d) * w.part[i]).store_unaligned(out + Batch8::size * i);
+}
+
 // One block of 32 columns of a panel; the columns' sums stay in registers for its 8 rows.
 template <WeightType type>
 PITH_INLINE void add_block(const uint8_t* q, const uint8_t* halves, const float* x, float* y) {

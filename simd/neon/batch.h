@@ -37,3 +37,20 @@ PITH_INLINE void widen(const uint16_t* x, Batch (&part)[4]) {
   PITH_UNROLL
   for (int i = 0; i < 4; ++i) part[i] = vcvt_f32_f16(vreinterpret_f16_u16(vld1_u16(x + 4 * i)));
 }
+PITH_INLINE uint32x4_t bits_of(Batch a) { return vreinterpretq_u32_f32(a); }
+PITH_INLINE Batch larger_magnitude(Batch a, Batch b) {
+  return vreinterpretq_f32_u32(vmaxq_u32(vreinterpretq_u32_f32(vabsq_f32(a)), bits_of(b)));
+}
+PITH_INLINE float largest(const Batch (&part)[4]) {
+  const uint32_t bits = vmaxvq_u32(
+      vmaxq_u32(vmaxq_u32(bits_of(part[0]), bits_of(part[1])), vmaxq_u32(bits_of(part[2]), bits_of(part[3]))));
+  float magnitude;
+  __builtin_memcpy(&magnitude, &bits, sizeof magnitude);
+  return magnitude;
+}
+PITH_INLINE int16x8_t narrow_words(Batch low, Batch high) {
+  return vmovn_high_s32(vmovn_s32(vcvtnq_s32_f32(low)), vcvtnq_s32_f32(high));
+}
+PITH_INLINE void narrow(const Batch (&part)[4], int8_t* q) {
+  vst1q_s8(q, vmovn_high_s16(vmovn_s16(narrow_words(part[0], part[1])), narrow_words(part[2], part[3])));
+}

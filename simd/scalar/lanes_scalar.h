@@ -71,3 +71,27 @@ Lanes scale_by_power(const Lanes& a, const Lanes& n) {
 Lanes select_greater(const Lanes& a, const Lanes& b, const Lanes& x, const Lanes& y) {
   return each([&](int32_t i) { return a.v[i] > b.v[i] ? x.v[i] : y.v[i]; });
 }
+Lanes larger_magnitudes(const Lanes& a, const Lanes& b) {
+  return each([&](int32_t i) {
+    uint32_t bits, other;
+    __builtin_memcpy(&bits, &a.v[i], sizeof bits);
+    __builtin_memcpy(&other, &b.v[i], sizeof other);
+    bits &= 0x7fffffffu;
+    const uint32_t larger = bits > other ? bits : other;
+    float magnitude;
+    __builtin_memcpy(&magnitude, &larger, sizeof magnitude);
+    return magnitude;
+  });
+}
+float largest_lane(const Lanes& a) {
+  uint32_t bits[16], largest = 0;
+  __builtin_memcpy(bits, a.v, sizeof bits);
+  for (const uint32_t b : bits) largest = b > largest ? b : largest;
+  float magnitude;
+  __builtin_memcpy(&magnitude, &largest, sizeof magnitude);
+  return magnitude;
+}
+void store_i8(const Lanes& a, int8_t* q) {
+  const Lanes rounded = nearest(a);
+  for (int32_t i = 0; i < 16; ++i) q[i] = int8_t(int32_t(rounded.v[i]));
+}

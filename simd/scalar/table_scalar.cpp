@@ -8,11 +8,12 @@
 namespace pith::scalar {
 namespace {
 
-#include "generic/quantize_kernels.h"
 #include "scalar/lanes_scalar.h"
+#include "scalar/octets.h"
 // lanes first
 #include "generic/float_kernels.h"
 #include "generic/attention_kernels.h"
+#include "generic/quantize_kernels.h"
 
 }  // namespace
 }  // namespace pith::scalar
