@@ -1,9 +1,11 @@
 // W_UK transposed, for absorbing queries into many gates at a time as integer products.
 //
-// Row j of a head's W_UK is d[j, b] u[j, i] for latent channel 32 b + i, with the weights' own integers u and scales d. So
+// Row j of a head's W_UK is d[j, b] u[j, i] for latent channel 32 b + i, with the weights' own integers u and scales d.
+// So
 //   sum_j W_UK[j, 32 b + i] z_j = sum_j u[j, i] (d[j, b] z_j)
-// exactly: the scales go to the other factor, and the integers of a block become a matrix of their own. Built when a session is made, in the
-// session's memory (about n_h d_n r bytes a layer: 1 % of the weights of the paper's shape); the weights stay where they are.
+// exactly: the scales go to the other factor, and the integers of a block become a matrix of their own. Built when a
+// session is made, in the session's memory (about n_h d_n r bytes a layer: 1 % of the weights of the paper's shape);
+// the weights stay where they are.
 #ifndef PITH_ABSORBED_KEYS_H
 #define PITH_ABSORBED_KEYS_H
 

@@ -1,5 +1,5 @@
-// The C ABI of model and session: checks arguments once per call, then hands over. Sampler, tokenizer and text stream have
-// theirs in their own files.
+// The C ABI of model and session: checks arguments once per call, then hands over. Sampler, tokenizer and text stream
+// have theirs in their own files.
 #include "dispatch.h"
 #include "session.h"
 #include "session_state.h"

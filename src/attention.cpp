@@ -20,7 +20,8 @@ void Attention::lay_out(const Config& config, const Plan& plan, const Weights& w
   }
   if (plan.form == AttentionForm::grouped)
     grouped_.lay_out(config, plan, weights, ring_, groups_, pool_, expander_, arena);
-  const int32_t tiles = (plan.n_keep + kTileSlots - 1) / kTileSlots + (plan.capacity - plan.n_keep + kTileSlots - 1) / kTileSlots;
+  const int32_t tiles =
+      (plan.n_keep + kTileSlots - 1) / kTileSlots + (plan.capacity - plan.n_keep + kTileSlots - 1) / kTileSlots;
   const bool is_absorbed = plan.form == AttentionForm::absorbed;
   const int32_t head_runs = config.n_heads < plan.max_threads ? config.n_heads : plan.max_threads;
   const int32_t max_pieces = plan.form == AttentionForm::grouped ? GroupedAttention::kMaxPieces
@@ -63,7 +64,9 @@ void Attention::lay_out_scratch(Arena* arena) {
   const Config& c = *config_;
   const bool is_absorbed = plan_.form == AttentionForm::absorbed;
   const int32_t tokens = plan_.form == AttentionForm::grouped ? GroupedAttention::kMaxTokens : kTileSlots;
-  const int32_t widest = c.is_mha() ? c.value_width : c.latent_width > c.kv_head_width() ? c.latent_width : c.kv_head_width();
+  const int32_t widest = c.is_mha()                           ? c.value_width
+                         : c.latent_width > c.kv_head_width() ? c.latent_width
+                                                              : c.kv_head_width();
   const size_t latent = size_t(padded_cols(c.latent_width)), heads = is_absorbed ? size_t(c.n_heads) : 0;
   scratch_ = arena->take<Scratch>(size_t(plan_.max_threads));
   for (int32_t thread = 0; thread < plan_.max_threads; ++thread) {
@@ -110,7 +113,8 @@ void Attention::run(int32_t layer, Activation x, float* out) {
   if (plan_.clock != nullptr) nanoseconds_ += plan_.clock(plan_.clock_context) - start;
 }
 
-// ---- Projection and cache --------------------------------------------------------------------------------------------
+// ---- Projection and cache
+// --------------------------------------------------------------------------------------------
 
 // The query, what the cache keeps of the token, and the gates that no row holds: all from inputs that are there.
 void Attention::project(int32_t layer, Activation x) {
@@ -128,8 +132,8 @@ void Attention::project(int32_t layer, Activation x) {
   if (is_low_rank) {
     kernels_->rmsnorm(query_latent_.x, w.q_a_norm, config_->q_norm_epsilon, config_->query_latent_width,
                       query_latent_.x);
-    apply(*kernels_, *team_, w.q_b,
-          query_latent_.prepare(*kernels_, config_->query_latent_width, plan_.activations_i8), query_);
+    apply(*kernels_, *team_, w.q_b, query_latent_.prepare(*kernels_, config_->query_latent_width, plan_.activations_i8),
+          query_);
   }
   rotate_query();
 }
@@ -201,8 +205,8 @@ void Attention::gate_latent(int32_t layer, float* latent) {
   }
 }
 
-// Carries out what the token changed in the pool, and stores its scalars of norm_g, from the latent as it was cached, so that every
-// later reading agrees. `scale` is the part of the latent's scale that rho takes.
+// Carries out what the token changed in the pool, and stores its scalars of norm_g, from the latent as it was cached,
+// so that every later reading agrees. `scale` is the part of the latent's scale that rho takes.
 void Attention::convert_groups(int32_t layer, float scale) {
   const Expander::Scratch& s = scratch_[0].expansion;
   for (int32_t i = 0; i < groups_.n_conversions(); ++i) {
@@ -225,7 +229,8 @@ void Attention::convert_groups(int32_t layer, float scale) {
   }
 }
 
-// ---- Taking tokens back, and whole states -----------------------------------------------------------------------------
+// ---- Taking tokens back, and whole states
+// -----------------------------------------------------------------------------
 
 // What the pool's row holds by right, from the cached latents alone.
 void Attention::rebuild_row(int32_t layer, int32_t row, const Expander::Scratch& s) const {
@@ -267,7 +272,8 @@ void Attention::copy_from(const Attention& other, uint64_t n_tokens) {
 }
 
 size_t Attention::max_state_bytes() const {
-  return size_t(config_->n_layers) * size_t(plan_.capacity) * ring_.slot_bytes() + (is_gated_ ? groups_.state_bytes() : 0);
+  return size_t(config_->n_layers) * size_t(plan_.capacity) * ring_.slot_bytes() +
+         (is_gated_ ? groups_.state_bytes() : 0);
 }
 
 size_t Attention::save(uint64_t n_tokens, uint8_t* out) const {
@@ -303,7 +309,8 @@ bool Attention::load(uint64_t n_tokens, const uint8_t* in, size_t n) {
   return true;
 }
 
-// ---- Attention over the ring -----------------------------------------------------------------------------------------
+// ---- Attention over the ring
+// -----------------------------------------------------------------------------------------
 
 void Attention::attend(int32_t layer, float* out) {
   switch (plan_.form) {
@@ -361,7 +368,7 @@ void Attention::attend_cached_heads(int32_t layer, const Tile& tile, const Scrat
   const BlockScratch& b = s.block;
   const int32_t* slots = all_slots_ + tile.first;
   const bool is_i8 = plan_.cache_i8;
-  const int32_t share = c.n_heads / c.n_kv_heads, part = is_i8 ? shape.stored_block : c.value_width;
+  const int32_t share = c.n_heads / c.n_kv_heads;
   for (int32_t i = 0; i < 2 && is_i8; ++i) {
     float* scales = i == 0 ? b.key_scales : b.value_scales;
     ring_.gather_scalars(layer, slots, tile.n, i == 0 ? 0 : shape.second_scale_at(), c.n_kv_heads, scales,
@@ -370,20 +377,32 @@ void Attention::attend_cached_heads(int32_t layer, const Tile& tile, const Scrat
       for (int32_t h = c.n_heads; h-- > 0;) scales[t * running->lanes + h] = scales[t * running->lanes + h / share];
     }
   }
-  const HeadRows keys{ring_.first_of(layer), ring_.first_stride(), slots,  c.value_width, part, share, is_i8,
-                      is_i8 ? b.key_scales : nullptr,  nullptr};
-  const HeadRows values{ring_.second_of(layer), ring_.second_stride(), slots,  c.value_width, part, share, is_i8,
-                        is_i8 ? b.value_scales : nullptr, nullptr};
+  const HeadRows keys{.first = ring_.first_of(layer),
+                      .stride = ring_.first_stride(),
+                      .index = slots,
+                      .width = c.value_width,
+                      .part_width = is_i8 ? shape.stored_block : c.value_width,
+                      .heads_per_part = share,
+                      .is_i8 = is_i8,
+                      .scales = is_i8 ? b.key_scales : nullptr};
+  HeadRows values = keys;
+  values.first = ring_.second_of(layer);
+  values.stride = ring_.second_stride();
+  values.scales = is_i8 ? b.value_scales : nullptr;
   attend_block(*kernels_, parts_of(tile.is_pinned ? pinned_ : window_), keys, nullptr, values, tile.n, b, running);
 }
 
-// ---- Absorbed --------------------------------------------------------------------------------------------------------
+// ---- Absorbed
+// --------------------------------------------------------------------------------------------------------
 
-// Few tokens: threads share the heads, from absorption to output. Many: they share the tokens, in as many runs as the context alone says.
+// Few tokens: threads share the heads, from absorption to output. Many: they share the tokens, in as many runs as the
+// context alone says.
 void Attention::attend_absorbed(int32_t layer, float* out) {
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
-  const int32_t n = n_tiles(), n_runs = n < 2 * kRunTiles ? 1 : n / kRunTiles < kMaxSlotRuns ? n / kRunTiles : kMaxSlotRuns;
+  const int32_t n = n_tiles(), n_runs = n < 2 * kRunTiles              ? 1
+                                        : n / kRunTiles < kMaxSlotRuns ? n / kRunTiles
+                                                                       : kMaxSlotRuns;
   if (n_runs == 1) {
     const int32_t step = (c.n_heads - 1) / team_->n_running() + 1;  // a head's result does not depend on its neighbours
     team_->run((c.n_heads - 1) / step + 1, false, [&](int32_t piece, int32_t thread) {

@@ -46,8 +46,8 @@ class Attention {
   // Becomes what `other` is. Both were laid out alike.
   void copy_from(const Attention& other, uint64_t n_tokens);
 
-  // The cache of the first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and answers false, with
-  // no token cached, if they are not a state of this shape. Inside Team::assemble().
+  // The cache of the first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and
+  // answers false, with no token cached, if they are not a state of this shape. Inside Team::assemble().
   size_t max_state_bytes() const;
   size_t save(uint64_t n_tokens, uint8_t* out) const;
   bool load(uint64_t n_tokens, const uint8_t* in, size_t n);
@@ -77,11 +77,11 @@ class Attention {
   };
   // A query as one part of the ring sees it.
   struct RotatedQuery {
-    float* x;           // [n_h, d_n + d_r]
-    int8_t* content;    // [n_h, d_n padded]; MHA: [n_h, d_r padded]
-    int8_t* rope;       // [n_h, d_r padded]
-    float* content_d;   // [lanes]
-    float* rope_d;      // [lanes]
+    float* x;          // [n_h, d_n + d_r]
+    int8_t* content;   // [n_h, d_n padded]; MHA: [n_h, d_r padded]
+    int8_t* rope;      // [n_h, d_r padded]
+    float* content_d;  // [lanes]
+    float* rope_d;     // [lanes]
   };
   // A run of slots that one thread attends to: all pinned, or none.
   struct Tile {
@@ -117,7 +117,7 @@ class Attention {
   const Kernels* kernels_ = nullptr;
   Team* team_ = nullptr;
   Plan plan_{};
-  bool is_gated_ = false;  // gate `up`
+  bool is_gated_ = false;   // gate `up`
   bool is_rounded_ = true;  // queries are int8
   LatentRing ring_;
   TokenGroups groups_;
@@ -125,19 +125,19 @@ class Attention {
   Expander expander_;
   GroupedAttention grouped_;
   SoftmaxPieces pieces_;
-  Scratch* scratch_ = nullptr;   // [max_threads]
-  uint8_t* replaced_ = nullptr;  // [n_layers, slot bytes]: what the token's slot held before
-  int32_t* all_slots_ = nullptr; // [capacity] 0, 1, 2, ...
-  Input query_latent_;           // [query latent], low-rank queries
-  Input gate_inputs_[kMaxConversions];     // [d_e]
-  float* gates_[kMaxConversions] = {};     // [N] padded: of the groups that this token converts
-  float* merged_ = nullptr;      // [n_h, r]: sums of p c; absorbed
-  float* latent_ = nullptr;      // [r + d_r], padded
-  float* keys_ = nullptr;        // [n_kv d_v], padded; MHA
-  float* values_ = nullptr;      // [n_kv d_v], padded; MHA
-  float* query_ = nullptr;       // [n_h (d_n + d_r)], padded; not rotated yet
+  Scratch* scratch_ = nullptr;          // [max_threads]
+  uint8_t* replaced_ = nullptr;         // [n_layers, slot bytes]: what the token's slot held before
+  int32_t* all_slots_ = nullptr;        // [capacity] 0, 1, 2, ...
+  Input query_latent_;                  // [query latent], low-rank queries
+  Input gate_inputs_[kMaxConversions];  // [d_e]
+  float* gates_[kMaxConversions] = {};  // [N] padded: of the groups that this token converts
+  float* merged_ = nullptr;             // [n_h, r]: sums of p c; absorbed
+  float* latent_ = nullptr;             // [r + d_r], padded
+  float* keys_ = nullptr;               // [n_kv d_v], padded; MHA
+  float* values_ = nullptr;             // [n_kv d_v], padded; MHA
+  float* query_ = nullptr;              // [n_h (d_n + d_r)], padded; not rotated yet
   RotatedQuery window_{}, pinned_{};
-  float* angles_ = nullptr;      // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
+  float* angles_ = nullptr;  // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
   uint64_t position_ = 0;
   int32_t id_ = 0, slot_ = 0;
   uint64_t nanoseconds_ = 0;

@@ -20,8 +20,13 @@ void BlockScratch::clear_scores(int32_t n, int32_t lanes) const {
 HeadRows rope_rows(const LatentRing& ring, const Config& config, int32_t layer, const int32_t* slots, int32_t n,
                    bool is_i8, float* scales) {
   if (is_i8) ring.gather_scalars(layer, slots, n, ring.shape().second_scale_at(), 1, scales, 1);
-  return {ring.second_of(layer), ring.second_stride(), slots, config.rope_width, 0, config.n_heads, is_i8, nullptr,
-          is_i8 ? scales : nullptr};
+  return {.first = ring.second_of(layer),
+          .stride = ring.second_stride(),
+          .index = slots,
+          .width = config.rope_width,
+          .heads_per_part = config.n_heads,
+          .is_i8 = is_i8,
+          .row_scales = is_i8 ? scales : nullptr};
 }
 
 HeadRows latent_rows(const Kernels& k, const LatentRing& ring, int32_t layer, const int32_t* slots, int32_t n,
@@ -33,9 +38,13 @@ HeadRows latent_rows(const Kernels& k, const LatentRing& ring, int32_t layer, co
     if (rho != nullptr) k.multiply(scales, rho, n, scales);
     row_scales = scales;
   }
-  const size_t at = size_t(part * shape.first_block) * (is_i8 ? 1 : 4);
-  return {ring.first_of(layer) + at, ring.first_stride(), slots,   shape.part_width(part), 0, n_heads, is_i8, nullptr,
-          row_scales};
+  return {.first = ring.first_of(layer) + size_t(part * shape.first_block) * (is_i8 ? 1 : 4),
+          .stride = ring.first_stride(),
+          .index = slots,
+          .width = shape.part_width(part),
+          .heads_per_part = n_heads,
+          .is_i8 = is_i8,
+          .row_scales = row_scales};
 }
 
 void attend_block(const Kernels& k, const QueryParts& query, const HeadRows& keys, const HeadRows* rope,
@@ -58,10 +67,20 @@ void attend_rows(const Kernels& k, const Config& c, const LatentRing& ring, int3
     gather_scales(k, rows.second, shape.second_bytes, shape.second_scales_at(), index, n, running->lanes,
                   s.value_scales);
   }
-  const HeadRows keys{rows.first, shape.first_bytes, index, c.content_width, shape.padded_content,
-                      1,          is_i8,             is_i8 ? s.key_scales : nullptr, nullptr};
-  const HeadRows values{rows.second, shape.second_bytes, index, c.value_width, shape.padded_value,
-                        1,           is_i8,              is_i8 ? s.value_scales : nullptr, nullptr};
+  const HeadRows keys{.first = rows.first,
+                      .stride = shape.first_bytes,
+                      .index = index,
+                      .width = c.content_width,
+                      .part_width = shape.padded_content,
+                      .is_i8 = is_i8,
+                      .scales = is_i8 ? s.key_scales : nullptr};
+  const HeadRows values{.first = rows.second,
+                        .stride = shape.second_bytes,
+                        .index = index,
+                        .width = c.value_width,
+                        .part_width = shape.padded_value,
+                        .is_i8 = is_i8,
+                        .scales = is_i8 ? s.value_scales : nullptr};
   const HeadRows rope = rope_rows(ring, c, layer, slots, n, is_i8, s.rope_scales);
   attend_block(k, query, keys, &rope, values, n, s, running);
 }

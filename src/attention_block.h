@@ -12,8 +12,8 @@
 
 namespace pith {
 
-// The query of every head, score scale included: its part for the content of keys, and for the rotary key that all heads
-// share. MHA has no second part.
+// The query of every head, score scale included: its part for the content of keys, and for the rotary key that all
+// heads share. MHA has no second part.
 struct QueryParts {
   HeadQuery content, rope;
 };
@@ -21,11 +21,11 @@ struct QueryParts {
 // What one thread needs.
 struct BlockScratch {
   HeadScratch heads;
-  float* scores;         // [max_tokens, lanes]
-  float* key_scales;     // [max_tokens, lanes]
-  float* value_scales;   // [max_tokens, lanes]
-  float* rope_scales;    // [max_tokens]
-  int32_t* identity;     // [max_tokens] 0, 1, 2, ...
+  float* scores;        // [max_tokens, lanes]
+  float* key_scales;    // [max_tokens, lanes]
+  float* value_scales;  // [max_tokens, lanes]
+  float* rope_scales;   // [max_tokens]
+  int32_t* identity;    // [max_tokens] 0, 1, 2, ...
 
   void lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena);
   void clear_scores(int32_t n, int32_t lanes) const;
@@ -35,7 +35,8 @@ struct BlockScratch {
 HeadRows rope_rows(const LatentRing& ring, const Config& config, int32_t layer, const int32_t* slots, int32_t n,
                    bool is_i8, float* scales);
 
-// The latents of n slots as far as part `part` goes (CacheShape::n_parts), times rho [n], or NULL for 1. scales [n] holds the part's own.
+// The latents of n slots as far as part `part` goes (CacheShape::n_parts), times rho [n], or NULL for 1. scales [n]
+// holds the part's own.
 HeadRows latent_rows(const Kernels& kernels, const LatentRing& ring, int32_t layer, const int32_t* slots, int32_t n,
                      int32_t part, int32_t n_heads, bool is_i8, const float* rho, float* scales);
 
@@ -43,7 +44,8 @@ HeadRows latent_rows(const Kernels& kernels, const LatentRing& ring, int32_t lay
 void attend_block(const Kernels& kernels, const QueryParts& query, const HeadRows& keys, const HeadRows* rope,
                   const HeadRows& values, int32_t n, const BlockScratch& scratch, RunningSoftmax* running);
 
-// Adds n tokens whose finished rows are `index` [n] of those that begin at `rows`, and whose rotary keys lie in `slots` [n] of the ring.
+// Adds n tokens whose finished rows are `index` [n] of those that begin at `rows`, and whose rotary keys lie in `slots`
+// [n] of the ring.
 void attend_rows(const Kernels& kernels, const Config& config, const LatentRing& ring, int32_t layer,
                  const RowShape& shape, Row rows, const int32_t* index, const int32_t* slots, int32_t n,
                  const QueryParts& query, const BlockScratch& scratch, RunningSoftmax* running);

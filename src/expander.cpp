@@ -43,8 +43,8 @@ void Expander::compute_gates(int32_t layer, const int32_t* ids, int32_t n, const
     load_row(*kernels_, table, ids[i], x);
     for (int32_t j = config_->gate_width; j < s.ids.cols; ++j) x[j] = 0;
   }
-  apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows, s.ids.prepare(*kernels_, n, activations_i8_, gate_matrix(layer).type),
-                n, s.gates, size_t(up_stride()));
+  apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows,
+                s.ids.prepare(*kernels_, n, activations_i8_, gate_matrix(layer).type), n, s.gates, size_t(up_stride()));
   for (int32_t i = 0; i < n; ++i) round_gate(s.gates + i * up_stride(), s);
 }
 

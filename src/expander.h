@@ -1,8 +1,8 @@
-// Recomputes what attention would read if nothing were compressed: the gate of an id, and keys and values of cached tokens from
-// their latents,
+// Recomputes what attention would read if nothing were compressed: the gate of an id, and keys and values of cached
+// tokens from their latents,
 //   [k ; v] = rho (u g - mean(u g)),  u = W_UKV c,  g = W_UE E[id]
-// gamma and beta of norm_g are folded into W_Q and W_O. A gate counts as a row holds it, rounded where rows are int8, so that it
-// does not matter whether it was stored or recomputed.
+// gamma and beta of norm_g are folded into W_Q and W_O. A gate counts as a row holds it, rounded where rows are int8,
+// so that it does not matter whether it was stored or recomputed.
 #ifndef PITH_EXPANDER_H
 #define PITH_EXPANDER_H
 
@@ -61,8 +61,9 @@ class Expander {
   // Finished keys and values of a slot, from u and its gate.
   void finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& scratch, Row row) const;
 
-  // Finished keys and values of n <= kMaxColumns slots, one row behind the other from `rows` on. groups and pool: where gates are found;
-  // NULL for a model without gates. What no row holds is computed, once for all of these slots that share an id.
+  // Finished keys and values of n <= kMaxColumns slots, one row behind the other from `rows` on. groups and pool: where
+  // gates are found; NULL for a model without gates. What no row holds is computed, once for all of these slots that
+  // share an id.
   void finish_tokens(int32_t layer, const int32_t* slots, int32_t n, const TokenGroups* groups, const RowPool* pool,
                      const Scratch& scratch, Row rows) const;
 

@@ -3,11 +3,13 @@
 namespace pith {
 namespace {
 
-// What blocks cost, in units of some 40 ns on a current core; only their proportions matter, and they only balance threads.
+// What blocks cost, in units of some 40 ns on a current core; only their proportions matter, and they only balance
+// threads.
 constexpr int64_t kTokenCost = 2, kSegmentCost = 50, kGateCost = 250, kRecomputedCost = 150;
 constexpr int64_t kPieceCost = 200;  // at least, of a piece: a job of less does not pay
 
-// Groups without a row of more tokens have their gate absorbed: beyond, that costs less than recomputing every token's keys and values.
+// Groups without a row of more tokens have their gate absorbed: beyond, that costs less than recomputing every token's
+// keys and values.
 constexpr int32_t kMaxRecomputed = 4;
 
 constexpr int32_t kBlockTokens = kTileSlots;  // of a block of rows
@@ -15,8 +17,7 @@ constexpr int32_t kBlockTokens = kTileSlots;  // of a block of rows
 }  // namespace
 
 void GroupedAttention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring,
-                               const TokenGroups& groups, const RowPool& pool, const Expander& expander,
-                               Arena* arena) {
+                               const TokenGroups& groups, const RowPool& pool, const Expander& expander, Arena* arena) {
   config_ = &config;
   weights_ = &weights;
   kernels_ = plan.kernels;
@@ -34,7 +35,8 @@ void GroupedAttention::lay_out(const Config& config, const Plan& plan, const Wei
   slots_ = arena->take<int32_t>(capacity);
   rows_ = arena->take<int32_t>(capacity);
   segments_ = arena->take<Segment>(capacity);
-  // Keys fill blocks of 64, with two left over; of two neighbouring blocks of groups one has 16 groups or both together 512 tokens.
+  // Keys fill blocks of 64, with two left over; of two neighbouring blocks of groups one has 16 groups or both together
+  // 512 tokens.
   max_blocks_ = plan.capacity / 8 + 16;
   blocks_ = arena->take<Block>(size_t(max_blocks_));
   const size_t heads = size_t(config.n_heads), content = size_t(padded_cols(config.content_width));
@@ -72,7 +74,8 @@ void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
   s->own_rows = take_rows(expander_->rows(), columns, arena);
 }
 
-// ---- The order of the tokens -----------------------------------------------------------------------------------------
+// ---- The order of the tokens
+// -----------------------------------------------------------------------------------------
 
 void GroupedAttention::schedule() {
   n_tokens_ = n_segments_ = n_blocks_ = 0;
@@ -171,7 +174,8 @@ void GroupedAttention::cut_pieces() {
   }
 }
 
-// ---- One layer -------------------------------------------------------------------------------------------------------
+// ---- One layer
+// -------------------------------------------------------------------------------------------------------
 
 void GroupedAttention::begin_layer(int32_t layer, const QueryParts& window, const QueryParts& pinned) {
   layer_ = layer;
@@ -194,13 +198,11 @@ void GroupedAttention::run_piece(int32_t piece, const BlockScratch& block_scratc
     const QueryParts& query = block.is_pinned ? pinned_ : window_;
     const int32_t* slots = slots_ + block.first;
     const auto attend = [&](Row rows, const int32_t* index) {
-      attend_rows(*kernels_, *config_, *ring_, layer_, pool_->shape(), rows, index, slots, block.n, query, block_scratch,
-                  running);
+      attend_rows(*kernels_, *config_, *ring_, layer_, pool_->shape(), rows, index, slots, block.n, query,
+                  block_scratch, running);
     };
     switch (block.source) {
-      case Source::groups:
-        attend_groups(block, query, block_scratch, expansion, scratch_[thread], running);
-        break;
+      case Source::groups: attend_groups(block, query, block_scratch, expansion, scratch_[thread], running); break;
       case Source::recomputed:
         expander_->finish_tokens(layer_, slots, block.n, groups_, pool_, expansion, tile);
         attend(tile, block_scratch.identity);
@@ -275,7 +277,8 @@ const float* GroupedAttention::mean_of(Row row, int32_t i, float* buffer) const 
                     buffer);
 }
 
-// a of every group and head: products q g of 8 bits, multiplied by the integers of W_UK, and rounded again for the scores.
+// a of every group and head: products q g of 8 bits, multiplied by the integers of W_UK, and rounded again for the
+// scores.
 void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) const {
   const Config& c = *config_;
   const RowShape& shape = pool_->shape();
@@ -302,8 +305,8 @@ void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) con
         const int32_t at = part * kBlockCols, column = i * n_parts_ + part;
         s.query_d[column * lanes + h] =
             kernels_->quantize_dots(s.dots + i * latent_stride_ + at, s.product_d + i * n_blocks + part,
-                                    has_mean ? mean + at : nullptr, query_sums_[h] * mean_scale, ring_->shape().part_width(part),
-                                    s.query + (column * c.n_heads + h) * part_stride);
+                                    has_mean ? mean + at : nullptr, query_sums_[h] * mean_scale,
+                                    ring_->shape().part_width(part), s.query + (column * c.n_heads + h) * part_stride);
       }
     }
   }
@@ -328,8 +331,8 @@ void GroupedAttention::absorb_floats(const Block& block, const QueryParts& query
 }
 
 HeadRows GroupedAttention::latents_of(const Segment& segment, int32_t part, const float* rho, const Scratch& s) const {
-  return latent_rows(*kernels_, *ring_, layer_, slots_ + segment.first, segment.n, part, config_->n_heads, cache_i8_, rho,
-                     s.row_scales);
+  return latent_rows(*kernels_, *ring_, layer_, slots_ + segment.first, segment.n, part, config_->n_heads, cache_i8_,
+                     rho, s.row_scales);
 }
 
 void GroupedAttention::score(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
@@ -340,7 +343,8 @@ void GroupedAttention::score(const Block& block, const BlockScratch& block_scrat
   const int32_t at = ring_->shape().rho_at();
   if (n_rho > 0) ring_->gather_scalars(layer_, slots_ + block.first, block.n, at, 1, rho_k, 1);
   if (n_rho > 1) ring_->gather_scalars(layer_, slots_ + block.first, block.n, at + 1, 1, rho_v, 1);
-  else for (int32_t i = 0; i < block.n; ++i) rho_v[i] = rho_k[i];
+  else
+    for (int32_t i = 0; i < block.n; ++i) rho_v[i] = rho_k[i];
   const int32_t part_stride = n_parts_ == 1 ? latent_stride_ : kBlockCols;
   for (int32_t i = 0; i < block.n_segments; ++i) {
     const Segment& segment = segments_[block.first_segment + i];
@@ -396,7 +400,8 @@ void GroupedAttention::add_values(const Block& block, const Scratch& s, RunningS
       const uint8_t* gate = s.rows[i].second + size_t(h * shape.padded_value) * shape.number_bytes();
       float* values = s.values + i * shape.padded_value;
       if (cache_i8_) {
-        kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, s.value_d[i * lanes + h], c.value_width, out);
+        kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, s.value_d[i * lanes + h], c.value_width,
+                            out);
       } else {
         kernels_->multiply(reinterpret_cast<const float*>(gate), values, c.value_width, values);
         kernels_->add(out, values, c.value_width, out);

@@ -1,13 +1,13 @@
-// Attention of gated models over tokens grouped by id, exact and without keys and values of their own (design: "EG-MLA decode").
-// Per head h and group of id v, with gate g_v, on the latents c_t as they are cached:
+// Attention of gated models over tokens grouped by id, exact and without keys and values of their own (design: "EG-MLA
+// decode"). Per head h and group of id v, with gate g_v, on the latents c_t as they are cached:
 //
 //   a     = W_UK_h^T (q_h g_v,h) - (sum_j q_hj) mean_v            once per group            [r]
 //   score = rho_t (a . c_t) + q^R_h . k^R_t
 //   s     = sum over the group of p_t,h rho_t c_t                                           [r]
 //   out_h = sum_v g_v,h (W_UV_h s) - (mean_v . s)
 //
-// Tokens of groups that hold finished rows are read from the pool instead. The tokens are cut into blocks, blocks into pieces; both
-// follow from the groups alone, so that results do not depend on threads.
+// Tokens of groups that hold finished rows are read from the pool instead. The tokens are cut into blocks, blocks into
+// pieces; both follow from the groups alone, so that results do not depend on threads.
 #ifndef PITH_GROUPED_ATTENTION_H
 #define PITH_GROUPED_ATTENTION_H
 
@@ -34,7 +34,8 @@ class GroupedAttention {
   void schedule();
   int32_t n_pieces() const { return n_pieces_; }
 
-  // The layer's query, before its pieces run. window and pinned: as the two parts of the ring see it; content [n_h] rows of `stride`.
+  // The layer's query, before its pieces run. window and pinned: as the two parts of the ring see it; content [n_h]
+  // rows of `stride`.
   void begin_layer(int32_t layer, const QueryParts& window, const QueryParts& pinned);
 
   // Tokens of one piece; several threads at the same time.
@@ -103,13 +104,13 @@ class GroupedAttention {
   const RowPool* pool_ = nullptr;
   const Expander* expander_ = nullptr;
   bool cache_i8_ = true, activations_i8_ = true;
-  bool is_integer_ = true;  // queries are absorbed by integer products
-  int32_t n_parts_ = 1;     // of a latent: pieces with a scale of their own
+  bool is_integer_ = true;     // queries are absorbed by integer products
+  int32_t n_parts_ = 1;        // of a latent: pieces with a scale of their own
   int32_t latent_stride_ = 0;  // R
 
   AbsorbedKeys keys_;
-  int32_t* slots_ = nullptr;    // [capacity] tokens, in the order of the blocks
-  int32_t* rows_ = nullptr;     // [capacity] their rows in the pool, in blocks of rows
+  int32_t* slots_ = nullptr;     // [capacity] tokens, in the order of the blocks
+  int32_t* rows_ = nullptr;      // [capacity] their rows in the pool, in blocks of rows
   Segment* segments_ = nullptr;  // [capacity]
   Block* blocks_ = nullptr;      // [max_blocks]
   int32_t piece_ends_[kMaxPieces] = {};

@@ -1,5 +1,6 @@
-// Rows of numbers that heads read - cached keys, values, latents, rotary keys - and the two things that attention does with
-// them: scores of a query with n rows, and sums of n rows by weights. Rows are int8 with scales or float32, picked by number.
+// Rows of numbers that heads read - cached keys, values, latents, rotary keys - and the two things that attention does
+// with them: scores of a query with n rows, and sums of n rows by weights. Rows are int8 with scales or float32, picked
+// by number.
 //
 // Whatever belongs to a token and a head is [n, lanes]: heads lie in vector lanes, padded to a multiple of 16.
 #ifndef PITH_HEAD_ROWS_H
@@ -16,22 +17,22 @@ constexpr int32_t kHeadLanes = 16;
 constexpr int32_t padded_lanes(int32_t n_heads) { return (n_heads + kHeadLanes - 1) / kHeadLanes * kHeadLanes; }
 
 struct HeadRows {
-  const uint8_t* first;     // row i begins at first + stride * index[i]
-  size_t stride;            // bytes
-  const int32_t* index;     // [n]
-  int32_t width;            // numbers that a head reads
-  int32_t part_width;       // head h reads from number h / heads_per_part * part_width on; int8: padded_cols(width)
-  int32_t heads_per_part;   // n_heads where all heads read the same
-  bool is_i8;               // otherwise float32
-  const float* scales;      // [n, lanes]: what the row counts for a head; NULL:
-  const float* row_scales;  // [n]: what the row counts; NULL: 1
+  const uint8_t* first = nullptr;  // row i begins at first + stride * index[i]
+  size_t stride = 0;               // bytes
+  const int32_t* index = nullptr;  // [n]
+  int32_t width = 0;               // numbers that a head reads
+  int32_t part_width = 0;      // head h reads from number h / heads_per_part * part_width on; int8: padded_cols(width)
+  int32_t heads_per_part = 1;  // n_heads where all heads read the same
+  bool is_i8 = true;           // otherwise float32
+  const float* scales = nullptr;      // [n, lanes]: what the row counts for a head; NULL:
+  const float* row_scales = nullptr;  // [n]: what the row counts; NULL: 1
 };
 
 struct HeadQuery {
-  const float* x;    // head h at x + h stride
-  int32_t stride;    // numbers
-  const int8_t* q;   // [n_heads, padded width], zero behind the width; NULL: the query is not rounded
-  const float* d;    // [lanes] x ~= d q; 0 behind the heads
+  const float* x;   // head h at x + h stride
+  int32_t stride;   // numbers
+  const int8_t* q;  // [n_heads, padded width], zero behind the width; NULL: the query is not rounded
+  const float* d;   // [lanes] x ~= d q; 0 behind the heads
 };
 
 struct HeadScratch {
@@ -56,8 +57,8 @@ void prefetch_rows(const HeadRows& rows, int32_t n_heads, int32_t n);
 void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
                 const HeadScratch& scratch, float* x);
 
-// out[h out_stride + j] += sum over the rows of weights[i, h] * scale * row[j]. out_stride: at least padded_cols(width); int8 rows are
-// summed beyond the width, in whole 16s, and what comes out there is of no meaning.
+// out[h out_stride + j] += sum over the rows of weights[i, h] * scale * row[j]. out_stride: at least
+// padded_cols(width); int8 rows are summed beyond the width, in whole 16s, and what comes out there is of no meaning.
 void add_sums(const Kernels& kernels, const float* weights, const HeadRows& rows, int32_t n_heads, int32_t n,
               const HeadScratch& scratch, float* out, int32_t out_stride);
 

@@ -13,7 +13,14 @@ constexpr size_t kSlack = 64;           // bytes behind the vectors: kernels rea
 CacheShape mha_shape(const Config& c, bool is_i8) {
   const int32_t head = is_i8 ? int32_t(padded_cols(c.value_width)) : c.value_width;
   const int32_t scales = is_i8 ? c.n_kv_heads : 0;
-  return {c.n_kv_heads * head, c.n_kv_heads * head, scales, 0, scales, c.value_width, c.value_width, head,
+  return {c.n_kv_heads * head,
+          c.n_kv_heads * head,
+          scales,
+          0,
+          scales,
+          c.value_width,
+          c.value_width,
+          head,
           2 * uint32_t(c.n_kv_heads * c.value_width)};
 }
 
@@ -90,10 +97,11 @@ void LatentRing::store_vector(uint8_t* row, int32_t width, int32_t block, const 
 float LatentRing::store(int32_t layer, int32_t slot, const float* first, const float* second) {
   const size_t at = row(layer, slot);
   float inside_rho = 1;
-  store_vector(first_ + at * first_stride(), shape_.first_width, shape_.first_block, first, [&](int32_t i, float scale) {
-    if (shape_.first_block == 0) inside_rho = scale;
-    else store_scalar(at, i, scale);
-  });
+  store_vector(first_ + at * first_stride(), shape_.first_width, shape_.first_block, first,
+               [&](int32_t i, float scale) {
+                 if (shape_.first_block == 0) inside_rho = scale;
+                 else store_scalar(at, i, scale);
+               });
   store_vector(second_ + at * second_stride(), shape_.second_width, shape_.second_block, second,
                [&](int32_t i, float scale) { store_scalar(at, shape_.second_scale_at() + i, scale); });
   return inside_rho;
@@ -137,7 +145,8 @@ void LatentRing::gather_scalars(int32_t layer, const int32_t* slots, int32_t n_s
     for (int32_t i = 0; i < n_slots; ++i) {
       const size_t at = (base + size_t(slots[i])) * width + size_t(first);
       if (is_i8_) kernels_->widen_halves(reinterpret_cast<const uint16_t*>(scalars_) + at, n, out + i * stride);
-      else for (int32_t j = 0; j < n; ++j) out[i * stride + j] = reinterpret_cast<const float*>(scalars_)[at + size_t(j)];
+      else
+        for (int32_t j = 0; j < n; ++j) out[i * stride + j] = reinterpret_cast<const float*>(scalars_)[at + size_t(j)];
     }
     return;
   }

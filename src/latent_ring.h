@@ -4,8 +4,8 @@
 //   latent     c (normed latent)            k^R (rotated, shared)     c scales, rho, k^R scale
 //   MHA        k (rotated) of all KV heads  v of all KV heads         a scale per head for k, then for v
 //
-// Vectors are int8 with scales, or float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is one,
-// inside rho; beyond, one per 32 channels. rho = rstd of norm_g (two of them for `layer_split`: k part, v part).
+// Vectors are int8 with scales, or float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is
+// one, inside rho; beyond, one per 32 channels. rho = rstd of norm_g (two of them for `layer_split`: k part, v part).
 // Slot of a token: the first n_keep positions have a slot for ever, the others share the rest in turn.
 #ifndef PITH_LATENT_RING_H
 #define PITH_LATENT_RING_H
@@ -72,8 +72,8 @@ class LatentRing {
   const int8_t* first_integers(int32_t layer, int32_t slot) const;
   void load_first_scales(int32_t layer, int32_t slot, float* out) const;
 
-  // What attention reads by slot: a layer's vectors begin at first_of(layer) + first_stride() * slot. Up to 63 bytes behind
-  // the last one may be read.
+  // What attention reads by slot: a layer's vectors begin at first_of(layer) + first_stride() * slot. Up to 63 bytes
+  // behind the last one may be read.
   const uint8_t* first_of(int32_t layer) const { return first_ + row(layer, 0) * first_stride(); }
   const uint8_t* second_of(int32_t layer) const { return second_ + row(layer, 0) * second_stride(); }
   size_t first_stride() const { return size_t(shape_.first_width) * (is_i8_ ? 1 : 4); }

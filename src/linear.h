@@ -22,8 +22,8 @@ struct Input {
 
   void lay_out(int32_t max_cols, Arena* arena);
 
-  // Pads x [cols] with zeros. With int8 activations quantises it, and puts the rounded values back into x, so that float
-  // and integer kernels see the same numbers.
+  // Pads x [cols] with zeros. With int8 activations quantises it, and puts the rounded values back into x, so that
+  // float and integer kernels see the same numbers.
   Activation prepare(const Kernels& kernels, int32_t cols, bool is_i8) const;
 };
 
@@ -39,8 +39,8 @@ struct Columns {
   void lay_out(int32_t max_columns, int32_t max_cols, Arena* arena);
   Activation activation(bool is_i8) const;
 
-  // As Input::prepare, for n columns whose x [n, cols] is padded already, and for weights of one type: rounded values go back into x only
-  // where those read it.
+  // As Input::prepare, for n columns whose x [n, cols] is padded already, and for weights of one type: rounded values
+  // go back into x only where those read it.
   Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const;
 };
 

@@ -9,7 +9,8 @@ namespace {
 constexpr size_t kMaxRopePairs = 2048;  // rope.dimension_count is at most 4,096
 constexpr size_t kTensorsPerLayer = 6;  // at least: two norms, query, output, ffn_up, ffn_down
 
-// Lays a model out. The arrays are sized by the header's tensor count alone: a file with more layers than this lacks tensors.
+// Lays a model out. The arrays are sized by the header's tensor count alone: a file with more layers than this lacks
+// tensors.
 struct Placement {
   pith_model* model;
   uint8_t* directory;

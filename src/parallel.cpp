@@ -17,8 +17,8 @@
 namespace pith {
 namespace {
 
-// Looks before a wait becomes a sleep: about 50 us, longer than the serial stretches between the jobs of a token, and short
-// beside the milliseconds after which a system takes a core away.
+// Looks before a wait becomes a sleep: about 50 us, longer than the serial stretches between the jobs of a token, and
+// short beside the milliseconds after which a system takes a core away.
 constexpr int32_t kSpins = 2000;
 
 // Regions alone after one that was mostly waiting, and after many in a row.
@@ -157,7 +157,8 @@ void Team::join(Region* region) {
   else if (thread < n_running_) follow(region->generation, thread);
 }
 
-// If most of the region was lost: so many regions alone that the next attempt, if it fails too, costs little beside them.
+// If most of the region was lost: so many regions alone that the next attempt, if it fails too, costs little beside
+// them.
 void Team::judge(uint64_t ticks) {
   if (lost_ticks_ <= ticks / 2) {
     last_serial_ = 0;
@@ -204,8 +205,8 @@ void Team::run_job(int32_t n_pieces, Call call, const void* context) {
   lost_ticks_ += read_ticks() - start;
 }
 
-// Claims pieces until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring memory
-// and late ones level out what the threads have done.
+// Claims pieces until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring
+// memory and late ones level out what the threads have done.
 void Team::work(int32_t thread) {
   uint64_t claim = claim_.load(std::memory_order_acquire);
   while (pieces_left(claim) > 0) {

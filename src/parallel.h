@@ -11,10 +11,11 @@ namespace pith {
 
 // A team that runs jobs of numbered pieces. Which thread runs which piece changes no result.
 //
-// assemble() opens one OpenMP region, or one run of the caller's executor, for a whole call; within it, run() publishes a job, and every thread claims pieces until
-// none is left. A job waits for claimed pieces only: a thread that the system keeps off its core delays no one until it holds
-// a piece. Waiting threads spin for some microseconds and then sleep in the kernel, so that other programs get the cores. A
-// region that waited for most of its time, because other programs have the cores, is followed by some without the others.
+// assemble() opens one OpenMP region, or one run of the caller's executor, for a whole call; within it, run() publishes
+// a job, and every thread claims pieces until none is left. A job waits for claimed pieces only: a thread that the
+// system keeps off its core delays no one until it holds a piece. Waiting threads spin for some microseconds and then
+// sleep in the kernel, so that other programs get the cores. A region that waited for most of its time, because other
+// programs have the cores, is followed by some without the others.
 class Team {
  public:
   // The caller's threads instead of OpenMP's; NULL: OpenMP's. Before warm_up().
@@ -23,8 +24,8 @@ class Team {
     executor_context_ = executor_context;
   }
 
-  // Starts the runtime's threads, so that it allocates now and not later: max_threads, but no more than the CPUs that this
-  // process may use, on which more would only take turns.
+  // Starts the runtime's threads, so that it allocates now and not later: max_threads, but no more than the CPUs that
+  // this process may use, on which more would only take turns.
   void warm_up(int32_t max_threads) { warm_up(max_threads, count_cpus()); }
   void warm_up(int32_t max_threads, int32_t n_cpus);
 
@@ -87,7 +88,8 @@ class Team {
   int32_t serial_left_ = 0;  // regions still to be run by the caller alone
   int32_t last_serial_ = 0;  // how many it was after the region before
 
-  // The job. Its fields are written while no piece of it is left to claim, so whoever claims one has read the right ones.
+  // The job. Its fields are written while no piece of it is left to claim, so whoever claims one has read the right
+  // ones.
   std::atomic<Call> call_{nullptr};
   std::atomic<const void*> context_{nullptr};
   std::atomic<int32_t> n_pieces_{0};

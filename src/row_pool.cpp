@@ -10,8 +10,9 @@ namespace {
 constexpr size_t rounded_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
 constexpr size_t kSlack = 128;  // bytes behind the last row: scales are read for whole lanes
 
-// The default: rows for 3 of 8 slots, and 64. A row for every id that a text of up to a thousand tokens holds, and beyond that half of the
-// bytes that int8 keys and values of MHA take in the paper's shape (bench/results/attention.md).
+// The default: rows for 3 of 8 slots, and 64. A row for every id that a text of up to a thousand tokens holds, and
+// beyond that half of the bytes that int8 keys and values of MHA take in the paper's shape
+// (bench/results/attention.md).
 constexpr int64_t kDefaultRows = 3, kDefaultSlots = 8, kDefaultMore = 64;
 
 // A head's numbers, padded with zeros, and its scale, as which the numbers are rounded.
@@ -44,11 +45,12 @@ RowShape row_shape(const Config& c, bool is_i8) {
   shape.padded_content = int32_t(padded_cols(c.content_width));
   shape.padded_value = int32_t(padded_cols(c.value_width));
   shape.latent_width = c.latent_width;
-  shape.n_means = c.gate != Gate::up                          ? 0
-                  : c.gate_norm == GateNorm::layer            ? 1
-                  : c.gate_norm == GateNorm::layer_split      ? 2
-                                                              : 0;
-  shape.first_bytes = rounded_up(shape.means_at() + size_t(shape.n_means) * size_t(shape.latent_width) * shape.number_bytes());
+  shape.n_means = c.gate != Gate::up                     ? 0
+                  : c.gate_norm == GateNorm::layer       ? 1
+                  : c.gate_norm == GateNorm::layer_split ? 2
+                                                         : 0;
+  shape.first_bytes =
+      rounded_up(shape.means_at() + size_t(shape.n_means) * size_t(shape.latent_width) * shape.number_bytes());
   shape.second_bytes = rounded_up(shape.second_scales_at() + size_t(shape.n_heads) * shape.scale_bytes());
   return shape;
 }
@@ -109,7 +111,8 @@ void gather_scales(const Kernels& k, const uint8_t* first, size_t stride, size_t
   for (int32_t i = 0; i < n; i += step) {
     const int32_t count = n - i < step ? n - i : step;
     for (int32_t j = 0; j < count; ++j)
-      std::memcpy(halves + j * lanes, first + stride * size_t(index[i + j]) + scales_at, size_t(lanes) * sizeof *halves);
+      std::memcpy(halves + j * lanes, first + stride * size_t(index[i + j]) + scales_at,
+                  size_t(lanes) * sizeof *halves);
     k.widen_halves(halves, count * lanes, scales + i * lanes);
   }
 }

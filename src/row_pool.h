@@ -5,8 +5,8 @@
 //   second half    numbers [n_h, value_width], scales [n_h]
 //
 // Widths of heads are padded to 32. Numbers are int8 with fp16 scales, or float32 without scales. A gate's means are
-// what norm_g subtracts, as vectors to multiply with a latent: W_UKV^T g / N over all N channels of the rounded gate (`layer`), or
-// over those of the keys and those of the values (`layer_split`); none otherwise.
+// what norm_g subtracts, as vectors to multiply with a latent: W_UKV^T g / N over all N channels of the rounded gate
+// (`layer`), or over those of the keys and those of the values (`layer_split`); none otherwise.
 #ifndef PITH_ROW_POOL_H
 #define PITH_ROW_POOL_H
 
@@ -28,10 +28,10 @@ struct Row {
 struct RowShape {
   bool is_i8;
   int32_t n_heads;
-  int32_t content_width, value_width;       // of a head
-  int32_t padded_content, padded_value;     // as stored
-  int32_t n_means, latent_width;            // of a gate
-  size_t first_bytes, second_bytes;         // of a row, multiples of 16
+  int32_t content_width, value_width;    // of a head
+  int32_t padded_content, padded_value;  // as stored
+  int32_t n_means, latent_width;         // of a gate
+  size_t first_bytes, second_bytes;      // of a row, multiples of 16
 
   size_t bytes() const { return first_bytes + second_bytes; }
   size_t number_bytes() const { return is_i8 ? 1 : 4; }
@@ -58,7 +58,8 @@ void store_mean(const Kernels& kernels, const RowShape& shape, int32_t i, const 
 // int8 rows: scale `i` of those that begin at `scales`.
 float load_scale(const uint8_t* scales, int32_t i);
 
-// int8 rows: the scales of n rows' heads, [n, lanes], from halves that begin at first + stride * index[i]. Reads lanes scales of each.
+// int8 rows: the scales of n rows' heads, [n, lanes], from halves that begin at first + stride * index[i]. Reads lanes
+// scales of each.
 void gather_scales(const Kernels& kernels, const uint8_t* first, size_t stride, size_t scales_at, const int32_t* index,
                    int32_t n, int32_t lanes, float* scales);
 

@@ -25,8 +25,7 @@ void RunningSoftmax::weigh(const Kernels& k, int32_t n, float* x) {
   k.exp_rows(x, max, n, lanes, sum);
 }
 
-void SoftmaxPieces::lay_out(int32_t max_pieces, int32_t max_threads, int32_t heads, int32_t value_width,
-                            Arena* arena) {
+void SoftmaxPieces::lay_out(int32_t max_pieces, int32_t max_threads, int32_t heads, int32_t value_width, Arena* arena) {
   n_heads = heads;
   lanes = padded_lanes(heads);
   width = value_width;
@@ -68,8 +67,7 @@ void SoftmaxPieces::merge(const Kernels& k, int32_t n_pieces, int32_t value_widt
   k.exp_rows(max, largest, n_pieces, lanes, sums);  // max: what each piece counts, from here on
   for (int32_t h = 0; h < lanes; ++h) sums[h] = 0;
   for (int32_t p = 0; p < n_pieces; ++p) {
-    for (int32_t h = 0; h < n_heads; ++h)
-      sums[h] = __builtin_fmaf(max[p * lanes + h], sum[p * lanes + h], sums[h]);
+    for (int32_t h = 0; h < n_heads; ++h) sums[h] = __builtin_fmaf(max[p * lanes + h], sum[p * lanes + h], sums[h]);
   }
   for (int32_t h = 0; h < n_heads; ++h, merged += value_width) {
     for (int32_t j = 0; j < value_width; ++j) merged[j] = 0;

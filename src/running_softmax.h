@@ -1,5 +1,5 @@
-// Softmax over tokens that come block by block: for every head the largest score so far, the sum of e^(score - largest), and
-// the values summed by those weights. When a block has a larger score, what was summed before shrinks.
+// Softmax over tokens that come block by block: for every head the largest score so far, the sum of e^(score -
+// largest), and the values summed by those weights. When a block has a larger score, what was summed before shrinks.
 #ifndef PITH_RUNNING_SOFTMAX_H
 #define PITH_RUNNING_SOFTMAX_H
 
@@ -20,8 +20,8 @@ struct RunningSoftmax {
 
   void reset();
 
-  // Turns the scores x [n, lanes] of a block into weights in place, and makes max, sum and out ready for it: the caller adds
-  // the block's values, times these weights, to out.
+  // Turns the scores x [n, lanes] of a block into weights in place, and makes max, sum and out ready for it: the caller
+  // adds the block's values, times these weights, to out.
   void weigh(const Kernels& kernels, int32_t n, float* x);
 };
 

@@ -53,9 +53,9 @@ void TokenGroups::lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, 
   row_owner_ = arena->take<int32_t>(rows);
   free_rows_ = arena->take<int32_t>(rows);
   // At most one group of keys turns into a gate: 3 writes for each of its rows (owner, slot, stack). Everything else is
-  // bounded: a list changes 4 fields on entry and 2 on leaving, a slot 8 and 6, a group is opened and closed by 12, a row
-  // changes hands by 4. The old token needs less than 30 of these, demotion 12, the new token 40, and promotion
-  // 10 + 4 kMaxPromoted.
+  // bounded: a list changes 4 fields on entry and 2 on leaving, a slot 8 and 6, a group is opened and closed by 12, a
+  // row changes hands by 4. The old token needs less than 30 of these, demotion 12, the new token 40, and promotion 10
+  // + 4 kMaxPromoted.
   log_size_ = int32_t(3 * (n_rows < capacity ? n_rows : capacity)) + 100 + 4 * kMaxPromoted;
   log_ = arena->take<OldValue>(size_t(log_size_));
   if (arena->is_measuring()) return;
@@ -79,9 +79,9 @@ void TokenGroups::copy_from(const TokenGroups& other) {
   };
   copy(group_of_id_, other.group_of_id_, vocab_size_);
   int32_t* TokenGroups::*const arrays[] = {
-      &TokenGroups::group_of_slot_, &TokenGroups::slot_next_,  &TokenGroups::slot_prev_,  &TokenGroups::row_of_slot_,
-      &TokenGroups::group_id_,      &TokenGroups::kind_,       &TokenGroups::count_,      &TokenGroups::gate_row_,
-      &TokenGroups::first_slot_,    &TokenGroups::last_slot_,  &TokenGroups::group_next_, &TokenGroups::group_prev_};
+      &TokenGroups::group_of_slot_, &TokenGroups::slot_next_, &TokenGroups::slot_prev_,  &TokenGroups::row_of_slot_,
+      &TokenGroups::group_id_,      &TokenGroups::kind_,      &TokenGroups::count_,      &TokenGroups::gate_row_,
+      &TokenGroups::first_slot_,    &TokenGroups::last_slot_, &TokenGroups::group_next_, &TokenGroups::group_prev_};
   for (int32_t* TokenGroups::*const array : arrays) copy(this->*array, other.*array, capacity_);
   copy(row_owner_, other.row_owner_, n_rows_);
   copy(free_rows_, other.free_rows_, n_rows_);
@@ -317,9 +317,9 @@ void TokenGroups::replace(int32_t slot, int32_t id) {
   promote(group);
 }
 
-// One group at most gets rows that are still free. Those of keys for a gate group are worth the least: they are kept for
-// coming tokens while the ring fills, and afterwards given only where many are left, or the next token would take them
-// back.
+// One group at most gets rows that are still free. Those of keys for a gate group are worth the least: they are kept
+// for coming tokens while the ring fills, and afterwards given only where many are left, or the next token would take
+// them back.
 void TokenGroups::promote(int32_t current) {
   if (n_free_ == 0) return;
   int32_t group = first_group(GroupKind::none);
@@ -348,9 +348,9 @@ void TokenGroups::remove(int32_t slot) {
 
 // ---- state ----------------------------------------------------------------------------------------------------------
 //
-// vocab_size, capacity, n_rows, keeps_keys, the number of groups of every kind; the groups, in the order of first_group():
-// id, number of tokens, row of the gate if it has one, slot by slot, each followed by its row if it has one; the free rows,
-// from the bottom of the stack.
+// vocab_size, capacity, n_rows, keeps_keys, the number of groups of every kind; the groups, in the order of
+// first_group(): id, number of tokens, row of the gate if it has one, slot by slot, each followed by its row if it has
+// one; the free rows, from the bottom of the stack.
 
 size_t TokenGroups::state_bytes() const {
   return kWord * (4 + size_t(kKinds) + 3 * size_t(capacity_) + size_t(n_rows_));
@@ -387,8 +387,8 @@ bool TokenGroups::load(const uint8_t* in, size_t n) {
   return false;
 }
 
-// Into an object without tokens and with all rows unseen. Whenever it stops, every group with tokens has an id, and that
-// id this group: forget_all() relies on it.
+// Into an object without tokens and with all rows unseen. Whenever it stops, every group with tokens has an id, and
+// that id this group: forget_all() relies on it.
 bool TokenGroups::load_groups(const uint8_t* in, size_t n) {
   Reader reader{in, n};
   if (!reader.expect(vocab_size_) || !reader.expect(capacity_) || !reader.expect(n_rows_) ||

@@ -6,9 +6,9 @@
 //   gate   one: the gate, applied to the query instead         393k against none
 //   none   none: the gate is computed anew in every step       (gate -> keys, n tokens: 98k / (n - 1))
 //
-// So rows go to hapaxes first, then to gates, then to the tokens of small groups; where no row is left, the largest group
-// of keys gives its own back but one. A replace() takes bounded time but for that: it walks the group, whose every row
-// was taken by a token of its own.
+// So rows go to hapaxes first, then to gates, then to the tokens of small groups; where no row is left, the largest
+// group of keys gives its own back but one. A replace() takes bounded time but for that: it walks the group, whose
+// every row was taken by a token of its own.
 #ifndef PITH_TOKEN_GROUPS_H
 #define PITH_TOKEN_GROUPS_H
 
@@ -55,11 +55,11 @@ class TokenGroups {
   // changes nothing; those that free rows for it come before, a promotion after it. No conversion writes a row that a
   // later one reads.
   void replace(int32_t slot, int32_t id);
-  // Takes the last replace() back, if nothing else happened since. Its conversions stay readable: they name the rows whose
-  // contents may be lost.
+  // Takes the last replace() back, if nothing else happened since. Its conversions stay readable: they name the rows
+  // whose contents may be lost.
   void undo();
   void copy_from(const TokenGroups& other);  // laid out alike
-  void remove(int32_t slot);  // the token leaves; what remains of its group keeps its kind
+  void remove(int32_t slot);                 // the token leaves; what remains of its group keeps its kind
 
   // Of the last replace().
   int32_t n_conversions() const { return n_conversions_; }
@@ -87,8 +87,8 @@ class TokenGroups {
   int32_t group_gate_row(int32_t group) const { return gate_row_[group]; }  // -1 unless the kind is gate
   int32_t group_first_slot(int32_t group) const { return first_slot_[group]; }
 
-  // State: all that decides future behaviour, as a string of bytes that an object of the same shape can take over (where
-  // groups may have other numbers).
+  // State: all that decides future behaviour, as a string of bytes that an object of the same shape can take over
+  // (where groups may have other numbers).
   size_t state_bytes() const;  // upper bound, from the shape alone
   size_t save(uint8_t* out) const;
   bool load(const uint8_t* in, size_t n);  // of anyone's bytes; false: not a state of this shape, and now cleared
@@ -140,8 +140,8 @@ class TokenGroups {
   int32_t* slot_prev_ = nullptr;
   int32_t* row_of_slot_ = nullptr;
 
-  // Of a group: [capacity]. The groups of one kind and one size class are a list, in which the newest comes first; those
-  // of no tokens are another, through group_next_ alone.
+  // Of a group: [capacity]. The groups of one kind and one size class are a list, in which the newest comes first;
+  // those of no tokens are another, through group_next_ alone.
   int32_t* group_id_ = nullptr;
   int32_t* kind_ = nullptr;
   int32_t* count_ = nullptr;  // 0: there is no such group

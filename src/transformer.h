@@ -17,8 +17,9 @@ class Transformer {
  public:
   void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
 
-  // Runs token `id` at `position` through all layers and into the cache; fills logits() if they are wanted. `is_cancelled` is
-  // looked at before every layer and before the logits: once it is set, the token is taken back and the result is false.
+  // Runs token `id` at `position` through all layers and into the cache; fills logits() if they are wanted.
+  // `is_cancelled` is looked at before every layer and before the logits: once it is set, the token is taken back and
+  // the result is false.
   bool step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled);
 
   float* logits() { return logits_; }  // [V]

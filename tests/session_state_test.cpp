@@ -30,6 +30,7 @@ std::vector<Scenario> small_scenarios() {
     pith_session_options options = session_options();
     options.capacity = 8;
     options.n_keep = 1;
+    options.pool_bytes = 3 * row_shape(spec.config, true).bytes() * size_t(spec.config.n_layers);
     out.push_back({spec.name, spec, "q8", options, 11});
   }
   return out;

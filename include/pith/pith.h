@@ -193,7 +193,7 @@ typedef struct pith_session pith_session;
 typedef enum pith_precision { PITH_PRECISION_I8 = 0, PITH_PRECISION_F32 = 1 } pith_precision;
 
 typedef enum pith_attention {
-  PITH_ATTENTION_DEFAULT = 0,    /* the fast form: absorbed for MLA and gated latents, grouped by token id for gate `up` */
+  PITH_ATTENTION_DEFAULT = 0, /* the fast form: absorbed for MLA and gated latents, grouped by token id for gate `up` */
   PITH_ATTENTION_MATERIALISE = 1 /* recompute keys and values of the whole context, block by block */
 } pith_attention;
 

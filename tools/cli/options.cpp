@@ -36,12 +36,14 @@ void SessionOptions::add_to(CLI::App* app) {
   app->add_option("--activations", activations, "Precision of the inputs of matrix products")
       ->check(CLI::IsMember({"i8", "f32"}))
       ->capture_default_str();
-  app->add_option("--attention", attention,
-                  "How attention reads the cache: grouped by token id (absorbed where there is no gate), or every key and "
-                  "value recomputed")
+  app->add_option(
+         "--attention", attention,
+         "How attention reads the cache: grouped by token id (absorbed where there is no gate), or every key and "
+         "value recomputed")
       ->check(CLI::IsMember({"grouped", "materialise"}))
       ->capture_default_str();
-  app->add_option("--pool", pool, "Bytes for finished rows of gated models, with K, M or G; rows for 3 of 8 tokens if left out")
+  app->add_option("--pool", pool,
+                  "Bytes for finished rows of gated models, with K, M or G; rows for 3 of 8 tokens if left out")
       ->transform(CLI::AsSizeValue(false));
 }
 
