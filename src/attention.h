@@ -53,6 +53,7 @@ class Attention {
   bool load(uint64_t n_tokens, const uint8_t* in, size_t n);
 
   LatentRing& ring() { return ring_; }
+  const TokenGroups& groups() const { return groups_; }  // of a gated model
   uint64_t nanoseconds() const { return nanoseconds_; }
 
  private:

@@ -1,5 +1,6 @@
-// No heap call after init: heap_test MODEL THREADS LIBPITH.so. Interposes the allocator of the whole process, runs 10,000
-// steps that wrap the ring, with sampling, tokenizing and streaming; then as many through the library opened by dlopen.
+// No heap call after init: heap_test MODEL THREADS LIBPITH.so [STEPS]. Interposes the allocator of the whole process, runs 10,000
+// steps that wrap the ring, with sampling, tokenizing and streaming, and now and then with all that saves, forks and takes back; then as
+// many through the library opened by dlopen.
 #include <dlfcn.h>
 
 #include <atomic>
@@ -83,6 +84,11 @@ struct Api {
   decltype(&pith_session_init) session_init = pith_session_init;
   decltype(&pith_session_eval) eval = pith_session_eval;
   decltype(&pith_session_logits) logits = pith_session_logits;
+  decltype(&pith_session_cancel) cancel = pith_session_cancel;
+  decltype(&pith_session_rewind) rewind = pith_session_rewind;
+  decltype(&pith_session_copy) copy = pith_session_copy;
+  decltype(&pith_session_save) save = pith_session_save;
+  decltype(&pith_session_restore) restore = pith_session_restore;
   decltype(&pith_sampler_bytes) sampler_bytes = pith_sampler_bytes;
   decltype(&pith_sampler_init) sampler_init = pith_sampler_init;
   decltype(&pith_sampler_draw) draw = pith_sampler_draw;
@@ -109,6 +115,11 @@ Api load_api(const char* path) {
   load(library, "pith_session_init", &api.session_init);
   load(library, "pith_session_eval", &api.eval);
   load(library, "pith_session_logits", &api.logits);
+  load(library, "pith_session_cancel", &api.cancel);
+  load(library, "pith_session_rewind", &api.rewind);
+  load(library, "pith_session_copy", &api.copy);
+  load(library, "pith_session_save", &api.save);
+  load(library, "pith_session_restore", &api.restore);
   load(library, "pith_sampler_bytes", &api.sampler_bytes);
   load(library, "pith_sampler_init", &api.sampler_init);
   load(library, "pith_sampler_draw", &api.draw);
@@ -118,6 +129,21 @@ Api load_api(const char* path) {
   load(library, "pith_tokenizer_decode", &api.decode);
   load(library, "pith_stream_push", &api.push);
   return api;
+}
+
+// Saves, forks, cancels and rewinds: `session` is afterwards what it was before.
+bool take_apart(const Api& api, pith_session* session, pith_session* fork, void* state, size_t state_bytes) {
+  const uint64_t position = pith_session_position(session);
+  const int32_t tokens[] = {1, 2, 3};
+  size_t bytes = 0;
+  bool good = api.save(session, state, state_bytes, &bytes) == PITH_OK;
+  good = good && api.restore(fork, state, bytes, nullptr) == PITH_OK;
+  api.cancel(fork);
+  good = good && api.eval(fork, tokens, 3) == PITH_OK;
+  const pith_status rewound = api.rewind(fork, position);
+  good = good && (rewound == PITH_OK || rewound == PITH_E_STATE);
+  good = good && api.copy(fork, session) == PITH_OK && api.copy(session, fork) == PITH_OK;
+  return good && pith_session_position(session) == position;
 }
 
 // Heap calls within `steps` steps.
@@ -131,9 +157,12 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   options.capacity = 200;  // over three attention tiles, so that threads share work; wraps 50 times in 10,000 steps
   options.n_keep = 4;
   options.max_threads = threads;
-  pith_session* session = nullptr;
+  pith_session *session = nullptr, *fork = nullptr;
   require(api.session_bytes(model, &options, &bytes, nullptr) == PITH_OK, "session bytes");
   require(api.session_init(model, &options, aligned(bytes), bytes, &session, nullptr) == PITH_OK, "session");
+  require(api.session_init(model, &options, aligned(bytes), bytes, &fork, nullptr) == PITH_OK, "second session");
+  const size_t state_bytes = pith_session_state_bytes(session);
+  void* state = aligned(state_bytes);
   pith_model_info info{};
   info.struct_size = sizeof info;
   require(pith_model_get_info(model, &info) == PITH_OK, "info");
@@ -162,6 +191,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
     good = good && api.decode(tokenizer, token, &piece, &count) == PITH_OK;
     good = good && api.push(&stream, piece, count, out, sizeof out, &count) == PITH_OK;
     good = good && api.encode(tokenizer, text, sizeof text - 1, ids, sizeof text, &count, work, work_bytes) == PITH_OK;
+    good = good && (step % 64 != 0 || take_apart(api, session, fork, state, state_bytes));
     require(good, "a step failed");
   }
   return heap_calls - before;

@@ -39,7 +39,7 @@ inline std::vector<std::vector<float>> all_logits(const Model& model, const std:
 }
 
 inline bool same_bits(std::span<const float> a, std::span<const float> b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size_bytes()) == 0);
 }
 
 // n ids of which about half repeat an earlier one, as in text.

@@ -1,8 +1,11 @@
 // States: what is saved and restored goes on with the same bits, and nothing else is taken for a state.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+#include <map>
 #include <string>
 
+#include "session.h"
 #include "session_testing.h"
 
 using namespace pith;
@@ -33,6 +36,66 @@ std::vector<Scenario> small_scenarios() {
     options.pool_bytes = 3 * row_shape(spec.config, true).bytes() * size_t(spec.config.n_layers);
     out.push_back({spec.name, spec, "q8", options, 11});
   }
+  return out;
+}
+
+// The state of a gated session with the same tokens, whose groups hold rows as chance has it: any number of them that the pool has, in
+// any order. Groups as src/token_groups.cpp writes them: counts by kind; by kind and size id, tokens, row of the gate, slots with the
+// rows of their keys; the free rows.
+Bytes with_other_rows(const Bytes& state, Session* session, int32_t n_rows, std::mt19937_64* random) {
+  enum { kKeys, kGate, kNone };
+  const pith_session& inner = *session->get();
+  Attention& attention = session->get()->transformer.attention();
+  const int32_t capacity = inner.plan.capacity, filled = std::min(capacity, int32_t(inner.position));
+  const size_t latents = size_t(inner.model->config.n_layers) * size_t(filled) * attention.ring().slot_bytes();
+  std::map<int32_t, std::vector<int32_t>> slots_of;
+  for (int32_t slot = 0; slot < filled; ++slot) slots_of[attention.groups().id(slot)].push_back(slot);
+  std::vector<int32_t> rows;
+  for (int32_t row = 0; row < n_rows; ++row) rows.push_back(row);
+  std::shuffle(rows.begin(), rows.end(), *random);
+  std::vector<std::pair<int32_t, std::vector<int32_t>>> groups(slots_of.begin(), slots_of.end());
+  std::shuffle(groups.begin(), groups.end(), *random);
+  std::stable_sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) {
+    return std::min<size_t>(a.second.size(), 32) < std::min<size_t>(b.second.size(), 32);
+  });
+  std::vector<int32_t> words = {inner.model->config.vocab_size, capacity, n_rows, 1, 0, 0, 0}, kinds[3];
+  std::vector<size_t> order(groups.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::shuffle(order.begin(), order.end(), *random);
+  std::vector<int32_t> kind(groups.size(), kNone);
+  size_t n_free = rows.size();
+  const size_t spared = (*random)() % (rows.size() + 1);  // rows that stay free
+  for (const size_t g : order) {
+    const size_t n = groups[g].second.size();
+    const int32_t wanted = int32_t((*random)() % 3);
+    const size_t need = wanted == kKeys ? n : wanted == kGate ? 1 : 0;
+    if (need + spared > n_free) continue;
+    kind[g] = wanted;
+    n_free -= need;
+  }
+  for (size_t g = 0; g < groups.size(); ++g) {
+    const auto take_row = [&](std::vector<int32_t>* out) {
+      out->push_back(rows.back());
+      rows.pop_back();
+    };
+    std::vector<int32_t>& out = kinds[kind[g]];
+    ++words[size_t(4 + kind[g])];
+    out.push_back(groups[g].first);
+    out.push_back(int32_t(groups[g].second.size()));
+    if (kind[g] == kGate) take_row(&out);
+    std::shuffle(groups[g].second.begin(), groups[g].second.end(), *random);
+    for (const int32_t slot : groups[g].second) {
+      out.push_back(slot);
+      if (kind[g] == kKeys) take_row(&out);
+    }
+  }
+  for (const std::vector<int32_t>& of_kind : kinds) words.insert(words.end(), of_kind.begin(), of_kind.end());
+  words.insert(words.end(), rows.begin(), rows.end());
+  Bytes out(state.begin(), state.begin() + int64_t(state_at::kCache + latents));
+  for (const int32_t word : words) put(&out, word);
+  set_word(&out, state_at::kCacheBytes, out.size() - state_at::kCache);
+  out.insert(out.end(), state.begin() + int64_t(state_at::kCache + word_at(state, state_at::kCacheBytes)), state.end());
+  repair(&out);
   return out;
 }
 
@@ -274,6 +337,44 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
     CHECK(target.guards_hold());
     MESSAGE(s.name, ": ", n_refused, " refused, ", n_emptied, " refused late, ", n_taken, " taken");
   }
+}
+
+// Which tokens have rows decides how fast grouped attention is, and nothing else; the session gets from any distribution of rows to those
+// of its own rules. Float32, within what two orders of rounding owe the oracle (attention_test.cpp).
+TEST_CASE("a state may hand out the pool's rows in any way that is consistent") {
+  const uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  SynthSpec spec = gated_spec("egmla", GateNorm::layer);
+  spec.config.n_layers = 1;
+  spec.seed = seed;
+  const Runtime runtime = runtime_of(spec, "f32");
+  pith_session_options options = exact_options();
+  options.capacity = 40;
+  options.n_keep = 2;
+  double worst = 0;
+  size_t n_differ = 0;
+  for (int i = 0; i < 60; ++i) {
+    const int32_t n_rows = int32_t(random() % 41), n_ids = int32_t(1 + random() % 40);
+    options.pool_bytes = uint64_t(n_rows) * row_shape(spec.config, false).bytes();
+    CAPTURE(n_rows);
+    CAPTURE(n_ids);
+    const std::vector<int32_t> tokens = random_tokens(20 + random() % 80, n_ids, seed + uint64_t(i));
+    Session session(runtime.model, options), other(runtime.model, options);
+    session.eval(tokens);
+    const Bytes state = session.save(), changed = with_other_rows(state, &session, n_rows, &random);
+    other.restore(changed);
+    REQUIRE(other.save() == changed);
+    n_differ += changed != state;
+    for (const int32_t token : random_tokens(60, n_ids, seed + 1)) {
+      session.eval(token);
+      other.eval(token);
+      worst = std::max(worst, relative_distance(other.logits(), session.logits()));
+    }
+  }
+  CHECK(worst < 2 * 2e-5);
+  CHECK(n_differ > 30);
+  MESSAGE("largest distance: ", worst);
 }
 
 TEST_CASE("a state of other options or of another model is refused by name, and changes nothing") {
