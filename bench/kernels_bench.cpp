@@ -145,7 +145,7 @@ void integer_product(benchmark::State& state, const Kernels& k, int32_t rows, in
   const Input input(64, n);
   std::vector<int32_t> out(size_t(rows * n));
   for (auto _ : state) {
-    k.matmul_i8_i32(w.get(), 2, rows / 8, input.activation(), n, out.data(), size_t(rows));
+    k.matmul_i8_i32(w.get(), 2, rows / 8, input.q.data(), n, out.data(), size_t(rows));
     benchmark::ClobberMemory();
   }
   rates(state, 0, double(bytes) * n);

@@ -52,7 +52,8 @@ void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
   const Config& c = *config_;
   const size_t columns = kMaxSegments, heads = size_t(c.n_heads), latent = size_t(latent_stride_);
   const size_t content = size_t(padded_cols(c.content_width)), value = size_t(padded_cols(c.value_width));
-  s->products.lay_out(kMaxSegments, c.content_width, arena);
+  s->products = arena->take<int8_t>(is_integer_ ? columns * content : 0);
+  s->product = arena->take<float>(is_integer_ ? 0 : content);
   s->product_d = arena->take<float>(columns * latent / kBlockCols);
   s->dots = arena->take<int32_t>(columns * latent);
   s->query = arena->take_zeros<int8_t>(is_integer_ ? columns * heads * latent : 0);
@@ -287,12 +288,10 @@ void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) con
       for (int32_t i = 0; i < block.n_segments; ++i) {
         const int8_t* gate = reinterpret_cast<const int8_t*>(s.rows[i].first) + h * padded;
         s.product_d[i * n_blocks + b] =
-            kernels_->quantize_product(q, gate, padded, s.products.q + i * padded) * s.content_d[i * lanes + h];
+            kernels_->quantize_product(q, gate, padded, s.products + i * padded) * s.content_d[i * lanes + h];
       }
-      kernels_->spread_blocks(s.products.q, block.n_segments * padded, s.products.start, s.products.octets);
-      kernels_->matmul_i8_i32(keys_.matrix(layer_, h, b), padded / kBlockCols, kBlockCols / kPanelRows,
-                              s.products.activation(true), block.n_segments, s.dots + b * kBlockCols,
-                              size_t(latent_stride_));
+      kernels_->matmul_i8_i32(keys_.matrix(layer_, h, b), padded / kBlockCols, kBlockCols / kPanelRows, s.products,
+                              block.n_segments, s.dots + b * kBlockCols, size_t(latent_stride_));
     }
     for (int32_t i = 0; i < block.n_segments; ++i) {
       const bool has_mean = shape.n_means > 0;
@@ -318,7 +317,7 @@ void GroupedAttention::absorb_floats(const Block& block, const QueryParts& query
       const float* q = query.content.x + h * query.content.stride;
       const float* gate = numbers_of(row.first, size_t(h * pool_->shape().padded_content), c.content_width,
                                      cache_i8_ ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1, s.part);
-      float *product = s.products.x, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
+      float *product = s.product, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
       const int32_t first = h * c.kv_head_width() / kPanelRows;
       apply_transposed(*kernels_, up, first, first + c.content_width / kPanelRows, product, a);

@@ -56,7 +56,8 @@ class GroupedAttention {
   };
   // What one thread needs for the groups of a block. R: r padded to 32.
   struct Scratch {
-    Columns products;   // [kMaxSegments] columns of d_n: q g, of one head
+    int8_t* products;   // [kMaxSegments, d_n padded]: q g, of one head
+    float* product;     // [d_n padded]: q g, where it is not rounded
     float* product_d;   // [n_blocks, kMaxSegments]: their scales
     int32_t* dots;      // [kMaxSegments, R]
     int8_t* query;      // [kMaxSegments, n_parts, n_h, part width]: a, rounded

@@ -24,8 +24,6 @@ struct Columns {
   size_t cols, blocks;
 };
 
-PITH_INLINE Totals zero_totals() { return _mm256_setzero_si256(); }
-PITH_INLINE Totals add_totals(Totals a, Totals b) { return _mm256_add_epi32(a, b); }
 PITH_INLINE void store_totals(Totals totals, int32_t* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), totals);
 }
@@ -85,6 +83,34 @@ PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
+constexpr int kIntegerColumns = 4;
+template <int n>
+struct SlotSums {
+  __m256i halves_i32x8[n][2];
+};
+
+template <int n>
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+  PITH_UNROLL
+  for (size_t p = 0; p < 4; ++p) {
+    PITH_UNROLL
+    for (size_t half = 0; half < 2; ++half) {
+      const __m256i w = load_i8x32(block + 64 * p + 32 * half);
+      PITH_UNROLL
+      for (size_t j = 0; j < n; ++j) {
+        __m256i* sum = &sums->halves_i32x8[j][half];
+        *sum = _mm256_add_epi32(*sum, quads_q8(w, broadcast_i8x8(q + cols * j + 8 * p)));
+      }
+    }
+  }
+}
+
+template <int n>
+PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) total[j] = join_slots(sums.halves_i32x8[j][0], sums.halves_i32x8[j][1]);
+}
+
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   PITH_UNROLL
@@ -133,9 +159,9 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul<WeightType::q8>(w, a, n, y, y_stride);
 }
-void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, a, n, out, out_stride);
+  matmul_integers(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

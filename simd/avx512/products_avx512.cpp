@@ -24,8 +24,6 @@ struct Columns {
   size_t cols, blocks;
 };
 
-PITH_INLINE Totals zero_totals() { return _mm256_setzero_si256(); }
-PITH_INLINE Totals add_totals(Totals a, Totals b) { return _mm256_add_epi32(a, b); }
 PITH_INLINE void store_totals(Totals totals, int32_t* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), totals);
 }
@@ -98,6 +96,30 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   }
 }
 
+constexpr int kIntegerColumns = 8;
+template <int n>
+struct SlotSums {
+  __m512i slots_i32x16[n];
+};
+
+template <int n>
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+  const __m512i signs = _mm512_set1_epi8(-128);
+  PITH_UNROLL
+  for (size_t p = 0; p < 4; ++p) {
+    const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(block + 64 * p), signs);
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j)
+      sums->slots_i32x16[j] = _mm512_dpbusd_epi32(sums->slots_i32x16[j], w, broadcast_i8x8(q + cols * j + 8 * p));
+  }
+}
+
+template <int n>
+PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&bias)[n], Totals (&total)[n]) {
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) total[j] = _mm256_sub_epi32(join_slots(sums.slots_i32x16[j]), _mm256_set1_epi32(bias[j]));
+}
+
 #include "avx2/head_sums.h"
 
 // 32 bytes of a row plus 128: the multiplier takes one unsigned side.
@@ -124,9 +146,9 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul<WeightType::q8>(w, a, n, y, y_stride);
 }
-void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, a, n, out, out_stride);
+  matmul_integers(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

@@ -4,9 +4,14 @@
 //   Rows          float [8], likewise; Scales, float [8]
 //   Rows zero_rows(); Scales load_scales(const uint8_t* halves); void store_rows(Rows, float* y)
 //   Rows accumulate(Totals, Scales, float d, Rows acc)     fma(float(total), scale * d, acc)
-//   Totals zero_totals(); Totals add_totals(Totals, Totals); void store_totals(Totals, int32_t* out)
+//   void store_totals(Totals, int32_t* out)
 //   template <int n> void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]), and dot_q8: one block's sums for
 //   n columns; sum_k (u - 8) q and sum_k q_w q
+//   template <int n> struct SlotSums    the sums of n columns with the row slots of a panel, over any number of blocks; {}: none
+//   template <int n> void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums)    adds sum_k q_w q of
+//   one block, column j at q + j cols; if kIsBiased (generic/head_dots.h, whose steps it may use here), 128 sum_k q too much
+//   template <int n> void join(const SlotSums<n>&, const int32_t (&bias)[n], Totals (&total)[n])    less bias, where kIsBiased
+//   int kIntegerColumns    which it has registers for: 4 or 8
 //   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches; 0: it does not
 // where Columns is
 //   struct Columns { const int8_t* q; const int32_t* start; const int8_t* octets; size_t cols, blocks; }
@@ -72,11 +77,13 @@ PITH_INLINE void matvec(PanelRange w, Activation a, float* y) {
 template <int n>
 struct Width {};
 
-// f(Width<8>, j), then with 4, 2 and 1, for columns j that make up [0, n).
-template <typename F>
+// f(Width<n_most>, j), then with the powers of 2 below it, for columns j that make up [0, n). n_most: 4 or 8.
+template <int n_most, typename F>
 void sweep_columns(int32_t n, const F& f) {
   int32_t j = 0;
-  for (; j + 8 <= n; j += 8) f(Width<8>(), j);
+  if constexpr (n_most >= 8) {
+    for (; j + 8 <= n; j += 8) f(Width<8>(), j);
+  }
   for (; j + 4 <= n; j += 4) f(Width<4>(), j);
   for (; j + 2 <= n; j += 2) f(Width<2>(), j);
   for (; j < n; ++j) f(Width<1>(), j);
@@ -94,40 +101,54 @@ PITH_INLINE void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t 
   const size_t stride = panel_bytes(type, w.blocks);
   for (int32_t p = w.first; p < w.last; ++p) {
     const uint8_t* panel = w.w + stride * size_t(p);
-    sweep_columns(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
+    sweep_columns<8>(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
       product<type, n_columns>(panel, w.blocks, columns_from(a, w.blocks, j), y + y_stride * size_t(j) + p * kPanelRows,
                                y_stride);
     });
   }
 }
 
-template <int n_columns>
-PITH_INLINE void integer_product(const uint8_t* panel, int32_t blocks, Activation a, int32_t* out, size_t out_stride) {
-  const size_t cols = size_t(blocks) * kBlockCols;
-  Totals sum[n_columns];
+// 128 times the sum of each of n columns: what a step of zeros gives.
+template <int n>
+PITH_INLINE void column_biases(const int8_t* q, size_t cols, int32_t (&bias)[n]) {
+  constexpr size_t kStep = 32;
+  const int8_t zeros[kStep] = {};
   PITH_UNROLL
-  for (Totals& totals : sum) totals = zero_totals();
-  for (int32_t b = 0; b < blocks; ++b) {
-    Totals total[n_columns];
-    const size_t first = size_t(b) * kBlockCols;
-    const Columns columns{a.q + first, a.start + 4 * b, a.octets + 2 * first, cols, size_t(blocks)};
-    dot_q8<n_columns>(panel + kQ8BlockBytes * size_t(b), columns, total);
+  for (size_t first = 0; first < n; first += 4) {
+    constexpr size_t kHeads = n < 4 ? n : 4;
+    HeadSums sums[4];
     PITH_UNROLL
-    for (size_t j = 0; j < n_columns; ++j) sum[j] = add_totals(sum[j], total[j]);
+    for (HeadSums& sum : sums) sum = zero_sums();
+    for (size_t at = 0; at < cols; at += kStep) {
+      PITH_UNROLL
+      for (size_t j = 0; j < kHeads; ++j) sums[j] = add_step(load_step(zeros), q + cols * (first + j) + at, sums[j]);
+    }
+    int32_t all[4];
+    store_heads(join_heads(sums), all);
+    __builtin_memcpy(bias + first, all, sizeof(int32_t) * kHeads);
   }
-  PITH_UNROLL
-  for (size_t j = 0; j < n_columns; ++j) store_totals(sum[j], out + out_stride * j);
 }
 
-void matmul_integers(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
-                     size_t out_stride) {
-  for (int32_t p = 0; p < panels; ++p) {
-    const uint8_t* panel = w + kQ8BlockBytes * size_t(blocks) * size_t(p);
-    sweep_columns(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
-      const size_t block = size_t(blocks) * size_t(j);
-      const Activation columns{nullptr, a.q + block * kBlockCols, nullptr, a.start + 4 * block,
-                               a.octets + 2 * block * kBlockCols};
-      integer_product<n_columns>(panel, blocks, columns, out + out_stride * size_t(j) + p * kPanelRows, out_stride);
-    });
+template <int n_columns>
+PITH_INLINE void integer_product(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t* out,
+                                 size_t out_stride) {
+  const size_t cols = size_t(blocks) * kBlockCols;
+  int32_t bias[n_columns] = {};
+  if constexpr (kIsBiased) column_biases<n_columns>(q, cols, bias);
+  for (int32_t p = 0; p < panels; ++p, out += kPanelRows) {
+    SlotSums<n_columns> sums = {};
+    for (size_t at = 0; at < cols; at += kBlockCols, w += kQ8BlockBytes) add_i8<n_columns>(w, q + at, cols, &sums);
+    Totals total[n_columns];
+    join<n_columns>(sums, bias, total);
+    PITH_UNROLL
+    for (size_t j = 0; j < n_columns; ++j) store_totals(total[j], out + out_stride * j);
   }
+}
+
+void matmul_integers(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
+                     size_t out_stride) {
+  sweep_columns<kIntegerColumns>(n, [=]<int n_columns>(Width<n_columns>, int32_t j) {
+    integer_product<n_columns>(w, blocks, panels, q + size_t(blocks * kBlockCols) * size_t(j),
+                               out + out_stride * size_t(j), out_stride);
+  });
 }

@@ -62,6 +62,29 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
 
+constexpr int kIntegerColumns = 8;
+template <int n>
+struct SlotSums {
+  Totals total[n];
+};
+
+template <int n>
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+  Totals total[n];
+  dot_q8<n>(block, {q, nullptr, nullptr, cols, 0}, total);
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) {
+    sums->total[j].rows0123 = vaddq_s32(sums->total[j].rows0123, total[j].rows0123);
+    sums->total[j].rows4567 = vaddq_s32(sums->total[j].rows4567, total[j].rows4567);
+  }
+}
+
+template <int n>
+PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) total[j] = sums.total[j];
+}
+
 // As dot_q8.
 PITH_INLINE int32x4_t add_products(int8x16_t w, int8x16_t q, int32x4_t sums) {
   return vpadalq_s16(sums, vmlal_high_s8(vmull_s8(vget_low_s8(w), vget_low_s8(q)), w, q));
@@ -84,9 +107,9 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul<WeightType::q8>(w, a, n, y, y_stride);
 }
-void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, a, n, out, out_stride);
+  matmul_integers(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

@@ -18,12 +18,6 @@ struct Columns {
   size_t cols, blocks;
 };
 
-PITH_INLINE Totals zero_totals() { return {vdupq_n_s32(0), vdupq_n_s32(0)}; }
-
-PITH_INLINE Totals add_totals(const Totals& a, const Totals& b) {
-  return {vaddq_s32(a.rows0123, b.rows0123), vaddq_s32(a.rows4567, b.rows4567)};
-}
-
 PITH_INLINE void store_totals(const Totals& totals, int32_t* out) {
   vst1q_s32(out, totals.rows0123);
   vst1q_s32(out + 4, totals.rows4567);

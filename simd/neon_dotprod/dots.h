@@ -51,6 +51,29 @@ PITH_INLINE void dot_q8_by_sdot(const uint8_t* block, const Columns& a, Totals (
   for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
 
+// 8 of a column for both row slots of a vector, by the load alone: from a load and a copy g++ makes just that.
+PITH_INLINE int8x16_t broadcast_i8x8(const int8_t* q) {
+  int8x16_t value;
+  __asm__("ld1r {%0.2d}, %1" : "=w"(value) : "Q"(*reinterpret_cast<const int8_t(*)[8]>(q)));
+  return value;
+}
+
+template <int n>
+PITH_INLINE void add_i8_by_sdot(const uint8_t* block, const int8_t* q, size_t cols, int32x4_t (&slots)[n][4]) {
+  PITH_UNROLL
+  for (size_t p = 0; p < 4; ++p) {
+    int8x16_t q_i8x8x2[n];
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) q_i8x8x2[j] = broadcast_i8x8(q + cols * j + 8 * p);
+    PITH_UNROLL
+    for (size_t i = 0; i < 4; ++i) {
+      const int8x16_t w = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * i));
+      PITH_UNROLL
+      for (size_t j = 0; j < n; ++j) slots[j][i] = vdotq_s32(slots[j][i], w, q_i8x8x2[j]);
+    }
+  }
+}
+
 PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) {
   return vdotq_s32(vdotq_s32(sums, step.low, vld1q_s8(q)), step.high, vld1q_s8(q + 16));
 }

@@ -57,27 +57,51 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
   }
 }
 
+// Of two columns each; of one by itself.
+constexpr int kIntegerColumns = 8;
+template <int n>
+struct SlotSums {
+  int32x4_t slots[n == 1 ? 1 : n / 2][4];
+};
+
+template <int n>
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+  if constexpr (n == 1) {
+    add_i8_by_sdot<1>(block, q, cols, sums->slots);
+  } else {
+    PITH_UNROLL
+    for (int p = 0; p < 4; ++p) {
+      int8x16_t q_i8x8x2[n / 2];
+      PITH_UNROLL
+      for (size_t j = 0; j < n / 2; ++j) q_i8x8x2[j] = two_columns(q + 2 * cols * j, cols, p);
+      PITH_UNROLL
+      for (size_t i = 0; i < 4; ++i) {
+        const int8x16_t w = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * int(i)));
+        PITH_UNROLL
+        for (size_t j = 0; j < n / 2; ++j) sums->slots[j][i] = vmmlaq_s32(sums->slots[j][i], w, q_i8x8x2[j]);
+      }
+    }
+  }
+}
+
+template <int n>
+PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+  if constexpr (n == 1) {
+    total[0] = join_slots(sums.slots[0]);
+  } else {
+    PITH_UNROLL
+    for (int j = 0; j < n; j += 2) join_columns(sums.slots[j / 2], &total[j], &total[j + 1]);
+  }
+}
+
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   if constexpr (n == 1) {
     dot_q8_by_sdot<1>(block, a, total);
   } else {
-    int32x4_t slots[n / 2][4];
-    PITH_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      int8x16_t w[4];
-      PITH_UNROLL
-      for (int p = 0; p < 4; ++p) w[p] = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * i));
-      PITH_UNROLL
-      for (int j = 0; j < n / 2; ++j) {
-        int32x4_t sum = vdupq_n_s32(0);
-        PITH_UNROLL
-        for (int p = 0; p < 4; ++p) sum = vmmlaq_s32(sum, w[p], two_columns(a.q + 2 * a.cols * size_t(j), a.cols, p));
-        slots[j][i] = sum;
-      }
-    }
-    PITH_UNROLL
-    for (int j = 0; j < n; j += 2) join_columns(slots[j / 2], &total[j], &total[j + 1]);
+    SlotSums<n> sums = {};
+    add_i8<n>(block, a.q, a.cols, &sums);
+    join<n>(sums, {}, total);
   }
 }
 
@@ -95,9 +119,9 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul<WeightType::q8>(w, a, n, y, y_stride);
 }
-void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, a, n, out, out_stride);
+  matmul_integers(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

@@ -75,14 +75,14 @@ void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
   for (int32_t j = 0; j < n; ++j) matvec_q8_i8(w, column(a, w.blocks, j), y + y_stride * size_t(j));
 }
 
-void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, Activation a, int32_t n, int32_t* out,
+void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  for (int32_t j = 0; j < n; ++j, a.q += blocks * kBlockCols) {
+  for (int32_t j = 0; j < n; ++j, q += blocks * kBlockCols) {
     for (int32_t row = 0; row < panels * kPanelRows; ++row) {
       const uint8_t* slot =
           w + kQ8BlockBytes * size_t(blocks) * size_t(row / kPanelRows) + 8 * kSlotOfRow[row % kPanelRows];
       int32_t total = 0;
-      for (int32_t b = 0; b < blocks; ++b) total += dot_q8(slot + kQ8BlockBytes * size_t(b), a.q + b * kBlockCols);
+      for (int32_t b = 0; b < blocks; ++b) total += dot_q8(slot + kQ8BlockBytes * size_t(b), q + b * kBlockCols);
       out[out_stride * size_t(j) + size_t(row)] = total;
     }
   }
