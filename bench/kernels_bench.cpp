@@ -55,7 +55,8 @@ struct Input {
     std::mt19937 random(2);
     for (float& value : x) value = std::normal_distribution<float>()(random);
     choose_tier("scalar")->quantize_blocks(x.data(), cols * n, q.data(), d.data());
-    choose_tier("scalar")->spread_blocks(q.data(), cols * n, start.data(), octets.data());
+    choose_tier(nullptr)->spread_blocks(q.data(), cols * n, start.data(),
+                                        octets.data());  // octets if any tier has them
   }
   Activation activation() const { return {x.data(), q.data(), d.data(), start.data(), octets.data()}; }
 };

@@ -24,7 +24,7 @@ struct Activation {
   const int32_t*
       start;  // [K / 32][4]  {-8 s, 0, -8 s, 0} for a block's sum s of q: with which the sums of two row slots begin, to
               //             take the offset 8 of q4 away
-  const int8_t* octets;  // [K / 8][2][8]  each 8 of q twice, for the two row slots of a 16-byte vector
+  const int8_t* octets;  // [K / 8][2][8]  each 8 of q twice, for the two row slots of a vector: where has_octets
 };
 
 // A range of panels of a packed matrix.
@@ -58,6 +58,9 @@ struct GatheredRows {
   /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */                             \
   X(head_dots_i8, void(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,       \
                        int32_t n, int32_t* out, size_t out_stride))                                                    \
+  /* The start [n / 32][4] of an Activation whose q [n] these are, n a multiple of 32; and its octets */               \
+  /* [n / 8][2][8] as far as this tier's products read them: all where has_octets, else none. */                       \
+  X(spread_blocks, void(const int8_t* q, int32_t n, int32_t* start, int8_t* octets))                                   \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order: y = fma(w, x[k], y). */                                        \
   X(matvec_f32_f32, void(PanelRange w, Activation a, float* y))                                                        \
   /* y[k] = sum over rows of the range, in order, of fma(w[row][k], x[row - 8 first], y[k]); y: [32 blocks]. */        \
@@ -73,8 +76,6 @@ struct GatheredRows {
   X(row_f32, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                            \
   /* Per block of 32 of x [n], n a multiple of 32: d = max|x| / 127, q = round(x * (127 / max|x|)) to even. */         \
   X(quantize_blocks, void(const float* x, int32_t n, int8_t* q, float* d))                                             \
-  /* The start [n / 32][4] and octets [n / 8][2][8] of an Activation whose q [n] these are; n a multiple of 32. */     \
-  X(spread_blocks, void(const int8_t* q, int32_t n, int32_t* start, int8_t* octets))                                   \
   /* The same with one scale for all n elements (any n >= 1); returns it. */                                           \
   X(quantize_row, float(const float* x, int32_t n, int8_t* q))                                                         \
   /* out[i] = scale * q[i]. */                                                                                         \
@@ -144,6 +145,7 @@ struct KernelPointer<Result(Arguments...)> {
 
 struct Kernels {
   const char* name;
+  bool has_octets;  // the products read an Activation's octets, and spread_blocks writes them
 #define PITH_KERNEL_SLOT(name, ...) KernelPointer<__VA_ARGS__>::type name;
   PITH_KERNELS(PITH_KERNEL_SLOT)
 #undef PITH_KERNEL_SLOT

@@ -244,11 +244,14 @@ TEST_CASE("activation quantisation") {
       random.fill(&x);
       for (int32_t i = 0; i < 32 && blocks > 1; ++i) x[size_t(i)] = 0;  // a block of zeros
       k.quantize_blocks(x.data(), n, q.data(), d.data());
+      constexpr int8_t kUntouched = 0x5a;
+      for (int32_t i = 0; i < 2 * n; ++i) octets[size_t(i)] = kUntouched;
       k.spread_blocks(q.data(), n, start.data(), octets.data());
       scalar().quantize_blocks(x.data(), n, q0.data(), d0.data());
       CHECK(std::memcmp(q.data(), q0.data(), size_t(n)) == 0);
       CHECK(std::memcmp(d.data(), d0.data(), size_t(blocks) * 4) == 0);
-      for (int32_t i = 0; i < 2 * n; ++i) CHECK(octets[size_t(i)] == q[size_t(i / 16 * 8 + i % 8)]);
+      for (int32_t i = 0; i < 2 * n; ++i)
+        CHECK(octets[size_t(i)] == (k.has_octets ? q[size_t(i / 16 * 8 + i % 8)] : kUntouched));
       for (int32_t i = 0; i < 4 * blocks; ++i) {
         int32_t sum = 0;
         for (int32_t col = 0; col < 32; ++col) sum += q[size_t(i / 4 * 32 + col)];
@@ -346,9 +349,9 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
         random.fill(&x);
         for (int32_t i = cols; i < padded; ++i) x[size_t(i)] = 0;
         scalar().quantize_blocks(x.data(), padded, q.data(), d.data());
-        scalar().spread_blocks(q.data(), padded, start.data(), octets.data());
         for_each_tier([&](const Kernels& k) {
           CAPTURE(std::string(k.name));
+          k.spread_blocks(q.data(), padded, start.data(), octets.data());
           const auto product = [&](const Kernels& kernels, bool is_integer, float* y) {
             const PanelRange range{w.bytes.data(), w.blocks, 0, panels};
             const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
@@ -423,10 +426,10 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
         Guarded<int32_t> start(size_t(4 * n * blocks), true);
         random.fill(&x);
         scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data());
-        scalar().spread_blocks(q.data(), n * cols, start.data(), octets.data());
         const PanelRange range{w.bytes.data(), blocks, first, panels};
         for_each_tier([&](const Kernels& k) {
           CAPTURE(std::string(k.name));
+          k.spread_blocks(q.data(), n * cols, start.data(), octets.data());
           const bool is_q4 = type == WeightType::q4;
           const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
           Guarded<float> y(size, true), expected(size, true);

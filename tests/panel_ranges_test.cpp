@@ -14,7 +14,6 @@ TEST_CASE("a range of panels computes its rows of the product and touches no oth
   std::vector<int32_t> start(4 * kBlocks);
   for (float& v : x) v = random.uniform(-1, 1);
   scalar().quantize_blocks(x.data(), kCols, q.data(), d.data());
-  scalar().spread_blocks(q.data(), kCols, start.data(), octets.data());
   const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
   const auto check = [&](WeightType type, auto product) {
     std::vector<uint8_t> w(packed_bytes(type, 8 * kPanels, kCols));
@@ -23,6 +22,7 @@ TEST_CASE("a range of panels computes its rows of the product and touches no oth
       std::memcpy(w.data() + i, &bits, 4);
     }
     for_each_tier([&](const Kernels& k) {
+      k.spread_blocks(q.data(), kCols, start.data(), octets.data());
       Floats whole(8 * kPanels, kCanary);
       product(k, PanelRange{w.data(), kBlocks, 0, kPanels}, whole.data());
       CHECK(std::find(whole.begin(), whole.end(), kCanary) == whole.end());

@@ -17,6 +17,7 @@ Batch quotient(Batch a, Batch b) { return _mm256_div_ps(a, b); }
 
 #include "avx2/octets.h"
 #include "avx2/magnitudes.h"
+#include "avx2/starts.h"
 // octets first
 PITH_INLINE void widen(const int8_t* x, Batch (&part)[2]) {
   PITH_UNROLL
@@ -56,12 +57,14 @@ namespace pith {
 using namespace avx2;
 constexpr Kernels kTable = {
     .name = "avx2",
+    .has_octets = false,
     .matvec_q4_i8 = avx2::matvec_q4_i8,
     .matvec_q8_i8 = avx2::matvec_q8_i8,
     .matmul_q4_i8 = avx2::matmul_q4_i8,
     .matmul_q8_i8 = avx2::matmul_q8_i8,
     .matmul_i8_i32 = avx2::matmul_i8_i32,
     .head_dots_i8 = avx2::head_dots_i8,
+    .spread_blocks = spread_starts,
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,

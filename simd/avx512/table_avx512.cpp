@@ -34,6 +34,7 @@ PITH_INLINE void narrow(const Batch (&part)[1], int8_t* q) {
 
 #include "avx2/octets.h"
 #include "avx2/magnitudes.h"
+#include "avx2/starts.h"
 PITH_INLINE float largest(const Batch (&part)[1]) {
   return largest_of_8(
       _mm256_max_epi32(_mm512_castsi512_si256(bits_of(part[0])), _mm512_extracti64x4_epi64(bits_of(part[0]), 1)));
@@ -48,12 +49,14 @@ namespace pith {
 using namespace avx512;
 constexpr Kernels kTable = {
     .name = "avx512",
+    .has_octets = false,
     .matvec_q4_i8 = avx512::matvec_q4_i8,
     .matvec_q8_i8 = avx512::matvec_q8_i8,
     .matmul_q4_i8 = avx512::matmul_q4_i8,
     .matmul_q8_i8 = avx512::matmul_q8_i8,
     .matmul_i8_i32 = avx512::matmul_i8_i32,
     .head_dots_i8 = avx512::head_dots_i8,
+    .spread_blocks = spread_starts,
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,

@@ -118,13 +118,14 @@ PITH_FLAT float quantize_dots(const int32_t* dots, const float* d, const int8_t*
   return quantize_values(DotValues<true>{dots, d, mean, s}, n, q);
 }
 
+template <bool has_octets>
 void spread_blocks(const int8_t* q, int32_t n, int32_t* start, int8_t* octets) {
   for (int32_t b = 0; b < n / kBlockCols; ++b, q += kBlockCols, start += 4) {
     int32_t sum = 0;
     for (int32_t i = 0; i < kBlockCols; ++i) sum += q[i];
     start[0] = start[2] = -8 * sum;
     start[1] = start[3] = 0;
-    for (int32_t i = 0; i < kBlockCols; i += 8, octets += 16) {
+    for (int32_t i = 0; i < kBlockCols && has_octets; i += 8, octets += 16) {
       __builtin_memcpy(octets, q + i, 8);
       __builtin_memcpy(octets + 8, q + i, 8);
     }

@@ -7,7 +7,6 @@
 .row_q8 = load_row<WeightType::q8>,
 .row_f32 = load_row_f32,
 .quantize_blocks = quantize_blocks,
-.spread_blocks = spread_blocks,
 .quantize_row = quantize_row,
 .dequantize_row = dequantize_row,
 .rmsnorm = rmsnorm,
