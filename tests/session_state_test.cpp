@@ -23,7 +23,7 @@ void eval(pith_session* session, std::span<const int32_t> tokens) {
 }
 
 // Small enough to try every bit: one gated, one latent and one MHA session of 8 slots.
-std::vector<Scenario> small_scenarios() {
+std::vector<Scenario> small_scenarios(uint64_t seed) {
   std::vector<Scenario> out;
   for (SynthSpec spec : {gated_spec("egmla", GateNorm::layer), small_spec("mla"), small_spec("mha")}) {
     if (spec.name == "mha") set_mha(&spec.config, 2, 1);
@@ -34,7 +34,8 @@ std::vector<Scenario> small_scenarios() {
     options.capacity = 8;
     options.n_keep = 1;
     options.pool_bytes = 3 * row_shape(spec.config, true).bytes() * size_t(spec.config.n_layers);
-    out.push_back({spec.name, spec, "q8", options, 11});
+    spec.seed = seed;
+    out.push_back({spec.name, spec, std::make_shared<Runtime>(runtime_of(spec, "q8")), options, 11});
   }
   return out;
 }
@@ -104,15 +105,14 @@ Bytes with_other_rows(const Bytes& state, Session* session, int32_t n_rows, std:
 TEST_CASE("a restored session goes on with the bits of one that was never saved") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  for (const Scenario& s : scenarios()) {
+  for (const Scenario& s : scenarios(seed)) {
     CAPTURE(s.name);
-    const Runtime runtime = s.runtime(seed);
     const int32_t vocab_size = s.spec.config.vocab_size;
     const std::vector<int32_t> tokens = few_ids(s.n_before + 60, seed);
     const std::span<const int32_t> before = std::span(tokens).first(s.n_before), after = std::span(tokens).last(60);
-    const std::vector<std::vector<float>> expected = all_logits(runtime.model, tokens, s.options);
+    const std::vector<std::vector<float>> expected = all_logits(s.model(), tokens, s.options);
 
-    GuardedSession original(runtime.model, s.options, 0x00);
+    GuardedSession original(s.model(), s.options, 0x00);
     eval(original.session, before);
     const Bytes state = saved(original.session);
     CHECK(same_bits(copy_of_logits(original.session, vocab_size), expected[s.n_before - 1]));
@@ -130,10 +130,10 @@ TEST_CASE("a restored session goes on with the bits of one that was never saved"
     };
     pith_session_options options = s.options;
     options.max_threads = 2;
-    GuardedSession fresh(runtime.model, options, 0xa5);
+    GuardedSession fresh(s.model(), options, 0xa5);
     REQUIRE(int(restore(fresh.session, state)) == int(PITH_OK));
     continues(fresh.session);
-    GuardedSession used(runtime.model, s.options, 0xff);
+    GuardedSession used(s.model(), s.options, 0xff);
     eval(used.session, few_ids(57, seed + 1));
     REQUIRE(int(restore(used.session, state)) == int(PITH_OK));
     continues(used.session);
@@ -147,15 +147,14 @@ TEST_CASE("a restored session goes on with the bits of one that was never saved"
 TEST_CASE("a state holds nothing of what lay in the memory before, and of the options those that count") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  for (const Scenario& s : scenarios()) {
+  for (const Scenario& s : scenarios(seed)) {
     CAPTURE(s.name);
-    const Runtime runtime = s.runtime(seed);
     Bytes first;
     for (const uint8_t fill : {uint8_t(0x00), uint8_t(0xff)}) {
       pith_session_options options = s.options;
       options.max_threads = fill == 0 ? 1 : 3;
       options.tier = fill == 0 || s.n_before > 30 ? nullptr : "scalar";
-      GuardedSession guarded(runtime.model, options, fill);
+      GuardedSession guarded(s.model(), options, fill);
       eval(guarded.session, few_ids(s.n_before, seed));
       if (first.empty()) first = saved(guarded.session);
       else CHECK(saved(guarded.session) == first);
@@ -166,10 +165,9 @@ TEST_CASE("a state holds nothing of what lay in the memory before, and of the op
 TEST_CASE("states without tokens, of every number of tokens, and into buffers that are too small") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  for (const Scenario& s : small_scenarios()) {
+  for (const Scenario& s : small_scenarios(seed)) {
     CAPTURE(s.name);
-    const Runtime runtime = s.runtime(seed);
-    Session session(runtime.model, s.options), other(runtime.model, s.options);
+    Session session(s.model(), s.options), other(s.model(), s.options);
     const std::vector<int32_t> tokens = few_ids(20, seed);
     const size_t most = pith_session_state_bytes(session.get());
     for (size_t n = 0; n <= tokens.size(); ++n) {
@@ -200,14 +198,13 @@ TEST_CASE("states without tokens, of every number of tokens, and into buffers th
 TEST_CASE("every truncation and every flipped bit of a state is refused, and changes nothing") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  for (const Scenario& s : small_scenarios()) {
+  for (const Scenario& s : small_scenarios(seed)) {
     CAPTURE(s.name);
-    const Runtime runtime = s.runtime(seed);
-    Session source(runtime.model, s.options);
+    Session source(s.model(), s.options);
     source.eval(few_ids(s.n_before, seed));
     Bytes state = source.save();
 
-    GuardedSession target(runtime.model, s.options, 0x5a);
+    GuardedSession target(s.model(), s.options, 0x5a);
     const std::vector<int32_t> others = few_ids(13, seed + 1);
     eval(target.session, std::span(others).first(12));
     const Bytes before = saved(target.session);
@@ -234,7 +231,7 @@ TEST_CASE("every truncation and every flipped bit of a state is refused, and cha
     CHECK(saved(target.session) == before);
     eval(target.session, std::span(others).last(1));
     CHECK(same_bits(copy_of_logits(target.session, s.spec.config.vocab_size),
-                    all_logits(runtime.model, others, s.options).back()));
+                    all_logits(s.model(), others, s.options).back()));
     CHECK(int(restore(target.session, state)) == int(PITH_OK));  // positive control
     CHECK(saved(target.session) == state);
     MESSAGE(s.name, ": ", state.size(), " bytes");
@@ -246,19 +243,18 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  for (const Scenario& s : small_scenarios()) {
+  for (const Scenario& s : small_scenarios(seed)) {
     CAPTURE(s.name);
-    const Runtime runtime = s.runtime(seed);
-    Session source(runtime.model, s.options);
+    Session source(s.model(), s.options);
     source.eval(few_ids(s.n_before, seed));
     const Bytes state = source.save();
     const std::vector<int32_t> tokens = few_ids(10, seed + 2);
     const std::vector<float> expected = [&] {
-      Session session(runtime.model, s.options);
+      Session session(s.model(), s.options);
       session.eval(tokens);
       return std::vector<float>(session.logits().begin(), session.logits().end());
     }();
-    GuardedSession target(runtime.model, s.options, 0x5a);
+    GuardedSession target(s.model(), s.options, 0x5a);
     size_t n_refused = 0, n_emptied = 0, n_taken = 0;
     const auto try_state = [&](Bytes bytes) {
       repair(&bytes);
@@ -380,10 +376,9 @@ TEST_CASE("a state may hand out the pool's rows in any way that is consistent") 
 TEST_CASE("a state of other options or of another model is refused by name, and changes nothing") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  Scenario s = small_scenarios()[0];
-  const Runtime runtime = s.runtime(seed), another = s.runtime(seed + 1);
+  const Scenario s = small_scenarios(seed)[0], another = small_scenarios(seed + 1)[0];
   const Bytes state = [&] {
-    Session session(runtime.model, s.options);
+    Session session(s.model(), s.options);
     session.eval(few_ids(s.n_before, seed));
     return session.save();
   }();
@@ -400,23 +395,23 @@ TEST_CASE("a state of other options or of another model is refused by name, and 
     twin.eval(7);
     CHECK(same_bits(session.logits(), twin.logits()));
   };
-  is_refused(another.model, s.options, "another model");
+  is_refused(another.model(), s.options, "another model");
   const auto with = [&](auto change) {
     pith_session_options options = s.options;
     change(&options);
     return options;
   };
-  is_refused(runtime.model, with([](auto* o) { o->capacity = 9; }), "option capacity was 8 and is 9");
-  is_refused(runtime.model, with([](auto* o) { o->n_keep = 2; }), "option n_keep was 1 and is 2");
-  is_refused(runtime.model, with([](auto* o) { o->cache = PITH_PRECISION_F32; }), "option cache was 0 and is 1");
-  is_refused(runtime.model, with([](auto* o) { o->activations = PITH_PRECISION_F32; }),
+  is_refused(s.model(), with([](auto* o) { o->capacity = 9; }), "option capacity was 8 and is 9");
+  is_refused(s.model(), with([](auto* o) { o->n_keep = 2; }), "option n_keep was 1 and is 2");
+  is_refused(s.model(), with([](auto* o) { o->cache = PITH_PRECISION_F32; }), "option cache was 0 and is 1");
+  is_refused(s.model(), with([](auto* o) { o->activations = PITH_PRECISION_F32; }),
              "option activations was 0 and is 1");
-  is_refused(runtime.model, with([](auto* o) { o->attention = PITH_ATTENTION_MATERIALISE; }),
+  is_refused(s.model(), with([](auto* o) { o->attention = PITH_ATTENTION_MATERIALISE; }),
              "option attention was 0 and is 1");
-  is_refused(runtime.model, with([](auto* o) { o->pool_bytes = 0; }), "option pool_bytes, in rows, was 3 and is 0");
+  is_refused(s.model(), with([](auto* o) { o->pool_bytes = 0; }), "option pool_bytes, in rows, was 3 and is 0");
   // Positive control: the bytes of the model may lie elsewhere, threads and tier may be others.
-  const Runtime same = s.runtime(seed);
-  Session session(same.model, with([](auto* o) {
+  const Scenario same = small_scenarios(seed)[0];
+  Session session(same.model(), with([](auto* o) {
                     o->max_threads = 2;
                     o->tier = "scalar";
                   }));

@@ -5,6 +5,8 @@
 #include <doctest/doctest.h>
 
 #include <cstring>
+#include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -47,17 +49,14 @@ struct GuardedSession {
 struct Scenario {
   std::string name;
   SynthSpec spec;
-  const char* type;  // of the packed matrices
+  std::shared_ptr<const Runtime> runtime;
   pith_session_options options;
   size_t n_before;
 
+  const Model& model() const { return runtime->model; }
+
   bool is_gated() const { return spec.config.gate == Gate::up; }
   bool is_materialised() const { return options.attention == PITH_ATTENTION_MATERIALISE; }
-  Runtime runtime(uint64_t seed) const {
-    SynthSpec seeded = spec;
-    seeded.seed = seed;
-    return runtime_of(seeded, type);
-  }
 };
 
 // Ids that repeat often, so that groups of tokens grow, shrink and change their kind.
@@ -67,12 +66,16 @@ constexpr uint32_t kScenarioCapacity = 40;
 
 // Every form of attention, both caches, and for gated models pools of no, 4 and the default number of rows; before and after the
 // ring of 40 slots is full, with and without pinned tokens.
-inline std::vector<Scenario> scenarios() {
+inline std::vector<Scenario> scenarios(uint64_t seed) {
   enum { kNoRows, kFewRows, kDefaultRows };
   std::vector<Scenario> out;
+  std::map<std::string, std::shared_ptr<const Runtime>> runtimes;
   const auto add = [&](SynthSpec spec, uint32_t precision, uint32_t attention, int pool) {
     spec.config.n_layers = 2;
+    spec.seed = seed;
     const bool is_i8 = precision == PITH_PRECISION_I8;
+    std::shared_ptr<const Runtime>& runtime = runtimes[spec.name + (is_i8 ? "q4" : "f32")];
+    if (runtime == nullptr) runtime = std::make_shared<Runtime>(runtime_of(spec, is_i8 ? "q4" : "f32"));
     pith_session_options options = session_options();
     options.capacity = kScenarioCapacity;
     options.cache = options.activations = precision;
@@ -91,7 +94,7 @@ inline std::vector<Scenario> scenarios() {
       if (attention == PITH_ATTENTION_MATERIALISE) name += ", materialised";
       if (spec.config.gate == Gate::up) name += pool == kNoRows ? ", no pool" : pool == kFewRows ? ", small pool" : "";
       name += ", " + std::to_string(filling.n_before) + " tokens, " + std::to_string(filling.n_keep) + " pinned";
-      out.push_back({name, spec, is_i8 ? "q4" : "f32", options, filling.n_before});
+      out.push_back({name, spec, runtime, options, filling.n_before});
     }
   };
   const std::vector<SynthSpec> all = all_variants();
