@@ -197,13 +197,13 @@ typedef enum pith_attention {
   PITH_ATTENTION_MATERIALISE = 1 /* recompute keys and values of the whole context, block by block */
 } pith_attention;
 
-/* The pool's default size: rows for 3 of 8 cached tokens. */
+/* The pool's default size: rows for 3/8 of the capacity, and 64. */
 #define PITH_POOL_DEFAULT UINT64_MAX
 
 /* Runs task(task_context, i) for every i in [0, n), on any threads, at the same time as far as it can, and returns when all of
- * them have returned: what thread pools call a parallel for (dispatch_apply, tbb::parallel_for). Called once per evaluation,
- * from the evaluating thread. Tasks wait for each other's work, spinning for some 50 microseconds and then sleeping;
- * an executor that runs them one after the other is slow and still right. */
+ * them have returned: what thread pools call a parallel for (dispatch_apply, tbb::parallel_for). Called once per
+ * evaluation, from the evaluating thread. Tasks wait for each other's work, spinning for some 50 microseconds and then
+ * sleeping; an executor that runs them one after the other is slow and still right. */
 typedef void (*pith_executor)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
                               void* task_context);
 
@@ -257,8 +257,8 @@ PITH_API pith_status pith_session_init(const pith_model* model, const pith_sessi
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
  * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one that was being computed are appended
  * (pith_session_position says how many), that one has left no trace; logits are there only if none was appended.
- * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset, or until it is
- * rewound, restored or copied to. */
+ * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset, or until
+ * it is rewound, restored or copied to. */
 PITH_API pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
 
 /* [vocab_size] logits after the last evaluated token, valid until the next call on the session; NULL before the first. */
@@ -276,11 +276,13 @@ PITH_API void pith_session_cancel(pith_session* session);
 
 /* Goes back to an earlier position, as if the tokens from there on had never been: with PITH_ATTENTION_MATERIALISE to the same bits.
  * There are no logits afterwards until the next eval (unless position is the present one).
- * PITH_E_ARGUMENT: a later position. PITH_E_STATE: tokens that the earlier position saw were overwritten (the ring is full). */
+ * PITH_E_ARGUMENT: a later position. PITH_E_STATE: tokens that the earlier position saw were overwritten (the ring is
+ * full). */
 PITH_API pith_status pith_session_rewind(pith_session* session, uint64_t position);
 
 /* Makes `to` what `from` is, poisoned or not: a conversation that forks. Both of the same model, with the same capacity, n_keep,
- * cache, activations, attention and pool (otherwise PITH_E_ARGUMENT, as for `to` == `from`); threads and tier may differ. */
+ * cache, activations, attention and pool (otherwise PITH_E_ARGUMENT, as for `to` == `from`); threads and tier may
+ * differ. */
 PITH_API pith_status pith_session_copy(pith_session* to, pith_session* from);
 
 /* ---- State: a session as bytes, to go on after a restart with the same bits. Little-endian, versioned, bound to the model and to the

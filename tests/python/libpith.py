@@ -16,6 +16,7 @@ class Options(ctypes.Structure):
                 ("struct_size", "capacity", "n_keep", "cache", "activations", "attention", "max_threads")]
     _fields_ += [("tier", ctypes.c_char_p)]
     _fields_ += [(name, ctypes.c_void_p) for name in ("clock", "clock_context", "executor", "executor_context")]
+    _fields_ += [("pool_bytes", ctypes.c_uint64)]
 
 
 def default_options(lib):

@@ -42,8 +42,9 @@ void SessionOptions::add_to(CLI::App* app) {
          "value recomputed")
       ->check(CLI::IsMember({"grouped", "materialise"}))
       ->capture_default_str();
-  app->add_option("--pool", pool,
-                  "Bytes for finished rows of gated models, with K, M or G; rows for 3 of 8 tokens if left out")
+  app->add_option(
+         "--pool", pool,
+         "Bytes for finished rows of gated models, with K, M or G; rows for 3/8 of the context and 64 if left out")
       ->transform(CLI::AsSizeValue(false));
 }
 
