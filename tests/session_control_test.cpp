@@ -219,7 +219,7 @@ TEST_CASE("a rewound session goes on as one that never went further") {
   }
   CHECK(worst < kBound);
   CHECK(n_exact > 1000);
-  CHECK(n_near > 100);
+  CHECK(n_near > 10);  // positive control: the kinds of groups did depend on what came in between
   MESSAGE("grouped in float32: ", worst, " after a rewind");
 }
 
