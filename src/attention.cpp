@@ -165,7 +165,7 @@ void Attention::rotate_query() {
     for (int32_t head = 0; head < c.n_heads; ++head)
       rotate(angles_ + 2 * i * n, angles_ + (2 * i + 1) * n, q.x + head * width + c.content_width);
     if (!is_rounded_) continue;
-    quantize_heads(*kernels_, q.x, width, c.n_heads, c.content_width, q.content, q.content_d);
+    if (!c.is_mha()) quantize_heads(*kernels_, q.x, width, c.n_heads, c.content_width, q.content, q.content_d);
     quantize_heads(*kernels_, q.x + c.content_width, width, c.n_heads, c.rope_width, q.rope, q.rope_d);
   }
 }
@@ -300,7 +300,13 @@ bool Attention::load(uint64_t n_tokens, const uint8_t* in, size_t n) {
     }
   }
   for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
-    for (int32_t slot = 0; slot < filled; ++slot, in += ring_.slot_bytes()) ring_.write_slot(layer, slot, in);
+    for (int32_t slot = 0; slot < filled; ++slot, in += ring_.slot_bytes()) {
+      if (!ring_.is_slot(in)) {
+        reset();
+        return false;
+      }
+      ring_.write_slot(layer, slot, in);
+    }
   }
   if (!is_gated_) return true;
   team_->run(groups_.n_rows(), false, [&](int32_t row, int32_t thread) {

@@ -187,6 +187,8 @@ void check_relations(ConfigReader* in, const Config& c) {
             "a gated latent has no k and v parts to norm apart");
   const int64_t head = int64_t(c.content_width) + c.rope_width + c.value_width;
   in->check(c.n_heads * head <= kMaxRows, "attention.head_count", c.n_heads, " heads of this width are too many");
+  in->check(c.n_heads * int64_t(c.latent_width) <= kMaxRows, "attention.head_count", c.n_heads,
+            " heads are too many for this kv_lora_rank");
 }
 
 }  // namespace

@@ -68,7 +68,7 @@ struct Config {
 
 class ModelFile;
 
-// Reads and checks the hyper-parameters; every product of two of them fits into 2^31 afterwards.
+// Reads and checks the hyper-parameters: afterwards n_h (d_n + d_r + d_v) and n_h r are at most 2^24.
 pith_status read_config(const ModelFile& file, Config* config, pith_error* error);
 
 }  // namespace pith

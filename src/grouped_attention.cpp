@@ -188,7 +188,8 @@ void GroupedAttention::begin_layer(int32_t layer, const QueryParts& window, cons
     const float* q = window.content.x + h * window.content.stride;
     query_sums_[h] = kernels_->sum(q, width);
     for (int32_t b = 0; is_integer_ && b < keys_.n_blocks(); ++b)
-      kernels_->multiply(q, keys_.scales(layer, h, b), width, scaled_query_ + (h * keys_.n_blocks() + b) * padded);
+      kernels_->multiply(q, keys_.scales(layer, h, b), width,
+                         scaled_query_ + size_t(h * keys_.n_blocks() + b) * size_t(padded));
   }
 }
 
@@ -287,7 +288,7 @@ void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) con
   const int32_t part_stride = n_parts_ == 1 ? latent_stride_ : kBlockCols;
   for (int32_t h = 0; h < c.n_heads; ++h) {
     for (int32_t b = 0; b < n_blocks; ++b) {
-      const float* q = scaled_query_ + (h * n_blocks + b) * padded;
+      const float* q = scaled_query_ + size_t(h * n_blocks + b) * size_t(padded);
       for (int32_t i = 0; i < block.n_segments; ++i) {
         const int8_t* gate = reinterpret_cast<const int8_t*>(s.rows[i].first) + h * padded;
         s.product_d[i * n_blocks + b] =

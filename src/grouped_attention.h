@@ -59,21 +59,21 @@ class GroupedAttention {
   struct Scratch {
     int8_t* products;   // [kMaxSegments, d_n padded]: q g, of one head
     float* product;     // [d_n padded]: q g, where it is not rounded
-    float* product_d;   // [n_blocks, kMaxSegments]: their scales
+    float* product_d;   // [kMaxSegments, n_blocks]: their scales
     int32_t* dots;      // [kMaxSegments, R]
     int8_t* query;      // [kMaxSegments, n_parts, n_h, part width]: a, rounded
     float* query_d;     // [kMaxSegments, n_parts, lanes]
     float* query_x;     // [kMaxSegments, n_h, R]: a, where it is not rounded
     Columns sums;       // [n_h, kMaxSegments] columns of R: s; all but x of one head
     float* values;      // [kMaxSegments, d_v padded]: W_UV s
-    float* part;        // [max(d_n, d_v) padded]
+    float* part;        // [R + d_n + d_v padded]: numbers widened from a row
     float* rho;         // [2, kMaxTokens]: of keys and of values
     float* row_scales;  // [kMaxTokens]
     Row* rows;          // [kMaxSegments]: gates of this block, and of each
     float* content_d;   // [kMaxSegments, lanes]: scales of its heads' content
     float* value_d;     // [kMaxSegments, lanes]: and of their values
     float* mean_d;      // [kMaxSegments]: scale of the mean of keys
-    float* value_mean;  // [kMaxSegments, r]: mean of values
+    float* value_mean;  // [kMaxSegments, R]: mean of values
     Row own_rows;       // [kMaxSegments]: room for those that no row of the pool holds
   };
 

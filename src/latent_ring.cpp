@@ -176,6 +176,13 @@ void LatentRing::write_slot(int32_t layer, int32_t slot, const uint8_t* in) {
   std::memcpy(scalars_ + at * scalar_stride(), in + first_stride() + second_stride(), scalar_stride());
 }
 
+bool LatentRing::is_slot(const uint8_t* bytes) const {
+  constexpr uint8_t kNever = 0x80;  // -128
+  bool is_good = true;
+  for (size_t i = 0; i < first_stride() + second_stride() && is_i8_; ++i) is_good = is_good && bytes[i] != kNever;
+  return is_good;
+}
+
 void LatentRing::copy_from(const LatentRing& other, int32_t n_filled) {
   const size_t n = size_t(n_filled);
   for (int32_t layer = 0; layer < n_layers_; ++layer) {

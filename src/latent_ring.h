@@ -87,6 +87,8 @@ class LatentRing {
   size_t slot_bytes() const;
   void read_slot(int32_t layer, int32_t slot, uint8_t* out) const;
   void write_slot(int32_t layer, int32_t slot, const uint8_t* in);
+  // Whether the bytes may have come from read_slot(): integers are within -127 .. 127, which products rest on.
+  bool is_slot(const uint8_t* bytes) const;
   // The first n_filled slots of a ring that was laid out alike.
   void copy_from(const LatentRing& other, int32_t n_filled);
 

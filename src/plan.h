@@ -27,8 +27,6 @@ struct Plan {
   void* clock_context;
   pith_executor executor;
   void* executor_context;
-
-  int32_t n_tiles() const { return (capacity + kTileSlots - 1) / kTileSlots; }
 };
 
 // `options` NULL: the defaults.

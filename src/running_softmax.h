@@ -25,7 +25,7 @@ struct RunningSoftmax {
   void weigh(const Kernels& kernels, int32_t n, float* x);
 };
 
-// Runs of the same tokens' softmax, side by side.
+// The softmax of one query over disjoint runs of tokens, side by side.
 struct SoftmaxPieces {
   float* max = nullptr;     // [max_pieces, lanes]
   float* sum = nullptr;     // [max_pieces, lanes]

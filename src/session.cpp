@@ -52,7 +52,7 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
 
 pith_status session_rewind(pith_session* session, uint64_t position) {
   if (position > session->position) return PITH_E_ARGUMENT;
-  if (position == session->position) return PITH_OK;
+  if (position == session->position) return PITH_OK;  // a poisoned one stays so: what spoiled it is still cached
   // Once the ring is full, every token took the place of one that an earlier position could see.
   if (session->position > uint64_t(session->plan.capacity)) return PITH_E_STATE;
   while (session->position > position) session->transformer.attention().forget(--session->position);

@@ -118,11 +118,15 @@ pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_
   bool is_good = false;
   s->team.assemble(
       [&] { is_good = s->transformer.attention().load(h.position, state + sizeof h, size_t(h.cache_bytes)); });
+  if (is_good && h.has_logits == 1) {
+    std::memcpy(s->transformer.logits(), state + sizeof h + h.cache_bytes, logits_bytes(*s));
+    is_good = s->plan.kernels->all_finite(s->transformer.logits(), s->model->config.vocab_size) != 0;
+    if (!is_good) s->transformer.attention().reset();
+  }
   s->position = is_good ? h.position : 0;
   s->has_logits = is_good && h.has_logits == 1;
   s->is_poisoned = false;
   if (!is_good) return fail(error, PITH_E_VALUE, "state: the cache is no cache of this session");
-  if (s->has_logits) std::memcpy(s->transformer.logits(), state + sizeof h + h.cache_bytes, logits_bytes(*s));
   return PITH_OK;
 }
 

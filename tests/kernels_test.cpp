@@ -360,6 +360,7 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
             else (is_integer ? kernels.matvec_q4_i8 : kernels.matvec_q4_f32)(range, a, y);
           };
           for (const bool is_integer : {false, true}) {
+            CAPTURE(is_integer);
             Guarded<float> y(size_t(panels * 8), true), y0(size_t(panels * 8), true);
             product(k, is_integer, y.data());
             product(scalar(), is_integer, y0.data());

@@ -270,7 +270,8 @@ PITH_API uint64_t pith_session_position(const pith_session* session);
 /* Forgets all tokens. */
 PITH_API pith_status pith_session_reset(pith_session* session);
 
-/* Ends the evaluation that runs in this session within one layer's time; without one, nothing happens. The one function that any
+/* Ends the evaluation that runs in this session within one layer's time, and the time that taking the token back needs (a few
+ * pool rows of a gated model are made again); without one, nothing happens. The one function that any
  * thread, or a signal handler, may call at any time. */
 PITH_API void pith_session_cancel(pith_session* session);
 
