@@ -127,6 +127,20 @@ PITH_FLAT void scale_rows(const float* x, const float* row, int32_t n, int32_t l
   }
 }
 
+PITH_FLAT void blend_rows(const float* keep, const float* weight, const float* part, size_t part_stride, int32_t n,
+                          int32_t width, float* out, size_t out_stride) {
+  for (int32_t i = 0; i < n; ++i, part += part_stride, out += out_stride) {
+    const Lanes keep_f32x16 = splat(keep[i]), weight_f32x16 = splat(weight[i]);
+    int32_t j = 0;
+    for (; j + kLanes <= width; j += kLanes)
+      store(fma(weight_f32x16, load(part + j), keep_f32x16 * load(out + j)), out + j);
+    if (j < width) {
+      const Lanes kept = keep_f32x16 * load_tail(out + j, width - j);
+      store_tail(fma(weight_f32x16, load_tail(part + j, width - j), kept), out + j, width - j);
+    }
+  }
+}
+
 PITH_FLAT void widen_halves(const uint16_t* halves, int32_t n, float* out) {
   int32_t i = 0;
   for (; i + kLanes <= n; i += kLanes) store(load_halves(halves + i), out + i);
