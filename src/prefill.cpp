@@ -5,6 +5,12 @@
 #include "pointwise.h"
 
 namespace pith {
+namespace {
+
+int32_t quotient(int32_t a, int32_t b) { return (a + b - 1) / b; }
+int32_t whole_panels(int32_t n) { return quotient(n, kPanelRows) * kPanelRows; }
+
+}  // namespace
 
 void Prefill::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, TokenCache* cache,
                       Arena* arena) {
@@ -17,14 +23,15 @@ void Prefill::lay_out(const Config& config, const Plan& plan, const Weights& wei
   attention_.lay_out(config, plan, weights, team, *cache, arena);
   residual_ = arena->take<float>(size_t(plan.chunk) * size_t(config.width));
   scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
-  const int32_t batch = std::min(plan.chunk, kMaxBatch);
-  const auto take = [&](int32_t width) { return arena->take<float>(size_t(batch) * size_t(padded_rows(width))); };
+  // Many threads share the chunk in small batches: together they need memory for little more than the chunk.
+  batch_ = std::min(whole_panels(quotient(plan.chunk, plan.max_threads)), kMaxBatch);
+  const auto take = [&](int32_t width) { return arena->take<float>(size_t(batch_) * size_t(padded_rows(width))); };
   for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
     Scratch s{};
-    s.normed.lay_out(batch, config.width, arena);
-    s.query_latent.lay_out(batch, config.query_latent_width, arena);
-    s.heads.lay_out(batch, config.head_output_width(), arena);
-    s.hidden.lay_out(batch, config.feed_forward_width, arena);
+    s.normed.lay_out(batch_, config.width, arena);
+    s.query_latent.lay_out(batch_, config.query_latent_width, arena);
+    s.heads.lay_out(batch_, config.head_output_width(), arena);
+    s.hidden.lay_out(batch_, config.feed_forward_width, arena);
     s.query = take(config.query_width());
     s.latent = take(config.is_mha() ? 0 : config.latent_width + config.rope_width);
     s.keys = take(config.is_mha() ? config.n_kv_heads * config.value_width : 0);
@@ -69,10 +76,9 @@ void Prefill::commit() { cache_->commit(position_, ids_, n_); }
 // f(first, n, thread) over runs of tokens, as many for every thread. A token's numbers do not depend on its neighbours.
 template <typename F>
 void Prefill::for_batches(const F& f) {
-  const int32_t n_threads = team_->n_running(), least = (n_ + kMaxBatch - 1) / kMaxBatch;
-  const int32_t wanted = (least + n_threads - 1) / n_threads * n_threads;
-  const int32_t step = ((n_ + wanted - 1) / wanted + kPanelRows - 1) / kPanelRows * kPanelRows;
-  team_->run((n_ + step - 1) / step, false,
+  const int32_t n_threads = team_->n_running(), n_batches = quotient(quotient(n_, batch_), n_threads) * n_threads;
+  const int32_t step = whole_panels(quotient(n_, n_batches));
+  team_->run(quotient(n_, step), false,
              [&](int32_t piece, int32_t thread) { f(piece * step, std::min(step, n_ - piece * step), thread); });
 }
 

@@ -34,18 +34,18 @@ class Prefill {
  private:
   static constexpr int32_t kMaxBatch = 64;
 
-  // What one thread needs, for a batch of tokens.
+  // What one thread needs, for a batch of tokens: batch <= kMaxBatch of them.
   struct Scratch {
-    Columns normed;        // [kMaxBatch] columns of d
-    Columns query_latent;  // [kMaxBatch] columns of the query latent
-    Columns heads;         // [kMaxBatch] columns of n_h d_v
-    Columns hidden;        // [kMaxBatch] columns of the feed-forward
-    float* query;          // [kMaxBatch, query width padded]
-    float* latent;         // [kMaxBatch, r + d_r padded]; latent attention
-    float* keys;           // [kMaxBatch, n_kv d_v padded]; MHA
-    float* values;         // [kMaxBatch, n_kv d_v padded]; MHA
-    float* gate;           // [kMaxBatch, feed-forward padded]; SwiGLU
-    float* delta;          // [kMaxBatch, d padded]: what a block adds
+    Columns normed;        // [batch] columns of d
+    Columns query_latent;  // [batch] columns of the query latent
+    Columns heads;         // [batch] columns of n_h d_v
+    Columns hidden;        // [batch] columns of the feed-forward
+    float* query;          // [batch, query width padded]
+    float* latent;         // [batch, r + d_r padded]; latent attention
+    float* keys;           // [batch, n_kv d_v padded]; MHA
+    float* values;         // [batch, n_kv d_v padded]; MHA
+    float* gate;           // [batch, feed-forward padded]; SwiGLU
+    float* delta;          // [batch, d padded]: what a block adds
     Angles angles;
   };
 
@@ -66,6 +66,7 @@ class Prefill {
   Team* team_ = nullptr;
   TokenCache* cache_ = nullptr;
   Plan plan_{};
+  int32_t batch_ = 0;
   PromptAttention attention_;
   Scratch* scratch_ = nullptr;    // [max_threads]
   float* residual_ = nullptr;     // [chunk, d]
