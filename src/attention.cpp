@@ -108,6 +108,7 @@ void Attention::run(int32_t layer, Activation x, float* out) {
   if (config_->is_mha()) project_mha(layer, x);
   else project(layer, x);
   const uint64_t start = plan_.clock != nullptr ? plan_.clock(plan_.clock_context) : 0;
+  trace_.tensor("q", layer, window_.x, config_->query_width());
   if (!config_->is_mha()) cache_latent(layer);
   attend(layer, out);
   if (plan_.clock != nullptr) nanoseconds_ += plan_.clock(plan_.clock_context) - start;
@@ -186,6 +187,7 @@ void Attention::cache_latent(int32_t layer) {
   if (c.gate == Gate::latent) gate_latent(layer, latent);
   rotate(angles_, angles_ + n, rope);
   const float scale = ring_.store(layer, slot_, latent, rope), rho[2] = {scale, scale};
+  trace_.tensor("c_scale", layer, &scale, 1);
   if (is_gated_) convert_groups(layer, scale);
   else ring_.store_rho(layer, slot_, rho);
 }
@@ -196,6 +198,7 @@ void Attention::gate_latent(int32_t layer, float* latent) {
   const Layer& w = weights_->layers[layer];
   const Expander::Scratch& s = scratch_[0].expansion;
   expander_.compute_gate(layer, id_, s, s.gate);
+  trace_.tensor("gate", layer, s.gate, c.latent_width);
   kernels_->multiply(latent, s.gate, c.latent_width, latent);
   if (c.gate_norm == GateNorm::rms) {
     kernels_->rmsnorm(latent, w.gate_norm, c.gate_norm_epsilon, c.latent_width, latent);
@@ -216,6 +219,7 @@ void Attention::convert_groups(int32_t layer, float scale) {
     else if (conversion.gate_to < 0) expander_.round_gate(gate, s);
     if (conversion.gate_to >= 0) expander_.store_gate(layer, gate, s, pool_.row(layer, conversion.gate_to));
     if (conversion.is_current) {
+      trace_.tensor("gate", layer, gate, config_->kv_width());
       float rho[2];
       expander_.expand(layer, &slot_, 1, s);
       expander_.norm(s.up, gate, scale, s, rho);
@@ -362,6 +366,12 @@ void Attention::attend_tiles(int32_t layer, float* out) {
     if (config_->is_mha()) return attend_cached_heads(layer, tile, s, &running);
     const int32_t* slots = all_slots_ + tile.first;
     expander_.finish_tokens(layer, slots, tile.n, is_gated_ ? &groups_ : nullptr, &pool_, s.expansion, s.tile);
+    if (const int32_t i = slot_ - tile.first; trace_.is_on() && i >= 0 && i < tile.n) {
+      const RowShape& rows = expander_.rows();
+      const Row row{s.tile.first + rows.first_bytes * size_t(i), s.tile.second + rows.second_bytes * size_t(i)};
+      load_row(*kernels_, rows, row, s.expansion.product);
+      trace_.tensor("kv", layer, s.expansion.product, config_->kv_width());
+    }
     attend_rows(*kernels_, *config_, ring_, layer, expander_.rows(), s.tile, s.block.identity, slots, tile.n,
                 parts_of(tile.is_pinned ? pinned_ : window_), s.block, &running);
   });

@@ -20,6 +20,7 @@
 #include "plan.h"
 #include "row_pool.h"
 #include "token_groups.h"
+#include "trace.h"
 #include "weights.h"
 
 namespace pith {
@@ -55,6 +56,10 @@ class Attention {
   LatentRing& ring() { return ring_; }
   const TokenGroups& groups() const { return groups_; }  // of a gated model
   uint64_t nanoseconds() const { return nanoseconds_; }
+  void set_trace(const Trace& trace) {  // of a traced build
+    trace_ = trace;
+    for (int32_t thread = 0; thread < plan_.max_threads; ++thread) scratch_[thread].block.trace = trace;
+  }
 
  private:
   static constexpr int32_t kMaxConversions = TokenGroups::kMaxConversions;
@@ -142,6 +147,7 @@ class Attention {
   uint64_t position_ = 0;
   int32_t id_ = 0, slot_ = 0;
   uint64_t nanoseconds_ = 0;
+  [[no_unique_address]] Trace trace_;
 };
 
 }  // namespace pith

@@ -9,6 +9,7 @@
 #include "linear.h"
 #include "parallel.h"
 #include "plan.h"
+#include "trace.h"
 #include "weights.h"
 
 namespace pith {
@@ -26,6 +27,10 @@ class Transformer {
   const float* logits() const { return logits_; }
   Attention& attention() { return attention_; }
   const Attention& attention() const { return attention_; }
+  void set_trace(const Trace& trace) {  // of a traced build
+    trace_ = trace;
+    attention_.set_trace(trace);
+  }
 
  private:
   void embed(int32_t id);
@@ -47,6 +52,7 @@ class Transformer {
   Input hidden_;               // [feed-forward]
   float* gate_ = nullptr;      // [feed-forward], padded; SwiGLU
   float* logits_ = nullptr;    // [V], padded
+  [[no_unique_address]] Trace trace_;
 };
 
 }  // namespace pith
