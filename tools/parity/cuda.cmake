@@ -1,4 +1,5 @@
-# The reference on a GPU, where nvcc is. CMake 3.25 knows no C++20 for nvcc 13: the flag goes by hand. sm_75 is the oldest that
+# The reference on a GPU, where nvcc is. What it compiles is C++17: CMake 3.25 knows no
+# C++20 for nvcc 13. sm_75 is the oldest that
 # CUDA 13 compiles for; its PTX serves what comes after sm_90.
 include(CheckLanguage)
 check_language(CUDA)
@@ -11,8 +12,9 @@ endif()
 enable_language(CUDA)
 find_package(CUDAToolkit REQUIRED)
 add_library(pith_cuda_reference OBJECT EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/cuda_reference.cu)
+set_target_properties(pith_cuda_reference PROPERTIES CUDA_STANDARD 17)
 target_include_directories(pith_cuda_reference PRIVATE include src simd tools/parity)
-target_compile_options(pith_cuda_reference PRIVATE -std=c++20 -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
+target_compile_options(pith_cuda_reference PRIVATE -Werror=all-warnings -Xcompiler=-Wall,-Wextra,-Werror)
 target_sources(pith_parity PRIVATE $<TARGET_OBJECTS:pith_cuda_reference>)
 target_compile_definitions(pith_parity PRIVATE PITH_CUDA)
 target_link_libraries(pith_parity PUBLIC CUDA::cudart_static)

@@ -10,7 +10,6 @@
 
 #include <cmath>
 #include <map>
-#include <numbers>
 #include <string>
 #include <vector>
 
@@ -142,11 +141,12 @@ class ReferenceForward {
 
   // cos and sin of every position and pair, from turns in 0.64 fixed point, rounded once.
   void make_angles() {
+    constexpr double kTurn = 6.283185307179586477;  // radians
     const double magnitude = rope_magnitude(c_);
     std::vector<float> cosine, sine;
     for (int64_t t = 0; t < n_; ++t) {
       for (const uint64_t turns : model_.rope_turns) {
-        const double angle = 2 * std::numbers::pi * double(int64_t(uint64_t(t) * turns)) * 0x1p-64;
+        const double angle = kTurn * double(int64_t(uint64_t(t) * turns)) * 0x1p-64;
         cosine.push_back(float(magnitude * std::cos(angle)));
         sine.push_back(float(magnitude * std::sin(angle)));
       }
