@@ -81,6 +81,7 @@ TEST_CASE("every step in float32 equals the golden traces") {
     const Bytes floats = read_golden(model + ".gguf");
     const Runtime runtime(packed(floats, "f32"));
     for (const ForwardTrace& golden : goldens(model)) {
+      check_near(golden, goldens(model)[0], kFloatBound);  // a GPU's and PyTorch's
       for (const char* tier : {static_cast<const char*>(nullptr), "scalar"}) {
         const ForwardTrace run = trace_runtime(
             runtime.model, options_of(PITH_PRECISION_F32, PITH_ATTENTION_MATERIALISE, tier), golden.tokens);
@@ -154,6 +155,24 @@ TEST_CASE("every step in float32 equals the reference, all variants") {
     check_near(trace_runtime(runtime.model, options_of(PITH_PRECISION_F32, PITH_ATTENTION_MATERIALISE), tokens),
                reference, kFloatBound);
     check_near(run_host_reference(plain(f32), tokens), reference, kFloatBound);  // folded and unfolded
+  }
+}
+
+// A GPU: every variant again, on the device. PITH_EXPECT_GPU: its absence is a failure.
+TEST_CASE("the reference on a GPU equals the one on the host, all variants") {
+  for (SynthSpec spec : all_variants()) {
+    spec.seed = std::random_device{}();
+    CAPTURE(spec.name);
+    CAPTURE(spec.seed);
+    const PlainModel model = plain(synth_float(spec));
+    const std::vector<int32_t> tokens = random_tokens(70, spec.config.vocab_size, spec.seed);
+    try {
+      check_near(run_cuda_reference(model, tokens), run_host_reference(model, tokens), kFloatBound);
+    } catch (const NoDevice& error) {
+      CHECK_MESSAGE(std::getenv("PITH_EXPECT_GPU") == nullptr, error.what());
+      MESSAGE("skipped: ", std::string(error.what()));
+      return;
+    }
   }
 }
 

@@ -3,7 +3,10 @@
 // Without --trace the reference runs here, on the host or a GPU. A float MODEL is packed in memory, as --weights says. What
 // quantisation explains is measured: activations and cache by a second run in float32, weights by the reference with its
 // rounded weights moved by up to half a step.
+#include <algorithm>
 #include <cstdio>
+#include <map>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -22,14 +25,15 @@ namespace {
 using namespace pith::parity;
 
 struct ParityOptions {
-  std::string model, trace, reference = "host", base, text, html, save_trace, save_reference;
-  std::vector<int32_t> ids;
+  std::string model, trace, reference = "host", base, text, tokens_of, html, save_trace, save_reference;
+  std::vector<int32_t> ids, save_layers;
+  std::map<std::string, std::string> notes;
   size_t limit = 32;
   std::string weights = "f32", cache = "i8", activations = "i8", attention = "materialise", tier;
   bool each = false, json = false;
   double float_bound = 2e-5, margin = 3;
-  // Gates; a negative one is off.
-  double max_relative = -1, max_logits_relative = -1, max_kl = -1, min_top1 = -1, max_perplexity_rise = -1;
+  // Gates.
+  std::optional<double> max_relative, max_logits_relative, max_kl, min_top1, max_perplexity_rise;
   bool explained = false;
 };
 
@@ -61,6 +65,20 @@ void write_file(const std::string& path, const std::string& bytes) {
   out.commit();
 }
 
+// Writes a trace, or --save-layers of it.
+void save(const ParityOptions& o, ForwardTrace trace, const std::string& path) {
+  std::erase_if(trace.tensors, [&](const auto& entry) {
+    const bool is_kept = std::any_of(o.save_layers.begin(), o.save_layers.end(),
+                                     [&](int32_t layer) { return entry.first.starts_with(layer_name(layer, "")); });
+    return !o.save_layers.empty() && entry.first.starts_with("layer.") && !is_kept;
+  });
+#ifdef PITH_COMMIT
+  trace.provenance["commit"] = PITH_COMMIT;
+#endif
+  trace.provenance.insert(o.notes.begin(), o.notes.end());
+  write_file(path, trace_bytes(trace));
+}
+
 uint32_t precision_of(const std::string& name) { return name == "f32" ? PITH_PRECISION_F32 : PITH_PRECISION_I8; }
 
 pith_session_options session_of(const ParityOptions& o, const std::string& activations, const std::string& cache,
@@ -82,7 +100,8 @@ std::vector<int32_t> tokens_of(const ParityOptions& o, const Model& model) {
     if (tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
     if (tokens.size() > o.limit) tokens.resize(o.limit);
   }
-  if (tokens.empty()) throw std::runtime_error("option --trace, --text or --ids: one is needed");
+  if (!o.tokens_of.empty()) tokens = read_trace(o.tokens_of).tokens;
+  if (tokens.empty()) throw std::runtime_error("option --trace, --text, --ids or --tokens-of: one is needed");
   return tokens;
 }
 
@@ -94,7 +113,7 @@ ForwardTrace trace_of(const ParityOptions& o, const Model& model, const ModelByt
   const std::vector<int32_t> tokens = tokens_of(o, model);
   ForwardTrace trace = o.reference == "cuda" ? run_cuda_reference(plain, tokens) : run_host_reference(plain, tokens);
   trace.provenance["model"] = !o.base.empty() ? o.base : o.model.empty() ? "built-in" : o.model;
-  if (!o.save_reference.empty()) write_file(o.save_reference, trace_bytes(trace));
+  if (!o.save_reference.empty()) save(o, trace, o.save_reference);
   return trace;
 }
 
@@ -169,7 +188,7 @@ std::vector<std::string> failures(const ParityOptions& o, const Report& report) 
     if (!good) out.push_back(fmt::format("option {}: {}", option, what));
   };
   for (const TensorError& e : report.errors) {
-    const bool is_good = o.max_relative < 0 || e.max_relative <= o.max_relative;
+    const bool is_good = !o.max_relative || e.max_relative <= *o.max_relative;
     hold(is_good, "--max-relative",
          fmt::format("{} is off by {:.3e} at token {}", e.name, e.max_relative, e.worst_token));
     if (!is_good) break;
@@ -178,12 +197,11 @@ std::vector<std::string> failures(const ParityOptions& o, const Report& report) 
   if (!report.logits) return out;
   const LogitsError& l = *report.logits;
   const double rise = l.perplexity / l.perplexity_of_trace - 1, logits = relative_of(report.errors, "logits");
-  hold(o.max_logits_relative < 0 || logits <= o.max_logits_relative, "--max-logits-relative",
+  hold(!o.max_logits_relative || logits <= *o.max_logits_relative, "--max-logits-relative",
        fmt::format("the logits are off by {:.3e}", logits));
-  hold(o.max_kl < 0 || l.kl_mean <= o.max_kl, "--max-kl", fmt::format("the mean KL divergence is {:.3e}", l.kl_mean));
-  hold(o.min_top1 < 0 || l.top1 >= o.min_top1, "--min-top1",
-       fmt::format("the likeliest token agrees in {:.4f}", l.top1));
-  hold(o.max_perplexity_rise < 0 || rise <= o.max_perplexity_rise, "--max-perplexity-rise",
+  hold(!o.max_kl || l.kl_mean <= *o.max_kl, "--max-kl", fmt::format("the mean KL divergence is {:.3e}", l.kl_mean));
+  hold(!o.min_top1 || l.top1 >= *o.min_top1, "--min-top1", fmt::format("the likeliest token agrees in {:.4f}", l.top1));
+  hold(!o.max_perplexity_rise || rise <= *o.max_perplexity_rise, "--max-perplexity-rise",
        fmt::format("perplexity rises by {:.5f} of itself", rise));
   return out;
 }
@@ -196,7 +214,7 @@ void parity(const ParityOptions& o, int* status) {
   const ForwardTrace trace = trace_of(o, model, bytes);
   const pith_session_options options = session_of(o, o.activations, o.cache, o.attention);
   const ForwardTrace run = trace_runtime(model, options, trace.tokens);
-  if (!o.save_trace.empty()) write_file(o.save_trace, trace_bytes(run));
+  if (!o.save_trace.empty()) save(o, run, o.save_trace);
   Report report;
   report.model = o.model.empty() ? "built-in" : o.model;
   report.mode = fmt::format("{}activations {}, cache {}, attention {}", has_floats ? "weights " + o.weights + ", " : "",
@@ -246,6 +264,7 @@ void add_parity(CLI::App* app, int* status) {
   command->add_option("--base", o->base, "Without --trace: the model that the reference runs; MODEL if left out");
   command->add_option("--text", o->text, "Without --trace: tokens of this text");
   command->add_option("--ids", o->ids, "Without --trace: these token ids, with commas")->delimiter(',');
+  command->add_option("--tokens-of", o->tokens_of, "Without --trace: the tokens of this trace");
   command->add_option("-n", o->limit, "Tokens of the text at most")->capture_default_str();
   command->add_option("--weights", o->weights, "How a float MODEL is packed")
       ->check(CLI::IsMember({"f32", "q8", "q4"}))
@@ -262,6 +281,15 @@ void add_parity(CLI::App* app, int* status) {
   command->add_option("--html", o->html, "Write the report as a page with plots");
   command->add_option("--save-trace", o->save_trace, "Write the runtime's trace");
   command->add_option("--save-reference", o->save_reference, "Write the trace of the reference that ran here");
+  command->add_option("--save-layers", o->save_layers, "Of a written trace: these layers alone, with commas")
+      ->delimiter(',');
+  command->add_option_function<std::vector<std::string>>(
+      "--note",
+      [o = o.get()](const std::vector<std::string>& notes) {
+        for (const std::string& note : notes)
+          o->notes[note.substr(0, note.find('='))] = note.substr(note.find('=') + 1);
+      },
+      "KEY=VALUE in the metadata of a written trace");
   add_gates(command, o.get());
   command->callback([o, status] {
     try {
