@@ -59,7 +59,7 @@ TensorError compare(const std::string& name, const TraceTensor& a, const TraceTe
   }
   e.mean_absolute /= double(n_tokens * width);
   e.relative = std::sqrt(ratio(error_total, b_total));
-  e.cosine = a_total == 0 && b_total == 0 ? 1 : ratio(product, std::sqrt(a_total * b_total));
+  e.cosine = a_total == 0 && b_total == 0 ? 1 : std::min(1.0, ratio(product, std::sqrt(a_total * b_total)));
   return e;
 }
 

@@ -3,7 +3,7 @@ tools/parity/forward_trace.h lists, computed whole and without a cache.
 
     python3 tools/train/trace.py MODEL.gguf OUT.safetensors --ids 5,17,3 [--dtype float64] [--device cpu] [--layers 0,5] [--store float32]
 
-MODEL is a float GGUF. --ids: token ids, or @FILE of int32. --layers: only these layers' tensors go into the file.
+MODEL is a float GGUF. --ids: token ids, @FILE of int32, or @TRACE.safetensors, whose tokens they are. --layers: only these layers' tensors go into the file.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
@@ -92,6 +92,12 @@ def write(path, model, ids, dtype=torch.float32, layers=None, about=None):
                               "device": str(parameter.device), "torch": torch.__version__, **(about or {})})
 
 
+def token_ids(text):
+    if text.endswith(".safetensors"):
+        return load_file(text[1:])["tokens"].tolist()
+    return np.fromfile(text[1:], np.int32).tolist() if text.startswith("@") else [int(i) for i in text.split(",")]
+
+
 def commit():
     """The commit that this file belongs to, or "unknown"."""
     done = subprocess.run(["git", "-C", Path(__file__).parent, "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
@@ -110,9 +116,8 @@ def main():
     args = parser.parse_args()
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     model = load(args.model, getattr(torch, args.dtype)).to(args.device)
-    numbers = np.fromfile(args.ids[1:], np.int32).tolist() if args.ids.startswith("@") else [int(i) for i in args.ids.split(",")]
     layers = None if args.layers is None else {int(n) for n in args.layers.split(",")}
-    write(args.out, model, torch.tensor(numbers, device=args.device), getattr(torch, args.store), layers,
+    write(args.out, model, torch.tensor(token_ids(args.ids), device=args.device), getattr(torch, args.store), layers,
           {"model": Path(args.model).name, "commit": commit(), "machine": platform.machine()})
 
 
