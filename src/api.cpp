@@ -213,7 +213,7 @@ pith_status pith_session_reset(pith_session* session) {
   const SessionGuard guard(session);
   if (!guard.entered()) return PITH_E_BUSY;
   session->position = 0;
-  session->transformer.attention().reset();
+  session->transformer.cache().reset();
   session->has_logits = false;
   session->is_poisoned = false;
   return PITH_OK;
@@ -270,7 +270,7 @@ const char* pith_session_tier(const pith_session* session) {
 }
 
 uint64_t pith_session_attention_ns(const pith_session* session) {
-  return session == nullptr ? 0 : session->transformer.attention().nanoseconds();
+  return session == nullptr ? 0 : session->transformer.attention_nanoseconds();
 }
 
 const char* pith_tier_name(size_t index, int* usable) {

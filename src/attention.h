@@ -12,14 +12,12 @@
 #include <cstdint>
 
 #include "attention_block.h"
-#include "expander.h"
 #include "grouped_attention.h"
-#include "latent_ring.h"
 #include "linear.h"
 #include "parallel.h"
 #include "plan.h"
-#include "row_pool.h"
-#include "token_groups.h"
+#include "rotary.h"
+#include "token_cache.h"
 #include "trace.h"
 #include "weights.h"
 
@@ -27,34 +25,15 @@ namespace pith {
 
 class Attention {
  public:
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
+  void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, TokenCache* cache,
+               Arena* arena);
 
-  // No token is cached any more.
-  void reset();
-
-  // The token that the following calls of run() are about, and its angles.
+  // The token that the following calls of run() are about, and its angles. It enters the cache.
   void begin_token(uint64_t position, int32_t id);
 
   // x: the normed residual stream [d], prepared. out [n_h d_v]: the heads' outputs, input of W_O.
   void run(int32_t layer, Activation x, float* out);
 
-  // Takes the token of begin_token() back, whose layers [0, n_layers) have run: everything is as it was before it.
-  void roll_back(int32_t n_layers);
-
-  // The newest token leaves; it was at `position`, and nothing was overwritten for it.
-  void forget(uint64_t position);
-
-  // Becomes what `other` is. Both were laid out alike.
-  void copy_from(const Attention& other, uint64_t n_tokens);
-
-  // The cache of the first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and
-  // answers false, with no token cached, if they are not a state of this shape. Inside Team::assemble().
-  size_t max_state_bytes() const;
-  size_t save(uint64_t n_tokens, uint8_t* out) const;
-  bool load(uint64_t n_tokens, const uint8_t* in, size_t n);
-
-  LatentRing& ring() { return ring_; }
-  const TokenGroups& groups() const { return groups_; }  // of a gated model
   uint64_t nanoseconds() const { return nanoseconds_; }
   void set_trace(const Trace& trace) {  // of a traced build
     trace_ = trace;
@@ -62,32 +41,21 @@ class Attention {
   }
 
  private:
-  static constexpr int32_t kMaxConversions = TokenGroups::kMaxConversions;
-
   // Runs of slots that threads share in the absorbed form, and tiles of one at least.
   static constexpr int32_t kMaxSlotRuns = 8, kRunTiles = 4;
 
   // What one thread needs.
   struct Scratch {
     BlockScratch block;
-    Expander::Scratch expansion;  // latent attention
-    Row tile;                     // [kTileSlots] rows; materialise, grouped
-    Input sum;                    // [r]: a head's sum of p c; absorbed
-    float* absorbed;              // [n_h, padded r]: W_UK^T q, of the heads of a piece; absorbed
-    int8_t* absorbed_q;           // [n_parts, n_h, padded part]
-    float* absorbed_d;            // [n_parts, lanes]
-    bool is_absorbed;             // the query of this layer
-    float* rope_d;                // [lanes]: of the heads of a piece; absorbed
-    float* rho;                   // [kTileSlots]
-    float* row_scales;            // [kTileSlots]
-  };
-  // A query as one part of the ring sees it.
-  struct RotatedQuery {
-    float* x;          // [n_h, d_n + d_r]
-    int8_t* content;   // [n_h, d_n padded]; MHA: [n_h, d_r padded]
-    int8_t* rope;      // [n_h, d_r padded]
-    float* content_d;  // [lanes]
-    float* rope_d;     // [lanes]
+    Row tile;            // [kTileSlots] rows; materialise, grouped
+    Input sum;           // [r]: a head's sum of p c; absorbed
+    float* absorbed;     // [n_h, padded r]: W_UK^T q, of the heads of a piece; absorbed
+    int8_t* absorbed_q;  // [n_parts, n_h, padded part]
+    float* absorbed_d;   // [n_parts, lanes]
+    bool is_absorbed;    // the query of this layer
+    float* rope_d;       // [lanes]: of the heads of a piece; absorbed
+    float* rho;          // [kTileSlots]
+    float* row_scales;   // [kTileSlots]
   };
   // A run of slots that one thread attends to: all pinned, or none.
   struct Tile {
@@ -96,23 +64,16 @@ class Attention {
   };
 
   void lay_out_scratch(Arena* arena);
-  void lay_out_query(RotatedQuery* query, Arena* arena) const;
   void project(int32_t layer, Activation x);
   void project_mha(int32_t layer, Activation x);
-  void cache_latent(int32_t layer);
-  void rotate(const float* cosine, const float* sine, float* x) const;
   void rotate_query();
-  QueryParts parts_of(const RotatedQuery& query) const;
-  void gate_latent(int32_t layer, float* latent);
-  void convert_groups(int32_t layer, float scale);
-  void rebuild_row(int32_t layer, int32_t row, const Expander::Scratch& s) const;
+  const RotatedQuery& query_of(const Tile& tile) const { return tile.is_pinned ? pinned_ : window_; }
   int32_t n_tiles() const;
   Tile tile_at(int32_t index) const;
   void attend(int32_t layer, float* out);
   void attend_grouped(int32_t layer, float* out);
   void attend_tiles(int32_t layer, float* out);
   void attend_absorbed(int32_t layer, float* out);
-  void attend_cached_heads(int32_t layer, const Tile& tile, const Scratch& s, RunningSoftmax* running) const;
   void expand_sum(const Layer& layer, int32_t head, const Scratch& s, float* out) const;
   void absorb_query(const Layer& layer, int32_t first_head, int32_t n_heads, const Scratch& s) const;
   void attend_latents(int32_t layer, const Tile& tile, int32_t first_head, int32_t n_heads, const Scratch& s,
@@ -122,30 +83,22 @@ class Attention {
   const Weights* weights_ = nullptr;
   const Kernels* kernels_ = nullptr;
   Team* team_ = nullptr;
+  TokenCache* cache_ = nullptr;
   Plan plan_{};
-  bool is_gated_ = false;   // gate `up`
   bool is_rounded_ = true;  // queries are int8
-  LatentRing ring_;
-  TokenGroups groups_;
-  RowPool pool_;
-  Expander expander_;
   GroupedAttention grouped_;
   SoftmaxPieces pieces_;
-  Scratch* scratch_ = nullptr;          // [max_threads]
-  uint8_t* replaced_ = nullptr;         // [n_layers, slot bytes]: what the token's slot held before
-  int32_t* all_slots_ = nullptr;        // [capacity] 0, 1, 2, ...
-  Input query_latent_;                  // [query latent], low-rank queries
-  Input gate_inputs_[kMaxConversions];  // [d_e]
-  float* gates_[kMaxConversions] = {};  // [N] padded: of the groups that this token converts
-  float* merged_ = nullptr;             // [n_h, r]: sums of p c; absorbed
-  float* latent_ = nullptr;             // [r + d_r], padded
-  float* keys_ = nullptr;               // [n_kv d_v], padded; MHA
-  float* values_ = nullptr;             // [n_kv d_v], padded; MHA
-  float* query_ = nullptr;              // [n_h (d_n + d_r)], padded; not rotated yet
-  RotatedQuery window_{}, pinned_{};
-  float* angles_ = nullptr;  // [4, d_r / 2]: cos and sin at the position, and as pinned slots see it
+  Scratch* scratch_ = nullptr;    // [max_threads]
+  int32_t* all_slots_ = nullptr;  // [capacity] 0, 1, 2, ...
+  Input query_latent_;            // [query latent], low-rank queries
+  float* merged_ = nullptr;       // [n_h, r]: sums of p c; absorbed
+  float* latent_ = nullptr;       // [r + d_r], padded
+  float* keys_ = nullptr;         // [n_kv d_v], padded; MHA
+  float* values_ = nullptr;       // [n_kv d_v], padded; MHA
+  float* query_ = nullptr;        // [n_h (d_n + d_r)], padded; not rotated yet
+  RotatedQuery window_, pinned_;
+  Angles angles_;
   uint64_t position_ = 0;
-  int32_t id_ = 0, slot_ = 0;
   uint64_t nanoseconds_ = 0;
   [[no_unique_address]] Trace trace_;
 };

@@ -86,4 +86,31 @@ void attend_rows(const Kernels& k, const Config& c, const LatentRing& ring, int3
   attend_block(k, query, keys, &rope, values, n, s, running);
 }
 
+void attend_cached_heads(const Kernels& k, const Config& c, const LatentRing& ring, int32_t layer, const int32_t* slots,
+                         int32_t n, const QueryParts& query, const BlockScratch& s, RunningSoftmax* running) {
+  const CacheShape& shape = ring.shape();
+  const bool is_i8 = shape.n_first_scales > 0;
+  const int32_t share = c.n_heads / c.n_kv_heads;
+  for (int32_t i = 0; i < 2 && is_i8; ++i) {
+    float* scales = i == 0 ? s.key_scales : s.value_scales;
+    ring.gather_scalars(layer, slots, n, i == 0 ? 0 : shape.second_scale_at(), c.n_kv_heads, scales, running->lanes);
+    for (int32_t t = 0; t < n && share > 1; ++t) {  // from a scale per KV head to one per head, last first
+      for (int32_t h = c.n_heads; h-- > 0;) scales[t * running->lanes + h] = scales[t * running->lanes + h / share];
+    }
+  }
+  const HeadRows keys{.first = ring.first_of(layer),
+                      .stride = ring.first_stride(),
+                      .index = slots,
+                      .width = c.value_width,
+                      .part_width = is_i8 ? shape.stored_block : c.value_width,
+                      .heads_per_part = share,
+                      .is_i8 = is_i8,
+                      .scales = is_i8 ? s.key_scales : nullptr};
+  HeadRows values = keys;
+  values.first = ring.second_of(layer);
+  values.stride = ring.second_stride();
+  values.scales = is_i8 ? s.value_scales : nullptr;
+  attend_block(k, query, keys, nullptr, values, n, s, running);
+}
+
 }  // namespace pith

@@ -52,6 +52,11 @@ void attend_rows(const Kernels& kernels, const Config& config, const LatentRing&
                  const RowShape& shape, Row rows, const int32_t* index, const int32_t* slots, int32_t n,
                  const QueryParts& query, const BlockScratch& scratch, RunningSoftmax* running);
 
+// MHA: adds the n tokens whose keys and values lie in `slots` [n] of the ring.
+void attend_cached_heads(const Kernels& kernels, const Config& config, const LatentRing& ring, int32_t layer,
+                         const int32_t* slots, int32_t n, const QueryParts& query, const BlockScratch& scratch,
+                         RunningSoftmax* running);
+
 }  // namespace pith
 
 #endif

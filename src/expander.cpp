@@ -2,10 +2,10 @@
 
 namespace pith {
 
-void Expander::lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring) {
+void Expander::lay_out(const Config& config, const Plan& plan, const Weights& weights, LatentRing* ring) {
   config_ = &config;
   weights_ = &weights;
-  ring_ = &ring;
+  ring_ = ring;
   kernels_ = plan.kernels;
   activations_i8_ = plan.activations_i8;
   cache_i8_ = plan.cache_i8;
@@ -35,17 +35,12 @@ void Expander::compute_gate(int32_t layer, int32_t id, const Scratch& s, float* 
   apply(*kernels_, gate_matrix(layer), gate_input(layer, id, s.gate_input), gate);
 }
 
-// The gates of n <= kMaxGates ids, rounded, into scratch.gates.
 void Expander::compute_gates(int32_t layer, const int32_t* ids, int32_t n, const Scratch& s) const {
   const Linear& table = weights_->gate_tables[layer / config_->layer_group_size];
-  for (int32_t i = 0; i < n; ++i) {
-    float* x = s.ids.x + i * s.ids.cols;
-    load_row(*kernels_, table, ids[i], x);
-    for (int32_t j = config_->gate_width; j < s.ids.cols; ++j) x[j] = 0;
-  }
+  for (int32_t i = 0; i < n; ++i) load_row(*kernels_, table, ids[i], s.ids.x + i * s.ids.cols);
+  s.ids.pad(n, config_->gate_width);
   apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows,
                 s.ids.prepare(*kernels_, n, activations_i8_, gate_matrix(layer).type), n, s.gates, size_t(up_stride()));
-  for (int32_t i = 0; i < n; ++i) round_gate(s.gates + i * up_stride(), s);
 }
 
 void Expander::round_gate(float* gate, const Scratch& s) const {
@@ -160,42 +155,52 @@ void Expander::finish(int32_t layer, int32_t slot, const float* up, const float*
   store_row(*kernels_, rows_, x, row);
 }
 
-void Expander::finish_tokens(int32_t layer, const int32_t* slots, int32_t n, const TokenGroups* groups,
-                             const RowPool* pool, const Scratch& s, Row rows) const {
+void Expander::store_norm(int32_t layer, int32_t slot, const float* up, const float* gate, float scale,
+                          const Scratch& s) const {
+  float rho[2];
+  norm(up, gate, scale, s, rho);
+  ring_->store_rho(layer, slot, rho);
+}
+
+void Expander::finish_tokens(int32_t layer, const CachedToken* tokens, int32_t n, const RowPool& pool, const Scratch& s,
+                             Row rows) const {
+  int32_t slots[kMaxColumns] = {};
+  for (int32_t i = 0; i < n; ++i) slots[i] = tokens[i].slot;
   expand(layer, slots, n, s);
-  const auto finish_one = [&](int32_t i, const float* gate) {
-    const Row row{rows.first + rows_.first_bytes * size_t(i), rows.second + rows_.second_bytes * size_t(i)};
-    finish(layer, slots[i], s.up + i * up_stride(), gate, s, row);
-  };
-  if (groups == nullptr) {
-    for (int32_t i = 0; i < n; ++i) finish_one(i, nullptr);
-    return;
-  }
-  const auto finish_group = [&](int32_t first, int32_t group, const float* gate) {
+  // The tokens from `first` on that share its id.
+  const auto finish_id = [&](int32_t first, const float* gate) {
     for (int32_t i = first; i < n; ++i) {
-      if (groups->group_of(slots[i]) == group) finish_one(i, gate);
+      if (tokens[i].id != tokens[first].id) continue;
+      const float* up = s.up + i * up_stride();
+      if (tokens[i].scale >= 0) store_norm(layer, slots[i], up, gate, tokens[i].scale, s);
+      const Row row{rows.first + rows_.first_bytes * size_t(i), rows.second + rows_.second_bytes * size_t(i)};
+      finish(layer, slots[i], up, gate, s, row);
     }
   };
   int32_t ids[kMaxGates], firsts[kMaxGates], n_missing = 0;
   const auto finish_missing = [&] {
     compute_gates(layer, ids, n_missing, s);
-    for (int32_t m = 0; m < n_missing; ++m)
-      finish_group(firsts[m], groups->group_of(slots[firsts[m]]), s.gates + m * up_stride());
+    for (int32_t m = 0; m < n_missing; ++m) {
+      float* gate = s.gates + m * up_stride();
+      round_gate(gate, s);
+      finish_id(firsts[m], gate);
+    }
     n_missing = 0;
   };
   for (int32_t i = 0; i < n; ++i) {
-    const int32_t group = groups->group_of(slots[i]);
     bool is_first = true;
-    for (int32_t j = 0; j < i && is_first; ++j) is_first = groups->group_of(slots[j]) != group;
+    for (int32_t j = 0; j < i && is_first; ++j) is_first = tokens[j].id != tokens[i].id;
     if (!is_first) continue;
-    if (const int32_t row = groups->group_gate_row(group); row >= 0) {
-      load_row(*kernels_, rows_, pool->row(layer, row), s.gate);
-      finish_group(i, group, s.gate);
-      continue;
+    if (tokens[i].id < 0) {
+      finish_id(i, nullptr);
+    } else if (tokens[i].gate_row >= 0) {
+      load_row(*kernels_, rows_, pool.row(layer, tokens[i].gate_row), s.gate);
+      finish_id(i, s.gate);
+    } else {
+      ids[n_missing] = tokens[i].id;
+      firsts[n_missing++] = i;
+      if (n_missing == kMaxGates) finish_missing();
     }
-    ids[n_missing] = groups->group_id(group);
-    firsts[n_missing++] = i;
-    if (n_missing == kMaxGates) finish_missing();
   }
   if (n_missing > 0) finish_missing();
 }

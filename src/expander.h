@@ -12,10 +12,19 @@
 #include "linear.h"
 #include "plan.h"
 #include "row_pool.h"
-#include "token_groups.h"
 #include "weights.h"
 
 namespace pith {
+
+// A token of the ring, as finish_tokens() takes it.
+struct CachedToken {
+  int32_t slot;
+  int32_t id;        // -1: the model has no gates
+  int32_t gate_row;  // of the pool; -1: the gate is computed
+  float scale;  // of a token whose scalars of norm_g are not stored yet: what LatentRing::store gave; else kIsNormed
+
+  static constexpr float kIsNormed = -1;
+};
 
 class Expander {
  public:
@@ -34,7 +43,7 @@ class Expander {
     float* gates;      // [kMaxGates, N padded]
   };
 
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring);
+  void lay_out(const Config& config, const Plan& plan, const Weights& weights, LatentRing* ring);
   void lay_out_scratch(Scratch* scratch, Arena* arena) const;
 
   const RowShape& rows() const { return rows_; }
@@ -61,20 +70,25 @@ class Expander {
   // Finished keys and values of a slot, from u and its gate.
   void finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& scratch, Row row) const;
 
-  // Finished keys and values of n <= kMaxColumns slots, one row behind the other from `rows` on. groups and pool: where
-  // gates are found; NULL for a model without gates. What no row holds is computed, once for all of these slots that
-  // share an id.
-  void finish_tokens(int32_t layer, const int32_t* slots, int32_t n, const TokenGroups* groups, const RowPool* pool,
-                     const Scratch& scratch, Row rows) const;
+  // Stores the scalars of norm_g of a slot, from u, its gate and what LatentRing::store gave.
+  void store_norm(int32_t layer, int32_t slot, const float* up, const float* gate, float scale,
+                  const Scratch& scratch) const;
+
+  // Finished keys and values of n <= kMaxColumns tokens, one row behind the other from `rows` on. Gates that no row of
+  // the pool holds are computed, once for all of these tokens that share an id.
+  void finish_tokens(int32_t layer, const CachedToken* tokens, int32_t n, const RowPool& pool, const Scratch& scratch,
+                     Row rows) const;
+
+  // Gates of n <= kMaxGates ids as they come out of the product, into scratch.gates [n, up_stride].
+  void compute_gates(int32_t layer, const int32_t* ids, int32_t n, const Scratch& scratch) const;
 
  private:
-  void compute_gates(int32_t layer, const int32_t* ids, int32_t n, const Scratch& scratch) const;
   float mean_of(const float* product, int32_t offset, int32_t width) const;
   void store_means(int32_t layer, const float* gate, const Scratch& scratch, Row row) const;
 
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;
-  const LatentRing* ring_ = nullptr;
+  LatentRing* ring_ = nullptr;
   const Kernels* kernels_ = nullptr;
   bool activations_i8_ = true, cache_i8_ = true;
   RowShape rows_{};

@@ -16,20 +16,21 @@ constexpr int32_t kBlockTokens = kTileSlots;  // of a block of rows
 
 }  // namespace
 
-void GroupedAttention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring,
-                               const TokenGroups& groups, const RowPool& pool, const Expander& expander, Arena* arena) {
+void GroupedAttention::lay_out(const Config& config, const Plan& plan, const Weights& weights, const TokenCache& cache,
+                               Arena* arena) {
   config_ = &config;
   weights_ = &weights;
   kernels_ = plan.kernels;
-  ring_ = &ring;
-  groups_ = &groups;
-  pool_ = &pool;
-  expander_ = &expander;
+  cache_ = &cache;
+  ring_ = &cache.ring();
+  groups_ = &cache.groups();
+  pool_ = &cache.pool();
+  expander_ = &cache.expander();
   cache_i8_ = plan.cache_i8;
   activations_i8_ = plan.activations_i8;
   is_integer_ = cache_i8_ && activations_i8_ && AbsorbedKeys::is_possible(config, weights);
   latent_stride_ = int32_t(padded_cols(config.latent_width));
-  n_parts_ = ring.shape().n_parts();
+  n_parts_ = ring_->shape().n_parts();
   if (is_integer_) keys_.lay_out(config, weights, arena);
   const size_t capacity = size_t(plan.capacity);
   slots_ = arena->take<int32_t>(capacity);
@@ -205,10 +206,13 @@ void GroupedAttention::run_piece(int32_t piece, const BlockScratch& block_scratc
     };
     switch (block.source) {
       case Source::groups: attend_groups(block, query, block_scratch, expansion, scratch_[thread], running); break;
-      case Source::recomputed:
-        expander_->finish_tokens(layer_, slots, block.n, groups_, pool_, expansion, tile);
+      case Source::recomputed: {
+        CachedToken tokens[kTileSlots];
+        for (int32_t i = 0; i < block.n; ++i) tokens[i] = cache_->token(slots[i]);
+        expander_->finish_tokens(layer_, tokens, block.n, *pool_, expansion, tile);
         attend(tile, block_scratch.identity);
         break;
+      }
       case Source::rows: attend(pool_->row(layer_, 0), rows_ + block.first); break;
     }
   }

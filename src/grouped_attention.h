@@ -15,9 +15,7 @@
 
 #include "absorbed_keys.h"
 #include "attention_block.h"
-#include "expander.h"
-#include "row_pool.h"
-#include "token_groups.h"
+#include "token_cache.h"
 
 namespace pith {
 
@@ -27,8 +25,7 @@ class GroupedAttention {
   static constexpr int32_t kMaxSegments = 16;  // groups of a block: columns of its integer products
   static constexpr int32_t kMaxTokens = 512;   // of a block
 
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, const LatentRing& ring,
-               const TokenGroups& groups, const RowPool& pool, const Expander& expander, Arena* arena);
+  void lay_out(const Config& config, const Plan& plan, const Weights& weights, const TokenCache& cache, Arena* arena);
 
   // Orders the cached tokens: once per token, for all layers.
   void schedule();
@@ -100,6 +97,7 @@ class GroupedAttention {
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;
   const Kernels* kernels_ = nullptr;
+  const TokenCache* cache_ = nullptr;
   const LatentRing* ring_ = nullptr;
   const TokenGroups* groups_ = nullptr;
   const RowPool* pool_ = nullptr;

@@ -48,7 +48,9 @@ RingBytes ring_bytes(const Config& config, const Plan& plan) {
   const uint64_t numbers = uint64_t(shape.first_width) + uint64_t(shape.second_width);
   const uint64_t layer = numbers * (plan.cache_i8 ? 1 : 4) + uint64_t(shape.n_scalars()) * (plan.cache_i8 ? 2 : 4);
   Arena measure;
-  LatentRing().lay_out(config, plan, &measure);
+  Plan without_chunk = plan;
+  without_chunk.chunk = 1;
+  LatentRing().lay_out(config, without_chunk, &measure);
   return {measure.used(), layer * uint64_t(config.n_layers), shape.elements * uint32_t(config.n_layers)};
 }
 
@@ -59,7 +61,8 @@ void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
   n_keep_ = plan.n_keep;
   n_layers_ = config.n_layers;
   kernels_ = plan.kernels;
-  const size_t rows = size_t(config.n_layers) * size_t(capacity_);
+  n_slots_ = capacity_ + (plan.chunk > 1 ? plan.chunk : 0);
+  const size_t rows = size_t(config.n_layers) * size_t(n_slots_);
   first_ = arena->take<uint8_t>(rows * first_stride() + kSlack);
   second_ = arena->take<uint8_t>(rows * second_stride() + kSlack);
   scalars_ = arena->take<uint8_t>(rows * scalar_stride());
@@ -183,13 +186,20 @@ bool LatentRing::is_slot(const uint8_t* bytes) const {
   return is_good;
 }
 
+void LatentRing::move(int32_t layer, int32_t from, int32_t to) {
+  const size_t source = row(layer, from), target = row(layer, to);
+  std::memcpy(first_ + target * first_stride(), first_ + source * first_stride(), first_stride());
+  std::memcpy(second_ + target * second_stride(), second_ + source * second_stride(), second_stride());
+  std::memcpy(scalars_ + target * scalar_stride(), scalars_ + source * scalar_stride(), scalar_stride());
+}
+
 void LatentRing::copy_from(const LatentRing& other, int32_t n_filled) {
   const size_t n = size_t(n_filled);
   for (int32_t layer = 0; layer < n_layers_; ++layer) {
-    const size_t at = row(layer, 0);
-    std::memcpy(first_ + at * first_stride(), other.first_ + at * first_stride(), n * first_stride());
-    std::memcpy(second_ + at * second_stride(), other.second_ + at * second_stride(), n * second_stride());
-    std::memcpy(scalars_ + at * scalar_stride(), other.scalars_ + at * scalar_stride(), n * scalar_stride());
+    const size_t to = row(layer, 0), from = other.row(layer, 0);
+    std::memcpy(first_ + to * first_stride(), other.first_ + from * first_stride(), n * first_stride());
+    std::memcpy(second_ + to * second_stride(), other.second_ + from * second_stride(), n * second_stride());
+    std::memcpy(scalars_ + to * scalar_stride(), other.scalars_ + from * scalar_stride(), n * scalar_stride());
   }
 }
 

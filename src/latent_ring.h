@@ -6,7 +6,8 @@
 //
 // Vectors are int8 with scales, or float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is
 // one, inside rho; beyond, one per 32 channels. rho = rstd of norm_g (two of them for `layer_split`: k part, v part).
-// Slot of a token: the first n_keep positions have a slot for ever, the others share the rest in turn.
+// Slot of a token: the first n_keep positions have a slot for ever, the others share the rest in turn. Behind them lie
+// slots for tokens of a prompt that wait for the others of their chunk: numbers from the capacity on.
 #ifndef PITH_LATENT_RING_H
 #define PITH_LATENT_RING_H
 
@@ -42,7 +43,7 @@ struct CacheShape {
 CacheShape cache_shape(const Config& config, const Plan& plan);
 
 struct RingBytes {
-  uint64_t cache;      // the whole ring
+  uint64_t cache;      // the whole ring, without the slots of a chunk
   uint64_t per_token;  // over all layers, token id included
   uint32_t elements_per_token;
 };
@@ -56,6 +57,10 @@ class LatentRing {
     const uint64_t keep = uint64_t(n_keep_), window = uint64_t(capacity_ - n_keep_);
     return int32_t(position < uint64_t(capacity_) ? position : keep + (position - keep) % window);
   }
+  // The slot of a chunk's token i < plan.chunk, until move() takes it to where it belongs.
+  int32_t staged_slot(int32_t i) const { return capacity_ + i; }
+  void move(int32_t layer, int32_t from, int32_t to);
+
   // Slots that hold a token once `n_tokens` were written.
   int32_t n_filled(uint64_t n_tokens) const { return n_tokens < uint64_t(capacity_) ? int32_t(n_tokens) : capacity_; }
 
@@ -97,7 +102,7 @@ class LatentRing {
 
  private:
   size_t scalar_stride() const { return size_t(shape_.n_scalars()) * (is_i8_ ? 2 : 4); }
-  size_t row(int32_t layer, int32_t slot) const { return size_t(layer) * size_t(capacity_) + size_t(slot); }
+  size_t row(int32_t layer, int32_t slot) const { return size_t(layer) * size_t(n_slots_) + size_t(slot); }
   void store_scalar(size_t row, int32_t index, float value);
   float load_scalar(size_t row, int32_t index) const;
   template <typename Store>
@@ -106,10 +111,11 @@ class LatentRing {
   CacheShape shape_{};
   bool is_i8_ = true;
   int32_t capacity_ = 0, n_keep_ = 0, n_layers_ = 0;
+  int32_t n_slots_ = 0;  // of a layer: capacity, and plan.chunk if that is more than one
   const Kernels* kernels_ = nullptr;
-  uint8_t* first_ = nullptr;    // [n_layers, capacity, first_width] int8 or float
-  uint8_t* second_ = nullptr;   // [n_layers, capacity, second_width] int8 or float
-  uint8_t* scalars_ = nullptr;  // [n_layers, capacity, n_scalars] fp16 or float
+  uint8_t* first_ = nullptr;    // [n_layers, n_slots, first_width] int8 or float
+  uint8_t* second_ = nullptr;   // [n_layers, n_slots, second_width] int8 or float
+  uint8_t* scalars_ = nullptr;  // [n_layers, n_slots, n_scalars] fp16 or float
 };
 
 }  // namespace pith

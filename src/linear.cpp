@@ -51,6 +51,12 @@ Activation Columns::activation(bool is_i8) const {
   return {x, nullptr, nullptr, nullptr, nullptr};
 }
 
+void Columns::pad(int32_t n, int32_t width) const {
+  for (int32_t i = 0; i < n; ++i) {
+    for (int32_t j = width; j < cols; ++j) x[i * cols + j] = 0;
+  }
+}
+
 Activation Columns::prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const {
   if (is_i8) {
     kernels.quantize_blocks(x, n * cols, q, d);
@@ -74,6 +80,11 @@ void apply_columns(const Kernels& k, const Linear& w, int32_t first, int32_t las
     const Activation column{a.x + size_t(j) * size_t(w.blocks * kBlockCols), nullptr, nullptr, nullptr, nullptr};
     apply_panels(k, rows, 0, range.last, column, y + y_stride * size_t(j));
   }
+}
+
+void apply_columns(const Kernels& k, const Linear& w, Activation a, int32_t n, float* y, size_t y_stride) {
+  apply_columns(k, w, 0, n_panels(w), a, n, y, y_stride);
+  for (int32_t j = 0; j < n; ++j) add_bias(k, w, y + y_stride * size_t(j));
 }
 
 void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, float* y) {

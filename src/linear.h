@@ -39,6 +39,9 @@ struct Columns {
   void lay_out(int32_t max_columns, int32_t max_cols, Arena* arena);
   Activation activation(bool is_i8) const;
 
+  // Zeros behind the first `width` numbers of n columns.
+  void pad(int32_t n, int32_t width) const;
+
   // As Input::prepare, for n columns whose x [n, cols] is padded already, and for weights of one type: rounded values
   // go back into x only where those read it.
   Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const;
@@ -47,6 +50,9 @@ struct Columns {
 // y[j y_stride + i] = row 8 first + i of W times column j, for panels [first, last) of w and n columns. No bias.
 void apply_columns(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation columns, int32_t n,
                    float* y, size_t y_stride);
+
+// The same for all rows, and with the bias.
+void apply_columns(const Kernels& kernels, const Linear& w, Activation columns, int32_t n, float* y, size_t y_stride);
 
 // y[8 first .. 8 last) for panels of w, by the kernel that fits the weights and the activation. No bias.
 void apply_panels(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation a, float* y);

@@ -8,12 +8,16 @@ namespace {
 
 constexpr uint32_t kMaxCapacity = 1u << 24;
 constexpr uint32_t kMaxThreads = 64;
+constexpr uint32_t kMaxChunk = 2048;
+// Beyond, a prompt's keys and values of the chunks before are recomputed no less, and memory grows (bench/results/prefill.md).
+constexpr uint32_t kDefaultChunk = 512;
 
 pith_status check_ranges(const pith_session_options& o, pith_error* error) {
   if (o.capacity > kMaxCapacity)
     return fail(error, PITH_E_ARGUMENT, "option capacity: ", o.capacity, "; at most ", kMaxCapacity);
   if (o.max_threads > kMaxThreads)
     return fail(error, PITH_E_ARGUMENT, "option max_threads: ", o.max_threads, "; at most 64");
+  if (o.chunk > kMaxChunk) return fail(error, PITH_E_ARGUMENT, "option chunk: ", o.chunk, "; at most ", kMaxChunk);
   if (o.cache > PITH_PRECISION_F32)
     return fail(error, PITH_E_ARGUMENT, "option cache: ", o.cache, " is no pith_precision");
   if (o.activations > PITH_PRECISION_F32)
@@ -43,6 +47,7 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
   const uint32_t capacity = o.capacity == 0 ? context : o.capacity;
   if (o.n_keep >= capacity)
     return fail(error, PITH_E_ARGUMENT, "option n_keep: ", o.n_keep, " must be below the capacity of ", capacity);
+  const uint32_t window = capacity - o.n_keep, chunk = o.chunk == 0 ? kDefaultChunk : o.chunk;
   const Kernels* kernels = choose_tier(o.tier);
   if (kernels == nullptr)
     return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier,
@@ -53,12 +58,15 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
            int32_t(capacity),
            int32_t(o.n_keep),
            int32_t(o.max_threads == 0 ? 1 : o.max_threads),
+           int32_t(chunk < window ? chunk : window),
            o.pool_bytes,
            kernels,
            o.clock,
            o.clock_context,
            o.executor,
-           o.executor_context};
+           o.executor_context,
+           o.progress,
+           o.progress_context};
   return PITH_OK;
 }
 

@@ -21,12 +21,15 @@ struct Plan {
   int32_t capacity;     // slots of the ring
   int32_t n_keep;       // of these, pinned
   int32_t max_threads;
+  int32_t chunk;        // tokens of a prompt that are computed together; 1: they never are
   uint64_t pool_bytes;  // for finished rows of gated models; PITH_POOL_DEFAULT: a share of the capacity
   const Kernels* kernels;
   uint64_t (*clock)(void*);
   void* clock_context;
   pith_executor executor;
   void* executor_context;
+  pith_progress progress;
+  void* progress_context;
 };
 
 // `options` NULL: the defaults.

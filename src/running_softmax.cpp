@@ -25,27 +25,56 @@ void RunningSoftmax::weigh(const Kernels& k, int32_t n, float* x) {
   k.exp_rows(x, max, n, lanes, sum);
 }
 
-void SoftmaxPieces::lay_out(int32_t max_pieces, int32_t max_threads, int32_t heads, int32_t value_width, Arena* arena) {
-  n_heads = heads;
-  lanes = padded_lanes(heads);
-  width = value_width;
-  const size_t pieces = size_t(max_pieces);
-  max = arena->take<float>(pieces * size_t(lanes));
-  sum = arena->take<float>(pieces * size_t(lanes));
-  out = arena->take<float>(pieces * size_t(n_heads) * size_t(width));
-  total = arena->take<float>(size_t(lanes) * 2);
-  factor = arena->take<float>(size_t(max_threads) * 2 * size_t(lanes));
+void RunningSoftmax::weigh_first(const Kernels& k, int32_t n, float* x) {
+  reset();
+  k.max_rows(x, n, lanes, max);
+  k.exp_rows(x, max, n, lanes, sum);
+}
+
+void RunningSoftmax::add(const Kernels& k, const RunningSoftmax& part, int32_t value_width) {
+  float *keep = factor, *weight = factor + lanes, *unused = factor + 2 * lanes;
+  for (int32_t h = 0; h < lanes; ++h) {
+    keep[h] = max[h];
+    weight[h] = part.max[h];
+    unused[h] = 0;
+  }
+  k.max_rows(part.max, 1, lanes, max);
+  k.exp_rows(factor, max, 2, lanes, unused);
+  k.multiply(sum, keep, lanes, sum);
+  k.multiply(part.sum, weight, lanes, part.sum);
+  k.add(sum, part.sum, lanes, sum);
+  k.blend_rows(keep, weight, part.out, size_t(part.width), n_heads, value_width, out, size_t(width));
+}
+
+void RunningSoftmax::finish(const Kernels& k, int32_t value_width) {
+  for (int32_t h = 0; h < n_heads; ++h) k.shift_scale(out + h * width, 0, 1.0f / sum[h], value_width, out + h * width);
+}
+
+void SoftmaxPieces::lay_out(int32_t max_pieces, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena) {
+  n_heads_ = n_heads;
+  lanes_ = padded_lanes(n_heads);
+  width_ = width;
+  const size_t pieces = size_t(max_pieces), lanes = size_t(lanes_);
+  max_ = arena->take<float>(pieces * lanes);
+  sum_ = arena->take<float>(pieces * lanes);
+  out_ = arena->take<float>(pieces * size_t(n_heads) * size_t(width));
+  total_ = arena->take<float>(5 * lanes);
+  factor_ = arena->take<float>(size_t(max_threads) * 3 * lanes);
+}
+
+RunningSoftmax SoftmaxPieces::piece(int32_t piece, float* factor) const {
+  const size_t p = size_t(piece);
+  return {max_ + p * size_t(lanes_),
+          sum_ + p * size_t(lanes_),
+          out_ + p * size_t(n_heads_) * size_t(width_),
+          factor,
+          n_heads_,
+          lanes_,
+          width_};
 }
 
 RunningSoftmax SoftmaxPieces::begin(int32_t piece, int32_t thread) const {
-  const size_t p = size_t(piece);
-  RunningSoftmax running{max + p * size_t(lanes),
-                         sum + p * size_t(lanes),
-                         out + p * size_t(n_heads) * size_t(width),
-                         factor + size_t(thread) * 2 * size_t(lanes),
-                         n_heads,
-                         lanes,
-                         width};
+  RunningSoftmax running = this->piece(piece, factor_ + size_t(thread) * 3 * size_t(lanes_));
   running.reset();
   return running;
 }
@@ -58,23 +87,10 @@ RunningSoftmax SoftmaxPieces::begin_heads(int32_t piece, int32_t n, int32_t thre
 }
 
 void SoftmaxPieces::merge(const Kernels& k, int32_t n_pieces, int32_t value_width, float* merged) const {
-  float *largest = total, *sums = total + lanes;
-  for (int32_t h = 0; h < lanes; ++h) {
-    largest[h] = max[h];
-    sums[h] = 0;
-  }
-  k.max_rows(max, n_pieces, lanes, largest);
-  k.exp_rows(max, largest, n_pieces, lanes, sums);  // max: what each piece counts, from here on
-  for (int32_t h = 0; h < lanes; ++h) sums[h] = 0;
-  for (int32_t p = 0; p < n_pieces; ++p) {
-    for (int32_t h = 0; h < n_heads; ++h) sums[h] = __builtin_fmaf(max[p * lanes + h], sum[p * lanes + h], sums[h]);
-  }
-  for (int32_t h = 0; h < n_heads; ++h, merged += value_width) {
-    for (int32_t j = 0; j < value_width; ++j) merged[j] = 0;
-    for (int32_t p = 0; p < n_pieces; ++p)
-      k.axpy(max[p * lanes + h], out + (size_t(p) * size_t(n_heads) + size_t(h)) * size_t(width), value_width, merged);
-    k.shift_scale(merged, 0, 1.0f / sums[h], value_width, merged);
-  }
+  RunningSoftmax whole{total_, total_ + lanes_, merged, total_ + 2 * lanes_, n_heads_, lanes_, value_width};
+  whole.reset();
+  for (int32_t p = 0; p < n_pieces; ++p) whole.add(k, piece(p, nullptr), value_width);
+  whole.finish(k, value_width);
 }
 
 }  // namespace pith

@@ -15,7 +15,7 @@ struct RunningSoftmax {
   float* max;     // [lanes]
   float* sum;     // [lanes]
   float* out;     // [n_heads, width]
-  float* factor;  // [2, lanes] scratch
+  float* factor;  // [3, lanes] scratch
   int32_t n_heads, lanes, width;
 
   void reset();
@@ -23,17 +23,20 @@ struct RunningSoftmax {
   // Turns the scores x [n, lanes] of a block into weights in place, and makes max, sum and out ready for it: the caller
   // adds the block's values, times these weights, to out.
   void weigh(const Kernels& kernels, int32_t n, float* x);
+  // The same for the first block, instead of reset().
+  void weigh_first(const Kernels& kernels, int32_t n, float* x);
+
+  // Takes in what another softmax of the same queries found in tokens of its own, and uses it up. A head's first
+  // value_width channels count. The order of such calls is part of the result.
+  void add(const Kernels& kernels, const RunningSoftmax& part, int32_t value_width);
+
+  // Divides by the sums: out holds the heads' outputs.
+  void finish(const Kernels& kernels, int32_t value_width);
 };
 
 // The softmax of one query over disjoint runs of tokens, side by side.
-struct SoftmaxPieces {
-  float* max = nullptr;     // [max_pieces, lanes]
-  float* sum = nullptr;     // [max_pieces, lanes]
-  float* out = nullptr;     // [max_pieces, n_heads, width]
-  float* total = nullptr;   // [2, lanes] scratch
-  float* factor = nullptr;  // [max_threads, 2, lanes] scratch
-  int32_t n_heads = 0, lanes = 0, width = 0;
-
+class SoftmaxPieces {
+ public:
   void lay_out(int32_t max_pieces, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena);
 
   // Piece `piece`, computed by one thread; starts empty.
@@ -44,6 +47,16 @@ struct SoftmaxPieces {
 
   // The heads' outputs [n_heads, value_width] of all pieces together, added in order. Uses the pieces up.
   void merge(const Kernels& kernels, int32_t n_pieces, int32_t value_width, float* out) const;
+
+ private:
+  RunningSoftmax piece(int32_t piece, float* factor) const;
+
+  float* max_ = nullptr;     // [max_pieces, lanes]
+  float* sum_ = nullptr;     // [max_pieces, lanes]
+  float* out_ = nullptr;     // [max_pieces, n_heads, width]
+  float* total_ = nullptr;   // [5, lanes] scratch
+  float* factor_ = nullptr;  // [max_threads, 3, lanes] scratch
+  int32_t n_heads_ = 0, lanes_ = 0, width_ = 0;
 };
 
 }  // namespace pith

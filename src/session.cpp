@@ -33,12 +33,29 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
   if (n_tokens == 0) return PITH_OK;
   const FpEnvironment environment;
   session->is_cancelled.store(false, std::memory_order_relaxed);
+  const Plan& plan = session->plan;
+  const uint64_t n_layers = uint64_t(session->model->config.n_layers);
   size_t n_done = 0;
+  uint64_t n_steps = 0;
+  const auto progress = [&](int32_t n) {
+    n_steps += uint64_t(n);
+    if (plan.progress != nullptr) plan.progress(plan.progress_context, n_steps, uint64_t(n_tokens) * n_layers);
+  };
   session->team.assemble([&] {
-    while (n_done < n_tokens && session->transformer.step(tokens[n_done], session->position, n_done + 1 == n_tokens,
-                                                          session->is_cancelled)) {
-      ++session->position;
-      ++n_done;
+    Transformer& transformer = session->transformer;
+    bool goes_on = true;
+    while (goes_on && n_done < n_tokens) {
+      const size_t left = n_tokens - n_done, n = left < size_t(plan.chunk) ? left : size_t(plan.chunk);
+      const bool is_chunk = transformer.is_prompt(n);
+      const size_t n_now = is_chunk ? n : 1;
+      const bool is_last = n_done + n_now == n_tokens;
+      goes_on = is_chunk ? transformer.prefill(tokens + n_done, int32_t(n), session->position, is_last,
+                                               session->is_cancelled, progress)
+                         : transformer.step(tokens[n_done], session->position, is_last, session->is_cancelled);
+      if (!goes_on) break;
+      session->position += n_now;
+      n_done += n_now;
+      if (!is_chunk) n_steps += n_layers;
     }
   });
   if (n_done < n_tokens) {
@@ -55,7 +72,7 @@ pith_status session_rewind(pith_session* session, uint64_t position) {
   if (position == session->position) return PITH_OK;  // a poisoned one stays so: what spoiled it is still cached
   // Once the ring is full, every token took the place of one that an earlier position could see.
   if (session->position > uint64_t(session->plan.capacity)) return PITH_E_STATE;
-  while (session->position > position) session->transformer.attention().forget(--session->position);
+  while (session->position > position) session->transformer.cache().forget(--session->position);
   session->has_logits = session->is_poisoned = false;
   return PITH_OK;
 }
@@ -66,7 +83,7 @@ pith_status session_copy(pith_session* to, const pith_session& from) {
                         a.activations_i8 == b.activations_i8 && a.capacity == b.capacity && a.n_keep == b.n_keep &&
                         pool_bytes(to->model->config, a) == pool_bytes(from.model->config, b);
   if (!is_alike) return PITH_E_ARGUMENT;
-  to->transformer.attention().copy_from(from.transformer.attention(), from.position);
+  to->transformer.cache().copy_from(from.transformer.cache(), from.position);
   for (int32_t i = 0; i < to->model->config.vocab_size && from.has_logits; ++i)
     to->transformer.logits()[i] = from.transformer.logits()[i];
   to->position = from.position;

@@ -86,14 +86,14 @@ pith_status check_header(const Header& h, const Header& own, const uint8_t* stat
 }  // namespace
 
 size_t max_state_bytes(const pith_session& s) {
-  return sizeof(Header) + s.transformer.attention().max_state_bytes() + logits_bytes(s);
+  return sizeof(Header) + s.transformer.cache().max_state_bytes() + logits_bytes(s);
 }
 
 size_t save_state(const pith_session& s, uint8_t* out) {
   Header h = shape_of(s);
   h.position = s.position;
   h.has_logits = s.has_logits;
-  h.cache_bytes = s.transformer.attention().save(s.position, out + sizeof h);
+  h.cache_bytes = s.transformer.cache().save(s.position, out + sizeof h);
   h.bytes = sizeof h + h.cache_bytes;
   if (s.has_logits) {
     std::memcpy(out + h.bytes, s.transformer.logits(), logits_bytes(s));
@@ -116,12 +116,11 @@ pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_
                 " of logits do not make ", rest);
   const FpEnvironment environment;
   bool is_good = false;
-  s->team.assemble(
-      [&] { is_good = s->transformer.attention().load(h.position, state + sizeof h, size_t(h.cache_bytes)); });
+  s->team.assemble([&] { is_good = s->transformer.cache().load(h.position, state + sizeof h, size_t(h.cache_bytes)); });
   if (is_good && h.has_logits == 1) {
     std::memcpy(s->transformer.logits(), state + sizeof h + h.cache_bytes, logits_bytes(*s));
     is_good = s->plan.kernels->all_finite(s->transformer.logits(), s->model->config.vocab_size) != 0;
-    if (!is_good) s->transformer.attention().reset();
+    if (!is_good) s->transformer.cache().reset();
   }
   s->position = is_good ? h.position : 0;
   s->has_logits = is_good && h.has_logits == 1;

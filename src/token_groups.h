@@ -85,6 +85,9 @@ class TokenGroups {
   int32_t group_id(int32_t group) const { return group_id_[group]; }
   int32_t group_count(int32_t group) const { return count_[group]; }        // tokens, >= 1
   int32_t group_gate_row(int32_t group) const { return gate_row_[group]; }  // -1 unless the kind is gate
+  int32_t gate_row_of(int32_t id) const {
+    return group_of_id_[id] < 0 ? -1 : gate_row_[group_of_id_[id]];
+  }  // of any id
   int32_t group_first_slot(int32_t group) const { return first_slot_[group]; }
 
   // State: all that decides future behaviour, as a string of bytes that an object of the same shape can take over

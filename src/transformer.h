@@ -1,4 +1,4 @@
-// The forward pass of one token.
+// The forward pass: of one token, or of a prompt chunk by chunk.
 #ifndef PITH_TRANSFORMER_H
 #define PITH_TRANSFORMER_H
 
@@ -9,6 +9,8 @@
 #include "linear.h"
 #include "parallel.h"
 #include "plan.h"
+#include "prefill.h"
+#include "token_cache.h"
 #include "trace.h"
 #include "weights.h"
 
@@ -23,28 +25,51 @@ class Transformer {
   // the result is false.
   bool step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled);
 
+  // Whether n tokens are worth a chunk: recomputing keys and values of the whole context has to pay.
+  bool is_prompt(size_t n) const;
+
+  // The same for a chunk of n <= plan.chunk tokens, from `position` on; progress(n) after every layer: it counts n steps.
+  template <typename Progress>
+  bool prefill(const int32_t* ids, int32_t n, uint64_t position, bool wants_logits,
+               const std::atomic<bool>& is_cancelled, const Progress& progress) {
+    prefill_.begin(ids, n, position);
+    for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
+      if (is_cancelled.load(std::memory_order_relaxed)) return false;
+      prefill_.run_layer(layer);
+      progress(n);
+    }
+    if (is_cancelled.load(std::memory_order_relaxed)) return false;
+    finish_prefill(wants_logits);
+    return true;
+  }
+
   float* logits() { return logits_; }  // [V]
   const float* logits() const { return logits_; }
-  Attention& attention() { return attention_; }
-  const Attention& attention() const { return attention_; }
+  TokenCache& cache() { return cache_; }
+  const TokenCache& cache() const { return cache_; }
   void set_trace(const Trace& trace) {  // of a traced build
     trace_ = trace;
+    cache_.set_trace(trace);
     attention_.set_trace(trace);
   }
+  uint64_t attention_nanoseconds() const { return attention_.nanoseconds() + prefill_.nanoseconds(); }
 
  private:
   void embed(int32_t id);
-  Activation normalize(const float* gamma, const float* beta);
+  Activation prepare_normed(const float* gamma, const float* beta);
   void feed_forward(const Layer& layer, Activation x);
   void add_to_residual(const Linear& w, const Input& input);
   void project_logits();
+  void finish_prefill(bool wants_logits);
 
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;
   const Kernels* kernels_ = nullptr;
   Team* team_ = nullptr;
-  bool activations_i8_ = true;
+  Plan plan_{};
+  TokenCache cache_;
   Attention attention_;
+  Prefill prefill_;
   float* residual_ = nullptr;  // [d]
   float* delta_ = nullptr;     // [d], padded: what a block adds
   Input normed_;               // [d]

@@ -54,22 +54,24 @@ struct HeadCase {
   }
 };
 
-// Heads 1 .. 17 and more than are worked on at once; every kind of sharing; n = 1 .. 20 over and over.
+// Heads 1 .. 17 and more than are worked on at once; every kind of sharing; n = 1 .. 20 over and over. And the queries of a
+// prompt, which share all of many rows.
 template <typename F>
 void for_each_head_case(std::initializer_list<int32_t> widths, Random* random, F f) {
   int32_t counter = 0;
+  const auto run = [&](int32_t n_heads, int32_t heads_per_kv, int32_t width, int32_t n) {
+    CAPTURE(width);
+    CAPTURE(n_heads);
+    CAPTURE(heads_per_kv);
+    CAPTURE(n);
+    f(HeadCase(n_heads, heads_per_kv, width, n, Values(counter++ % 5), random));
+  };
   for (const int32_t width : widths) {
     for (int32_t heads = 1; heads <= (width == 32 ? 20 : 17); ++heads) {
       const int32_t n_heads = heads == 18 ? 64 : heads == 19 ? 67 : heads == 20 ? 131 : heads;
-      for (const int32_t heads_per_kv : {1, 2, 3, 5, n_heads}) {
-        const int32_t n = 1 + counter % 20;
-        CAPTURE(width);
-        CAPTURE(n_heads);
-        CAPTURE(heads_per_kv);
-        CAPTURE(n);
-        f(HeadCase(n_heads, heads_per_kv, width, n, Values(counter++ % 5), random));
-      }
+      for (const int32_t heads_per_kv : {1, 2, 3, 5, n_heads}) run(n_heads, heads_per_kv, width, 1 + counter % 20);
     }
+    for (const int32_t n_heads : {17, 63, 64}) run(n_heads, n_heads, width, 62 + counter % 5);
   }
 }
 

@@ -408,44 +408,55 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
   }
 }
 
+namespace {
+
+// n columns times a random range of panels, column by column against the scalar tier's matrix-vector product.
+void check_columns(WeightType type, int32_t blocks, int32_t n, Random* random) {
+  CAPTURE(int(type));
+  CAPTURE(blocks);
+  CAPTURE(n);
+  const int32_t panels = int32_t(1 + random->below(11)), first = int32_t(random->below(uint64_t(panels))),
+                cols = blocks * 32;
+  const size_t stride = size_t(panels * 8) + random->below(5);
+  RandomMatrix w(type, panels * 8, cols, random);
+  Guarded<float> x(size_t(n * cols), true), d(size_t(n * blocks), true);
+  Guarded<int8_t> q(size_t(n * cols), true);
+  Guarded<int8_t> octets(size_t(2 * n * cols), true);
+  Guarded<int32_t> start(size_t(4 * n * blocks), true);
+  random->fill(&x);
+  scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data());
+  const PanelRange range{w.bytes.data(), blocks, first, panels};
+  for_each_tier([&](const Kernels& k) {
+    CAPTURE(std::string(k.name));
+    k.spread_blocks(q.data(), n * cols, start.data(), octets.data());
+    const bool is_q4 = type == WeightType::q4;
+    const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
+    Guarded<float> y(size, true), expected(size, true);
+    for (size_t i = 0; i < size; ++i) y[i] = expected[i] = -1;  // what lies between and before stays
+    (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), start.data(), octets.data()}, n,
+                                              y.data(), stride);
+    for (int32_t j = 0; j < n; ++j) {
+      const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, start.data() + 4 * j * blocks,
+                              octets.data() + 2 * j * cols};
+      (is_q4 ? scalar().matvec_q4_i8 : scalar().matvec_q8_i8)(range, column, expected.data() + stride * size_t(j));
+    }
+    CHECK(std::memcmp(y.data(), expected.data(), size * 4) == 0);
+  });
+}
+
+}  // namespace
+
 TEST_CASE("matrix-matrix products are the matrix-vector product of every column") {
   Random random;
   CAPTURE(random.seed);
   for (const WeightType type : {WeightType::q8, WeightType::q4}) {
     for (const int32_t blocks : {1, 2, 3, 4, 5, 7, 8}) {
-      for (const int32_t n : {1, 2, 3, 4, 5, 7, 8, 9, 15, 17}) {
-        CAPTURE(int(type));
-        CAPTURE(blocks);
-        CAPTURE(n);
-        const int32_t panels = int32_t(1 + random.below(4)), first = int32_t(random.below(uint64_t(panels))),
-                      cols = blocks * 32;
-        const size_t stride = size_t(panels * 8) + random.below(5);
-        RandomMatrix w(type, panels * 8, cols, &random);
-        Guarded<float> x(size_t(n * cols), true), d(size_t(n * blocks), true);
-        Guarded<int8_t> q(size_t(n * cols), true);
-        Guarded<int8_t> octets(size_t(2 * n * cols), true);
-        Guarded<int32_t> start(size_t(4 * n * blocks), true);
-        random.fill(&x);
-        scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data());
-        const PanelRange range{w.bytes.data(), blocks, first, panels};
-        for_each_tier([&](const Kernels& k) {
-          CAPTURE(std::string(k.name));
-          k.spread_blocks(q.data(), n * cols, start.data(), octets.data());
-          const bool is_q4 = type == WeightType::q4;
-          const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
-          Guarded<float> y(size, true), expected(size, true);
-          for (size_t i = 0; i < size; ++i) y[i] = expected[i] = -1;  // what lies between and before stays
-          (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), start.data(), octets.data()},
-                                                    n, y.data(), stride);
-          for (int32_t j = 0; j < n; ++j) {
-            const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, start.data() + 4 * j * blocks,
-                                    octets.data() + 2 * j * cols};
-            (is_q4 ? scalar().matvec_q4_i8 : scalar().matvec_q8_i8)(range, column,
-                                                                    expected.data() + stride * size_t(j));
-          }
-          CHECK(std::memcmp(y.data(), expected.data(), size * 4) == 0);
-        });
-      }
+      for (const int32_t n : {1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 67})
+        check_columns(type, blocks, n, &random);
+    }
+    // More blocks than are unpacked at once.
+    for (const int32_t blocks : {23, 24, 25, 49, 88, 89, 90, 181}) {
+      for (const int32_t n : {8, 15}) check_columns(type, blocks, n, &random);
     }
   }
 }
@@ -453,12 +464,14 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
 TEST_CASE("integer matrix products are exact") {
   Random random;
   CAPTURE(random.seed);
-  for (const int32_t blocks : {1, 2, 3, 5}) {
-    for (const int32_t n : {1, 2, 3, 4, 6, 8, 13, 16, 31}) {
-      const int32_t panels = int32_t(1 + random.below(8)), cols = blocks * 32;
+  for (const int32_t blocks : {1, 2, 3, 4, 5, 13, 25, 90}) {
+    for (const int32_t n : {1, 2, 3, 4, 6, 7, 8, 13, 15, 16, 17, 31, 33, 64, 67, 128}) {
+      const int32_t panels = int32_t(1 + random.below(13)), cols = blocks * 32;
+      const size_t stride = size_t(panels * 8) + random.below(5);
+      constexpr int32_t kUntouched = 0x5a5a5a5a;
       Guarded<uint8_t> w(size_t(panels * blocks * 256), true);
       Guarded<int8_t> q(size_t(n * cols), true);
-      Guarded<int32_t> out(size_t(n * panels * 8), true);
+      Guarded<int32_t> out(stride * size_t(n - 1) + size_t(panels * 8), true);
       // All values at the ends of the range in every third case.
       const bool is_extreme = random.below(3) == 0;
       const auto value = [&] {
@@ -468,7 +481,8 @@ TEST_CASE("integer matrix products are exact") {
       for (size_t i = 0; i < q.size(); ++i) q[i] = value();
       for_each_tier([&](const Kernels& k) {
         CAPTURE(std::string(k.name));
-        k.matmul_i8_i32(w.data(), blocks, panels, q.data(), n, out.data(), size_t(panels * 8));
+        for (size_t i = 0; i < out.size(); ++i) out[i] = kUntouched;
+        k.matmul_i8_i32(w.data(), blocks, panels, q.data(), n, out.data(), stride);
         bool good = true;
         const int32_t slots[] = {0, 1, 4, 5, 2, 3, 6, 7};
         for (int32_t j = 0; j < n; ++j) {
@@ -478,8 +492,10 @@ TEST_CASE("integer matrix products are exact") {
               const int32_t at = (row / 8 * blocks + c / 32) * 256 + c % 32 / 8 * 64 + slots[row % 8] * 8 + c % 8;
               exact += int64_t(int8_t(w[size_t(at)])) * q[size_t(j * cols + c)];
             }
-            good = good && out[size_t(j * panels * 8 + row)] == exact;
+            good = good && out[stride * size_t(j) + size_t(row)] == exact;
           }
+          for (size_t i = size_t(panels * 8); i < stride && j + 1 < n; ++i)
+            good = good && out[stride * size_t(j) + i] == kUntouched;
         }
         CHECK(good);
       });
@@ -488,31 +504,42 @@ TEST_CASE("integer matrix products are exact") {
 }
 
 TEST_CASE("integer dots at the ends of their range do not saturate") {
+  constexpr int32_t kColumns = 67, kPanels = 5, kBlocks = 4, kCols = 32 * kBlocks;
   for_each_tier([&](const Kernels& k) {
     CAPTURE(std::string(k.name));
     for (const int sign : {1, -1}) {
-      std::vector<int8_t> q(128, int8_t(127 * sign));
-      std::vector<float> d(4, 1.0f), y(8);
-      std::vector<int8_t> octets(256);
-      std::vector<int32_t> start(16);
-      k.spread_blocks(q.data(), 128, start.data(), octets.data());
+      std::vector<int8_t> q(kColumns * kCols, int8_t(127 * sign));
+      std::vector<float> d(kColumns * kBlocks, 1.0f), y(kColumns * kPanels * 8);
+      std::vector<int8_t> octets(2 * q.size());
+      std::vector<int32_t> start(4 * d.size());
+      k.spread_blocks(q.data(), int32_t(q.size()), start.data(), octets.data());
       CHECK(start[0] == -8 * 32 * 127 * sign);
       const Activation a{nullptr, q.data(), d.data(), start.data(), octets.data()};
       const uint16_t one = float_to_half(1);
-      for (const int code : {0, 15}) {
-        std::vector<uint8_t> w(panel_bytes(WeightType::q4, 4), uint8_t(code | code << 4));
-        for (int i = 0; i < 32; ++i) std::memcpy(w.data() + 512 + 2 * i, &one, 2);
-        k.matvec_q4_i8({w.data(), 4, 0, 1}, a, y.data());
-        for (const float v : y) CHECK(v == float((code - 8) * 127 * sign * 128));
-      }
-      for (const int code : {-127, 127}) {
-        std::vector<uint8_t> w(panel_bytes(WeightType::q8, 4), uint8_t(code));
-        for (const int super : {0, 1}) {
-          for (int i = 0; i < 16; ++i) std::memcpy(w.data() + 544 * super + 512 + 2 * i, &one, 2);
+      // A matrix all of whose weights are `weight`, times one column and many.
+      const auto check = [&](WeightType type, uint8_t code, int weight) {
+        const bool is_q4 = type == WeightType::q4;
+        const size_t bytes = panel_bytes(type, kBlocks);
+        std::vector<uint8_t> w(bytes * kPanels, code);
+        for (size_t panel = 0; panel < w.size(); panel += bytes) {
+          for (int32_t b = 0; b < kBlocks; ++b) {
+            const size_t at = panel + (is_q4 ? q4_place(b, kBlocks) : q8_place(b, kBlocks)).d;
+            for (size_t row = 0; row < 8; ++row) std::memcpy(w.data() + at + 2 * row, &one, 2);
+          }
         }
-        k.matvec_q8_i8({w.data(), 4, 0, 1}, a, y.data());
-        for (const float v : y) CHECK(v == float(code * 127 * sign * 128));
-      }
+        for (const int32_t n : {1, kColumns}) {
+          CAPTURE(n);
+          std::fill(y.begin(), y.end(), 0.0f);
+          const PanelRange range{w.data(), kBlocks, 0, kPanels};
+          if (n == 1) (is_q4 ? k.matvec_q4_i8 : k.matvec_q8_i8)(range, a, y.data());
+          else (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y.data(), kPanels * 8);
+          const float expected = float(weight * 127 * sign * kCols);
+          const auto is_expected = [=](float value) { return value == expected; };
+          CHECK(std::all_of(y.begin(), y.begin() + n * kPanels * 8, is_expected));
+        }
+      };
+      for (const int code : {0, 15}) check(WeightType::q4, uint8_t(code | code << 4), code - 8);
+      for (const int code : {-127, 127}) check(WeightType::q8, uint8_t(code), code);
     }
   });
 }

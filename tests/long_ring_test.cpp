@@ -102,7 +102,7 @@ class ListRing {
     const uint8_t* at(int32_t layer) const { return bytes.data() + size_t(layer) * slot_bytes; }
   };
 
-  LatentRing& ring() { return session_.get()->transformer.attention().ring(); }
+  LatentRing& ring() { return session_.get()->transformer.cache().ring(); }
   // A new token takes the next slot, or that of the oldest one that is not pinned, which leaves.
   int32_t next_slot() {
     const size_t n = pinned_.size() + window_.size();
@@ -175,7 +175,7 @@ TEST_CASE("a ring holds what a list holds, to the last bit, for as long as it ru
       const int32_t token = int32_t(random() % (random() % 2 == 0 ? 30 : 257));
       session.eval(token);
       n_other_logits += !same_bits(session.logits(), list.eval(token));
-      n_other_slots += !list.equals(session.get()->transformer.attention().ring());
+      n_other_slots += !list.equals(session.get()->transformer.cache().ring());
     }
     CHECK(n_other_logits == 0);
     CHECK(n_other_slots == 0);

@@ -69,6 +69,33 @@ TEST_CASE("the golden hash of the logits, on every tier of this machine") {
   }
 }
 
+// The same model and ring: a prompt in chunks of 50, 50 and 20, of which the last two wrap, then 4 tokens.
+constexpr uint64_t kTinyPromptHash = 9095801209949678330ull;
+
+TEST_CASE("the golden hash of the logits after a prompt, on every tier of this machine") {
+  const Runtime runtime(read_golden("tiny.q4.gguf"));
+  std::vector<int32_t> tokens;
+  for (int32_t i = 0; i < 124; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21);
+  for (const std::string& tier : usable_tiers()) {
+    pith_session_options options = session_options();
+    options.tier = tier.c_str();
+    options.capacity = 80;
+    options.n_keep = 3;
+    options.chunk = 50;
+    options.max_threads = 2;
+    CAPTURE(tier);
+    Session session(runtime.model, options);
+    LogitsHash hash;
+    session.eval(std::span(tokens).first(120));
+    hash.add(session.logits());
+    for (size_t i = 120; i < tokens.size(); ++i) {
+      session.eval(tokens[i]);
+      hash.add(session.logits());
+    }
+    CHECK(hash.value() == kTinyPromptHash);
+  }
+}
+
 // 256 tokens of the model inside the command. PITH_QUICK, for slow builds and emulated CPUs, leaves the best tier and 8 threads.
 TEST_CASE("the golden hash of the built-in model, every tier and 1 to 8 threads") {
   const Bytes golden = read_golden("builtin.hash");

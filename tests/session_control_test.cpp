@@ -107,6 +107,7 @@ TEST_CASE("a cancelled run of tokens keeps those before the one that was being c
     const std::vector<float> expected = all_logits(s.model(), tokens, s.options).back();
     Canceller canceller;
     pith_session_options options = s.options;
+    options.chunk = 1;  // tests/prefill_test.cpp cancels chunks
     canceller.add_to(&options);
     Session session(s.model(), options), start(s.model(), s.options);
     canceller.session = session.get();

@@ -46,11 +46,11 @@ std::vector<Scenario> small_scenarios(uint64_t seed) {
 Bytes with_other_rows(const Bytes& state, Session* session, int32_t n_rows, std::mt19937_64* random) {
   enum { kKeys, kGate, kNone };
   const pith_session& inner = *session->get();
-  Attention& attention = session->get()->transformer.attention();
+  TokenCache& cache = session->get()->transformer.cache();
   const int32_t capacity = inner.plan.capacity, filled = std::min(capacity, int32_t(inner.position));
-  const size_t latents = size_t(inner.model->config.n_layers) * size_t(filled) * attention.ring().slot_bytes();
+  const size_t latents = size_t(inner.model->config.n_layers) * size_t(filled) * cache.ring().slot_bytes();
   std::map<int32_t, std::vector<int32_t>> slots_of;
-  for (int32_t slot = 0; slot < filled; ++slot) slots_of[attention.groups().id(slot)].push_back(slot);
+  for (int32_t slot = 0; slot < filled; ++slot) slots_of[cache.groups().id(slot)].push_back(slot);
   std::vector<int32_t> rows;
   for (int32_t row = 0; row < n_rows; ++row) rows.push_back(row);
   std::shuffle(rows.begin(), rows.end(), *random);

@@ -63,21 +63,25 @@ TEST_CASE("same bits for every chunking, thread count and tier") {
     CAPTURE(spec.name);
     const Runtime runtime = runtime_of(spec);
     const std::vector<int32_t> tokens = random_tokens(150, 300, 2);
-    const auto last_logits = [&](size_t chunk, uint32_t threads, const char* tier) {
+    for (const bool one_by_one : {true, false}) {
       pith_session_options options = session_options();
-      options.max_threads = threads;
-      options.tier = tier;
-      Session session(runtime.model, options);
-      for (size_t i = 0; i < tokens.size(); i += chunk)
-        session.eval(std::span(tokens).subspan(i, std::min(chunk, tokens.size() - i)));
-      return std::vector<float>(session.logits().begin(), session.logits().end());
-    };
-    const std::vector<float> expected = last_logits(tokens.size(), 1, nullptr);
-    for (const size_t chunk : {1, 2, 7, 64}) CHECK(same_bits(expected, last_logits(chunk, 1, nullptr)));
-    for (const uint32_t threads : {2u, 3u, 8u}) CHECK(same_bits(expected, last_logits(50, threads, nullptr)));
-    int usable = 0;
-    for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) {
-      if (usable) CHECK(same_bits(expected, last_logits(tokens.size(), 2, name)));
+      if (one_by_one) options.chunk = 1;
+      else options.attention = PITH_ATTENTION_MATERIALISE;
+      const auto last_logits = [&](size_t step, uint32_t threads, const char* tier) {
+        options.max_threads = threads;
+        options.tier = tier;
+        Session session(runtime.model, options);
+        for (size_t i = 0; i < tokens.size(); i += step)
+          session.eval(std::span(tokens).subspan(i, std::min(step, tokens.size() - i)));
+        return std::vector<float>(session.logits().begin(), session.logits().end());
+      };
+      const std::vector<float> expected = last_logits(tokens.size(), 1, nullptr);
+      for (const size_t step : {1, 2, 7, 64}) CHECK(same_bits(expected, last_logits(step, 1, nullptr)));
+      for (const uint32_t threads : {2u, 3u, 8u}) CHECK(same_bits(expected, last_logits(50, threads, nullptr)));
+      int usable = 0;
+      for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) {
+        if (usable) CHECK(same_bits(expected, last_logits(tokens.size(), 2, name)));
+      }
     }
   }
 }

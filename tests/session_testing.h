@@ -80,6 +80,8 @@ inline std::vector<Scenario> scenarios(uint64_t seed) {
     options.capacity = kScenarioCapacity;
     options.cache = options.activations = precision;
     options.attention = attention;
+    const bool is_same = attention == PITH_ATTENTION_MATERIALISE || spec.config.is_mha();
+    options.chunk = is_same ? 0 : 1;  // other forms give other bits to a prompt than to its tokens one by one
     if (pool != kDefaultRows) {
       const uint64_t rows = pool == kNoRows ? 0 : 4, layers = uint64_t(spec.config.n_layers);
       options.pool_bytes = rows * layers * row_shape(spec.config, is_i8).bytes();

@@ -207,6 +207,11 @@ typedef enum pith_attention {
 typedef void (*pith_executor)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
                               void* task_context);
 
+/* Called on the evaluating thread while a prompt is computed, after every layer of every chunk of tokens: `done` of `total`
+ * steps of this evaluation are over, `total` = its tokens times the layers. May call pith_session_cancel and nothing else
+ * of the session. */
+typedef void (*pith_progress)(void* progress_context, uint64_t done, uint64_t total);
+
 typedef struct pith_session_options {
   uint32_t struct_size;
   uint32_t capacity;    /* tokens that the cache holds, 1 .. 2^24; 0: the model's context length */
@@ -215,6 +220,9 @@ typedef struct pith_session_options {
   uint32_t activations; /* pith_precision of the inputs of matrix products */
   uint32_t attention;   /* pith_attention */
   uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than this process has CPUs */
+  /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity - n_keep. More of
+   * them recompute less of a long context and take more memory (pith_session_bytes). 1: every token alone, in the least memory. */
+  uint32_t chunk;
   const char* tier;     /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
   /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
   uint64_t (*clock)(void* clock_context);
@@ -225,9 +233,11 @@ typedef struct pith_session_options {
   /* Bytes for finished keys, values and gates of gated models (gate `up`), beside the cache; rounded down to whole rows,
    * at most one per cached token. More is faster, 0 is legal. Other models have no such pool. */
   uint64_t pool_bytes;
+  pith_progress progress; /* or NULL */
+  void* progress_context;
 } pith_session_options;
 
-/* Fills in the defaults: capacity 0, n_keep 0, int8 cache and activations, one thread, best tier, PITH_POOL_DEFAULT. */
+/* Fills in the defaults: capacity 0, n_keep 0, int8 cache and activations, one thread, chunk 0, best tier, PITH_POOL_DEFAULT. */
 PITH_API void pith_session_options_init(pith_session_options* options);
 
 /* Memory of a session before any is taken. Set struct_size = sizeof(pith_session_plan) before the call. */
@@ -253,10 +263,13 @@ PITH_API pith_status pith_session_bytes(const pith_model* model, const pith_sess
 PITH_API pith_status pith_session_init(const pith_model* model, const pith_session_options* options, void* memory,
                                        size_t memory_bytes, pith_session** out_session, pith_error* error);
 
-/* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing.
+/* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing. Eight tokens and more (two
+ * with PITH_ATTENTION_MATERIALISE or MHA) are a prompt: computed `chunk` at a time, by products of matrices, with keys and
+ * values as PITH_ATTENTION_MATERIALISE has them. So with that option, and with MHA, all ways to cut a text into calls give the same bits;
+ * otherwise they differ as the two forms of attention do.
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
- * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one that was being computed are appended
- * (pith_session_position says how many), that one has left no trace; logits are there only if none was appended.
+ * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one, or the chunk, that was being computed are
+ * appended (pith_session_position says how many), that one has left no trace; logits are there only if none was appended.
  * PITH_E_NUMERIC: a logit is NaN or infinite; the session then answers PITH_E_STATE until pith_session_reset, or until
  * it is rewound, restored or copied to. */
 PITH_API pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);

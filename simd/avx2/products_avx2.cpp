@@ -149,19 +149,95 @@ PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) 
 // steps first
 #include "generic/head_dots.h"
 
+constexpr int kTilePanels = 1, kTileColumns = 8, kIntegerTileColumns = 8;
+// Measured on Zen 5 (bench/results/kernels.md).
+constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 8;
+
+using VectorTotals = __m256i;
+using VectorRows = __m256;
+constexpr int kVectorRows = 8, kVectors = kTilePanels;
+
+PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(b)); }
+PITH_INLINE VectorRows load_rows(const float* y) { return _mm256_loadu_ps(y); }
+PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, float d, VectorRows acc) {
+  return accumulate(total, _mm256_load_ps(scales), d, acc);
+}
+
+#include "avx2/unpack.h"
+
+template <WeightType type>
+PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
+  if constexpr (type == WeightType::q4) unpack_nibbles(block, panel, out);
+  else unpack_bytes(block, panel, _mm256_setzero_si256(), out);
+}
+
+// A quad of every row times a quad of a column.
+template <int n, typename F>
+PITH_INLINE void sum_quads(const UnpackedBlock& block, const int8_t* q, size_t cols, __m256i (&sum)[n][kVectors],
+                           const F& add) {
+  PITH_UNROLL
+  for (size_t quad = 0; quad < kQuads; ++quad) {
+    __m256i w[kVectors];
+    PITH_UNROLL
+    for (size_t i = 0; i < kVectors; ++i) w[i] = load_i8x32(block.w[quad][i]);
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) {
+      int32_t bytes;
+      __builtin_memcpy(&bytes, q + cols * j + 4 * quad, sizeof bytes);
+      PITH_UNROLL
+      for (size_t i = 0; i < kVectors; ++i) {
+        sum[j][i] = add(sum[j][i], w[i], _mm256_set1_epi32(bytes));
+        __asm__ volatile("" : "+x"(sum[j][i]));  // now: g++ puts sums off, and runs out of registers for the products
+      }
+    }
+  }
+}
+
+template <int n>
+PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
+                              VectorTotals (&total)[n][kVectors]) {
+  sum_quads<n>(block, q, cols, total,
+               [](__m256i sum, __m256i w, __m256i column) { return _mm256_add_epi32(sum, quads_q8(w, column)); });
+}
+
+// u <= 15 and |q| <= 127: eight maddubs of at most 3,810 fit into int16.
+template <WeightType type, int n>
+PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
+  PITH_UNROLL
+  for (size_t j = 0; j < n; ++j) {
+    PITH_UNROLL
+    for (VectorTotals& sum : total[j]) sum = _mm256_setzero_si256();
+  }
+  if constexpr (type == WeightType::q8) {
+    add_unpacked<n>(block, a.q, a.cols, total);
+  } else {
+    sum_quads<n>(block, a.q, a.cols, total, [](__m256i sum, __m256i w, __m256i column) {
+      return _mm256_add_epi16(sum, _mm256_maddubs_epi16(w, column));
+    });
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) {
+      const __m256i start = _mm256_set1_epi32(a.start[4 * a.blocks * j]);
+      PITH_UNROLL
+      for (VectorTotals& sum : total[j]) sum = _mm256_add_epi32(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)), start);
+    }
+  }
+}
+
+#include "generic/unpacked_products.h"
+
 }  // namespace
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q4>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q8>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, q, n, out, out_stride);
+  matmul_integer_columns(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

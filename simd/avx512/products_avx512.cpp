@@ -136,19 +136,77 @@ PITH_INLINE HeadSums add_step(Step step, const int8_t* q, HeadSums sums) {
 // steps first
 #include "generic/head_dots.h"
 
+constexpr int kTilePanels = 4, kTileColumns = 4, kIntegerTileColumns = 8;
+// Measured on Zen 5 (bench/results/kernels.md).
+constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 16;
+
+using VectorTotals = __m512i;
+using VectorRows = __m512;
+constexpr int kVectorRows = 16, kVectors = kTilePanels / 2;
+
+PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
+PITH_INLINE void store_totals(VectorTotals totals, int32_t* out) { _mm512_storeu_si512(out, totals); }
+PITH_INLINE VectorRows load_rows(const float* y) { return _mm512_loadu_ps(y); }
+PITH_INLINE void store_rows(VectorRows rows, float* y) { _mm512_storeu_ps(y, rows); }
+PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, float d, VectorRows acc) {
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(_mm512_load_ps(scales), _mm512_set1_ps(d)), acc);
+}
+
+#include "avx2/unpack.h"
+
+// As dot_q8: q_w + 128.
+template <WeightType type>
+PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
+  if constexpr (type == WeightType::q4) unpack_nibbles(block, panel, out);
+  else unpack_bytes(block, panel, _mm256_set1_epi8(-128), out);
+}
+
+// A quad of every row times a quad of a column.
+template <int n>
+PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
+                              VectorTotals (&total)[n][kVectors]) {
+  PITH_UNROLL
+  for (size_t quad = 0; quad < kQuads; ++quad) {
+    __m512i w[kVectors];
+    PITH_UNROLL
+    for (size_t i = 0; i < kVectors; ++i) w[i] = _mm512_load_si512(block.w[quad][2 * i]);
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) {
+      int32_t bytes;
+      __builtin_memcpy(&bytes, q + cols * j + 4 * quad, sizeof bytes);
+      PITH_UNROLL
+      for (size_t i = 0; i < kVectors; ++i)
+        total[j][i] = _mm512_dpbusd_epi32(total[j][i], w[i], _mm512_set1_epi32(bytes));
+    }
+  }
+}
+
+template <WeightType type, int n>
+PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
+  PITH_UNROLL
+  for (size_t j = 0; j < n; ++j) {
+    const int32_t start = a.start[4 * a.blocks * j];
+    PITH_UNROLL
+    for (VectorTotals& sum : total[j]) sum = _mm512_set1_epi32(type == WeightType::q4 ? start : 16 * start);
+  }
+  add_unpacked<n>(block, a.q, a.cols, total);
+}
+
+#include "generic/unpacked_products.h"
+
 }  // namespace
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q4>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q8>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, q, n, out, out_stride);
+  matmul_integer_columns(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

@@ -49,13 +49,16 @@ PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, s
 template <int n_heads, bool kShared>
 PITH_INLINE void sum_heads(const float* w, size_t w_stride, int32_t width, GatheredRows rows, int32_t n, float* out,
                            size_t out_stride) {
-  constexpr int kLanesOfHead = kLanesInFlight / n_heads < 4 ? kLanesInFlight / n_heads : 4;
+  constexpr int kFits = kLanesInFlight / n_heads, kLanesOfHead = kFits >= 4 ? 4 : kFits >= 2 ? 2 : 1;
   const auto sum = [&]<int n_lanes>(int32_t j) {
     const GatheredRows part{rows.first + j, rows.stride, rows.index};
     sum_block<n_heads, n_lanes, kShared>(w, w_stride, part, size_t(width), n, out + j, out_stride);
   };
   int32_t j = 0;
   for (; j + kLanesOfHead * kLanes <= width; j += kLanesOfHead * kLanes) sum.template operator()<kLanesOfHead>(j);
+  if constexpr (kLanesOfHead == 4) {
+    for (; j + 2 * kLanes <= width; j += 2 * kLanes) sum.template operator()<2>(j);
+  }
   for (; j < width; j += kLanes) sum.template operator()<1>(j);
 }
 
@@ -72,6 +75,9 @@ PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, in
   }
   while (h < n_heads) {
     const int32_t end = (h / heads_per_kv + 1) * heads_per_kv, last = end < n_heads ? end : n_heads;
+    if constexpr (kSharingHeads > 4) {
+      for (; h + kSharingHeads <= last; h += kSharingHeads) sums.template operator()<kSharingHeads, true>(h);
+    }
     for (; h + 4 <= last; h += 4) sums.template operator()<4, true>(h);
     for (; h + 2 <= last; h += 2) sums.template operator()<2, true>(h);
     for (; h < last; ++h) sums.template operator()<1, true>(h);
@@ -124,6 +130,20 @@ PITH_FLAT void scale_rows(const float* x, const float* row, int32_t n, int32_t l
     const Lanes scale = splat(row[i]);
     const size_t first = size_t(lanes) * size_t(i);
     for (int32_t h = 0; h < lanes; h += kLanes) store(load(x + first + h) * scale, out + first + h);
+  }
+}
+
+PITH_FLAT void blend_rows(const float* keep, const float* weight, const float* part, size_t part_stride, int32_t n,
+                          int32_t width, float* out, size_t out_stride) {
+  for (int32_t i = 0; i < n; ++i, part += part_stride, out += out_stride) {
+    const Lanes keep_f32x16 = splat(keep[i]), weight_f32x16 = splat(weight[i]);
+    int32_t j = 0;
+    for (; j + kLanes <= width; j += kLanes)
+      store(fma(weight_f32x16, load(part + j), keep_f32x16 * load(out + j)), out + j);
+    if (j < width) {
+      const Lanes kept = keep_f32x16 * load_tail(out + j, width - j);
+      store_tail(fma(weight_f32x16, load_tail(part + j, width - j), kept), out + j, width - j);
+    }
   }
 }
 

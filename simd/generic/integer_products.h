@@ -84,7 +84,9 @@ void sweep_columns(int32_t n, const F& f) {
   if constexpr (n_most >= 8) {
     for (; j + 8 <= n; j += 8) f(Width<8>(), j);
   }
-  for (; j + 4 <= n; j += 4) f(Width<4>(), j);
+  if constexpr (n_most >= 4) {
+    for (; j + 4 <= n; j += 4) f(Width<4>(), j);
+  }
   for (; j + 2 <= n; j += 2) f(Width<2>(), j);
   for (; j < n; ++j) f(Width<1>(), j);
 }

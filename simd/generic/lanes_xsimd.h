@@ -4,8 +4,10 @@
 
 constexpr int32_t kParts = 16 / int32_t(Batch::size);
 
-// Lanes whose chains of fma hide each other's latency: eight registers or more.
-constexpr int32_t kLanesInFlight = kParts == 1 ? 8 : 4;
+// Lanes of sums that stay in registers beside what is added to them: their chains of fma hide each other's latency. And heads at
+// once that share what is added, which is converted once for all of them.
+constexpr int32_t kLanesInFlight = kParts == 1 ? 16 : kParts == 2 ? 6 : 4;
+constexpr int32_t kSharingHeads = kParts == 2 ? 6 : 4;
 
 struct Lanes {
   Batch part[kParts];

@@ -34,6 +34,7 @@
 .max_rows = max_rows,
 .exp_rows = exp_rows,
 .scale_rows = scale_rows,
+.blend_rows = blend_rows,
 .widen_halves = widen_halves,
 .quantize_product = quantize_product,
 .quantize_dots = quantize_dots,

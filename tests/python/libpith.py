@@ -13,10 +13,11 @@ DEFAULT, MATERIALISE = 0, 1  # pith_attention
 class Options(ctypes.Structure):
     """pith_session_options"""
     _fields_ = [(name, ctypes.c_uint32) for name in
-                ("struct_size", "capacity", "n_keep", "cache", "activations", "attention", "max_threads")]
+                ("struct_size", "capacity", "n_keep", "cache", "activations", "attention", "max_threads",
+                 "chunk")]
     _fields_ += [("tier", ctypes.c_char_p)]
     _fields_ += [(name, ctypes.c_void_p) for name in ("clock", "clock_context", "executor", "executor_context")]
-    _fields_ += [("pool_bytes", ctypes.c_uint64)]
+    _fields_ += [("pool_bytes", ctypes.c_uint64), ("progress", ctypes.c_void_p), ("progress_context", ctypes.c_void_p)]
 
 
 def default_options(lib):

@@ -25,7 +25,7 @@ struct BenchOptions {
   ModelOption model;
   SessionOptions session;
   std::vector<uint32_t> depths = {0, 256}, threads;
-  uint32_t tokens = 32, repeat = 3;
+  uint32_t tokens = 32, prompt = 0, repeat = 3;
   uint64_t seed = 1;
   std::string text;
   bool json = false;
@@ -79,18 +79,18 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
           {"logits_hash", logits_hash(session.logits())}};
 }
 
-// Fills the context to `depth` (the prefill row, unless the depth is 0), then decodes token by token.
+// Fills the context to `depth` (a prefill row, unless the depth is 0), reads a prompt of `prompt` tokens there (another, unless it
+// has none), then decodes token by token.
 void measure(const BenchOptions& options, const Model& model, std::span<const int32_t> ids, uint32_t threads,
              uint32_t depth, uint32_t repeat, double machine_gb_per_s, Json* runs) {
   pith_session_options resolved = options.session.resolve();
-  resolved.capacity = std::max({options.session.context, depth + options.tokens, 1u});
+  resolved.capacity = std::max({options.session.context, depth + options.prompt + options.tokens, 1u});
   resolved.max_threads = threads;
   resolved.clock = clock_ns;
   Session session(model, resolved);
   pith_session_plan plan{};
   plan.struct_size = sizeof plan;
   check(pith_session_get_plan(model.get(), &resolved, &plan, nullptr));
-  const size_t distinct_ids = count_distinct(ids.first(depth));
   const auto timed = [&](const char* phase, uint32_t first, uint32_t n, bool one_by_one) {
     const uint64_t attention = pith_session_attention_ns(session.get());
     const double start = seconds();
@@ -99,6 +99,7 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
     } else {
       session.eval(ids.subspan(first, n));
     }
+    const size_t distinct_ids = count_distinct(one_by_one ? ids.first(first) : ids.subspan(first, n));
     const Phase p{phase,
                   threads,
                   n,
@@ -111,7 +112,8 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
     runs->push_back(row(p, session, plan, model.info()));
   };
   if (depth > 0) timed("prefill", 0, depth, false);
-  timed("decode", depth, options.tokens, true);
+  if (options.prompt > 0) timed("prefill", depth, options.prompt, false);
+  if (options.tokens > 0) timed("decode", depth + options.prompt, options.tokens, true);
 }
 
 double median(std::vector<double> values) {
@@ -152,7 +154,7 @@ void bench(BenchOptions options) {
   const Model model = options.model.load();
   if (options.threads.empty()) options.threads = {options.session.n_threads()};
   const uint32_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
-  const std::vector<int32_t> ids = bench_ids(options, model, size_t(deepest) + options.tokens);
+  const std::vector<int32_t> ids = bench_ids(options, model, size_t(deepest) + options.prompt + options.tokens);
   Json runs = Json::array();
   for (uint32_t repeat = 0; repeat < options.repeat; ++repeat) {
     for (const uint32_t threads : options.threads) {
@@ -183,7 +185,10 @@ void add_bench(CLI::App* app, int*) {
   command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")
       ->delimiter(',');
   command->add_option("-n,--tokens", options->tokens, "Tokens to decode")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--prompt", options->prompt, "Tokens of a prompt to be read at every depth, before decoding")
+      ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   command->add_option("--repeat", options->repeat, "Repetitions")->check(CLI::Range(1, 1000))->capture_default_str();
   command->add_option("--text", options->text,

@@ -30,6 +30,8 @@ void SessionOptions::add_to(CLI::App* app) {
   app->add_option("--context", context, "Tokens that the cache holds; the model's context if left out")
       ->check(CLI::Range(1, 1 << 24));
   app->add_option("--keep", keep, "First tokens that stay when the cache is full");
+  app->add_option("--chunk", chunk, "Tokens of a prompt that are computed together; 512 if left out, 1: each alone")
+      ->check(CLI::Range(1, 2048));
   app->add_option("--cache", cache, "Precision of the cache")
       ->check(CLI::IsMember({"i8", "f32"}))
       ->capture_default_str();
@@ -54,6 +56,7 @@ pith_session_options SessionOptions::resolve() const {
   pith_session_options options = session_options();
   options.capacity = context;
   options.n_keep = keep;
+  options.chunk = chunk;
   options.cache = precision(cache);
   options.activations = precision(activations);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;

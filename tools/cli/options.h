@@ -23,7 +23,7 @@ struct ModelOption {
 struct SessionOptions {
   uint32_t threads = 0;  // 0: all cores
   std::string tier;      // empty: the best
-  uint32_t context = 0, keep = 0;
+  uint32_t context = 0, keep = 0, chunk = 0;
   std::string cache = "i8", activations = "i8", attention = "grouped";
   uint64_t pool = PITH_POOL_DEFAULT;
 

@@ -1,4 +1,6 @@
 // pith run: stream a text to standard output.
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <memory>
@@ -11,8 +13,6 @@
 
 namespace pith::cli {
 namespace {
-
-constexpr size_t kPromptStep = 32;  // tokens of the prompt that one evaluation takes
 
 volatile std::sig_atomic_t interrupted = 0;
 pith_session* volatile running = nullptr;
@@ -33,6 +33,43 @@ class CtrlC {
   }
   CtrlC(const CtrlC&) = delete;
   CtrlC& operator=(const CtrlC&) = delete;
+};
+
+// How far a prompt is, on a terminal, once it takes longer than a moment; and a Ctrl-C that came between two evaluations.
+class PromptProgress {
+ public:
+  explicit PromptProgress(pith_session_options* options) : is_shown_(isatty(STDERR_FILENO) == 1) {
+    options->progress_context = this;
+    options->progress = [](void* self, uint64_t done, uint64_t total) {
+      static_cast<PromptProgress*>(self)->report(done, total);
+    };
+  }
+  void begin(size_t n_tokens) {
+    n_tokens_ = double(n_tokens);
+    start_ = shown_at_ = seconds();
+  }
+  void end() {
+    if (is_drawn_) fmt::print(stderr, "\r\033[K");
+    is_drawn_ = false;
+  }
+
+ private:
+  static constexpr double kMoment = 0.5, kRefresh = 0.1;
+  static constexpr size_t kWidth = 30;
+
+  void report(uint64_t done, uint64_t total) {
+    if (interrupted) pith_session_cancel(running);
+    const double now = seconds(), share = double(done) / double(total);
+    if (!is_shown_ || now - start_ < kMoment || now - shown_at_ < kRefresh) return;
+    shown_at_ = now;
+    is_drawn_ = true;
+    const size_t filled = size_t(share * kWidth);
+    fmt::print(stderr, "\rprompt [{}{}] {:3.0f} %, {:.0f} tokens/s\033[K", std::string(filled, '#'),
+               std::string(kWidth - filled, ' '), 100 * share, share * n_tokens_ / (now - start_));
+  }
+
+  bool is_shown_, is_drawn_ = false;
+  double n_tokens_ = 0, start_ = 0, shown_at_ = 0;
 };
 
 struct RunOptions {
@@ -113,7 +150,7 @@ bool eval(Session* session, std::span<const int32_t> tokens) {
 }
 
 Report generate(const RunOptions& options, Session* session, const Tokenizer& tokenizer, uint32_t vocab_size,
-                Output* output) {
+                PromptProgress* progress, Output* output) {
   Report report;
   Sampler sampler(vocab_size, options.sampling.values);
   TextStream stream(options.sampling.stops);
@@ -121,10 +158,10 @@ Report generate(const RunOptions& options, Session* session, const Tokenizer& to
   report.n_prompt = prompt.size();
   const double start = seconds();
   for (const int32_t token : prompt) sampler.accept(token);
-  for (size_t i = 0; i < prompt.size(); i += kPromptStep) {
-    const std::span<const int32_t> step = std::span(prompt).subspan(i, std::min(kPromptStep, prompt.size() - i));
-    if (interrupted || !eval(session, step)) return report;
-  }
+  progress->begin(prompt.size());
+  const bool is_whole = !interrupted && eval(session, prompt);
+  progress->end();
+  if (!is_whole) return report;
   output->write(options.file.empty() ? options.prompt : std::string());
   const double prompt_end = seconds();
   report.prompt_seconds = prompt_end - start;
@@ -160,12 +197,14 @@ void run(RunOptions options) {
     options.prompt = "Once upon a time";
   const Model model = options.model.load();
   const Tokenizer tokenizer(model);
-  Session session(model, options.session.resolve());
+  pith_session_options resolved = options.session.resolve();
+  PromptProgress progress(&resolved);
+  Session session(model, resolved);
   if (!is_new) load_state(options.load_state, &session);
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
   Output output(options.json);
   const CtrlC ctrl_c(session);
-  const Report r = generate(options, &session, tokenizer, model.info().vocab_size, &output);
+  const Report r = generate(options, &session, tokenizer, model.info().vocab_size, &progress, &output);
   if (file != nullptr) save_state(file.get(), &session);
   if (options.json) {
     print_json({{"model", options.model.name()},

@@ -142,7 +142,7 @@ class Recorder {
   }
 
   void read_cache(int32_t n) {
-    const LatentRing& ring = session_.get()->transformer.attention().ring();
+    const LatentRing& ring = session_.get()->transformer.cache().ring();
     const CacheShape& shape = ring.shape();
     const bool is_i8 = session_.get()->plan.cache_i8;
     const int32_t slot = ring.slot_of(token_);
