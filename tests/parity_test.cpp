@@ -58,6 +58,16 @@ void check_near(const ForwardTrace& a, const ForwardTrace& b, double bound) {
   CHECK_MESSAGE(e.max_relative < bound, e.name, " at token ", e.worst_token, ": ", e.max_relative);
 }
 
+// The same for models of new random weights every time. The first token has one score a head, a sum that cancels: one model in
+// some thousand has all of them so near to zero that float32's error is a larger share of what is left. Scores are held to the bound
+// as a whole.
+void check_near_random(const ForwardTrace& a, const ForwardTrace& b, double bound) {
+  for (const TensorError& e : compare_tensors(a, b)) {
+    const double error = e.name.ends_with(".scores") ? e.relative : e.max_relative;
+    CHECK_MESSAGE(error < bound, e.name, " at token ", e.worst_token, ": ", error);
+  }
+}
+
 // Traces of a golden model: PyTorch's, and a GPU's where somebody has written one (tools/parity/run_on_gpu).
 std::vector<ForwardTrace> goldens(const std::string& model) {
   std::vector<ForwardTrace> out;
@@ -152,9 +162,9 @@ TEST_CASE("every step in float32 equals the reference, all variants") {
     const ForwardTrace reference = run_host_reference(plain(floats), tokens);
     const Bytes f32 = packed(floats, "f32");
     const Runtime runtime(f32);
-    check_near(trace_runtime(runtime.model, options_of(PITH_PRECISION_F32, PITH_ATTENTION_MATERIALISE), tokens),
-               reference, kFloatBound);
-    check_near(run_host_reference(plain(f32), tokens), reference, kFloatBound);  // folded and unfolded
+    check_near_random(trace_runtime(runtime.model, options_of(PITH_PRECISION_F32, PITH_ATTENTION_MATERIALISE), tokens),
+                      reference, kFloatBound);
+    check_near_random(run_host_reference(plain(f32), tokens), reference, kFloatBound);  // folded and unfolded
   }
 }
 
@@ -167,7 +177,7 @@ TEST_CASE("the reference on a GPU equals the one on the host, all variants") {
     const PlainModel model = plain(synth_float(spec));
     const std::vector<int32_t> tokens = random_tokens(70, spec.config.vocab_size, spec.seed);
     try {
-      check_near(run_cuda_reference(model, tokens), run_host_reference(model, tokens), kFloatBound);
+      check_near_random(run_cuda_reference(model, tokens), run_host_reference(model, tokens), kFloatBound);
     } catch (const NoDevice& error) {
       CHECK_MESSAGE(std::getenv("PITH_EXPECT_GPU") == nullptr, error.what());
       MESSAGE("skipped: ", std::string(error.what()));

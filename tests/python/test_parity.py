@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -47,8 +48,7 @@ def traced(folder, model, n_tokens=40, seed=0):
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_step_in_float32(name, tmp_path):
-    seed = np.random.SeedSequence().entropy % 2**31
-    print("seed", seed)
+    seed = zlib.crc32(name.encode())  # always the same: scores of a first token can cancel (tests/parity_test.cpp)
     model, reference = traced(tmp_path, random_model(VARIANTS[name], seed), 70, seed)
     report, _ = parity(model, *FLOAT, "--trace", reference, "--max-relative", "2e-5", "--explained")
     n_layer_tensors = {"mha": 9, "latent": 11}[VARIANTS[name].get("attention", "latent")] + ("gate" in VARIANTS[name])
