@@ -8,7 +8,6 @@
 #include <stdexcept>
 
 #include "comparison.h"
-#include "report.h"
 
 using namespace pith::parity;
 
@@ -128,23 +127,4 @@ TEST_CASE("errors of logits, by hand") {
   CHECK(e.first_other_token == 2);
   CHECK(e.perplexity == doctest::Approx(std::exp(-(std::log(0.2) + std::log(0.5)) / 2)));  // of tokens 0 and 2
   CHECK(e.perplexity_of_trace == doctest::Approx(e.perplexity));
-}
-
-TEST_CASE("the page needs nothing beside itself, and names stay text") {
-  Report report;
-  const ForwardTrace b = small_trace();
-  ForwardTrace a = b;
-  a.tensors["layer.1.k"].x[4] += 3;
-  report.model = "<script>";
-  report.n_tokens = 3;
-  report.errors = compare_tensors(a, b);
-  report.verdict = judge(report.errors, {}, 1e-5, 3);
-  report.logits = compare_logits(a, b);
-  const std::string page = html_of(report);
-  CHECK(page.find("<svg") != std::string::npos);
-  CHECK(page.find("first step that quantisation does not explain") != std::string::npos);
-  for (const char* const outside : {"<script", "http:", "https:", "<link", "src=", "@import", "url("})
-    CHECK_MESSAGE(page.find(outside) == std::string::npos, std::string(outside));
-  CHECK(text_of(report).find("<- first unexplained") != std::string::npos);
-  CHECK(json_of(report)["first_unexplained"] == "layer.1.k");
 }
