@@ -96,6 +96,7 @@ expect 1 "another model" "$pith" parity --trace "$golden/egmla.pytorch.safetenso
 expect 1 "option --trace, --text, --ids or --tokens-of" "$pith" parity
 expect 1 "trace $work/empty.trace" "$pith" parity --trace "$work/empty.trace"
 expect 1 "token 99999" "$pith" parity --ids 1,99999
+expect 2 "--trace" "$pith" parity --ids 1,2 --trace "$golden/egmla.pytorch.safetensors"
 # A GPU answers, or is said to be absent.
 "$pith" parity --ids 1,2,3 --reference cuda "${float[@]}" --max-relative 2e-5 >/dev/null 2>"$work/err"
 status=$?

@@ -77,6 +77,11 @@ TEST_CASE("a trace file that lies is refused") {
   ForwardTrace trace = small_trace();
   trace.tensors["embedding"].x[1] = NAN;
   CHECK_THROWS_AS(parse_trace(trace_bytes(trace), "it"), std::runtime_error);
+  for (const char* const layer : {"layer.1024.k", "layer.2000000000.k", "layer.99999999999999999999.k"}) {
+    trace = small_trace();
+    trace.make(layer, {1});
+    CHECK_THROWS_AS(parse_trace(trace_bytes(trace), "it"), std::runtime_error);
+  }
 }
 
 TEST_CASE("errors of tensors, by hand") {
@@ -100,6 +105,9 @@ TEST_CASE("errors of tensors, by hand") {
   CHECK(errors[size_t(verdict.first)].name == "layer.1.k");
   CHECK(judge(errors, {errors}, 1e-5, 3).first == -1);  // explained by itself
   CHECK(judge(errors, {errors}, 1e-5, 0.5).first >= 0);
+  a.tensors["embedding"].x[0] = NAN;  // is never near
+  CHECK(std::isinf(compare_tensors(a, b)[0].max_relative));
+  CHECK(judge(compare_tensors(a, b), {errors}, 1e-5, 3).first == 0);
   ForwardTrace other = b;
   other.tokens[0] = 2;
   CHECK_THROWS_AS(compare_tensors(other, b), std::runtime_error);

@@ -212,6 +212,7 @@ void parity(const ParityOptions& o, int* status) {
   if (has_floats) bytes.pack(o.weights);
   const Model model = Model::view(bytes.data, bytes.size);
   const ForwardTrace trace = trace_of(o, model, bytes);
+  check_tokens(model.info().vocab_size, trace.tokens);
   const pith_session_options options = session_of(o, o.activations, o.cache, o.attention);
   const ForwardTrace run = trace_runtime(model, options, trace.tokens);
   if (!o.save_trace.empty()) save(o, run, o.save_trace);
@@ -257,14 +258,17 @@ void add_parity(CLI::App* app, int* status) {
   auto o = std::make_shared<ParityOptions>();
   CLI::App* command = app->add_subcommand("parity", "Compare every step with a reference");
   command->add_option("model", o->model, "Packed or float model (GGUF); the built-in one if left out");
-  command->add_option("--trace", o->trace, "Trace to compare with (safetensors); tools/train/trace.py writes one");
+  CLI::Option* trace =
+      command->add_option("--trace", o->trace, "Trace to compare with (safetensors); tools/train/trace.py writes one");
   command->add_option("--reference", o->reference, "Without --trace: where the reference runs")
       ->check(CLI::IsMember({"host", "cuda"}))
       ->capture_default_str();
   command->add_option("--base", o->base, "Without --trace: the model that the reference runs; MODEL if left out");
-  command->add_option("--text", o->text, "Without --trace: tokens of this text");
-  command->add_option("--ids", o->ids, "Without --trace: these token ids, with commas")->delimiter(',');
-  command->add_option("--tokens-of", o->tokens_of, "Without --trace: the tokens of this trace");
+  command->add_option("--text", o->text, "Without --trace: tokens of this text")->excludes(trace);
+  command->add_option("--ids", o->ids, "Without --trace: these token ids, with commas")
+      ->delimiter(',')
+      ->excludes(trace);
+  command->add_option("--tokens-of", o->tokens_of, "Without --trace: the tokens of this trace")->excludes(trace);
   command->add_option("-n", o->limit, "Tokens of the text at most")->capture_default_str();
   command->add_option("--weights", o->weights, "How a float MODEL is packed")
       ->check(CLI::IsMember({"f32", "q8", "q4"}))

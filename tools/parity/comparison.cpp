@@ -31,7 +31,11 @@ std::vector<size_t> likeliest(const std::vector<double>& p, size_t n) {
   return ids;
 }
 
-double ratio(double error, double size) { return error == 0 ? 0 : size == 0 ? INFINITY : error / size; }
+// What is not finite is infinitely far off: no bound may take it for near.
+double ratio(double error, double size) {
+  if (!std::isfinite(error)) return INFINITY;
+  return error == 0 ? 0 : size == 0 ? INFINITY : error / size;
+}
 
 TensorError compare(const std::string& name, const TraceTensor& a, const TraceTensor& b) {
   TensorError e;
@@ -59,7 +63,7 @@ TensorError compare(const std::string& name, const TraceTensor& a, const TraceTe
   }
   e.mean_absolute /= double(n_tokens * width);
   e.relative = std::sqrt(ratio(error_total, b_total));
-  e.cosine = a_total == 0 && b_total == 0 ? 1 : std::min(1.0, ratio(product, std::sqrt(a_total * b_total)));
+  e.cosine = a_total == 0 && b_total == 0 ? 1 : std::min(1.0, product / std::sqrt(a_total * b_total));
   return e;
 }
 

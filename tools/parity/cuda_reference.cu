@@ -34,7 +34,7 @@ std::map<std::string, std::string> provenance() {
 
 ForwardTrace run_cuda_reference(const PlainModel& model, const std::vector<int32_t>& tokens) {
   std::map<std::string, std::string> where = provenance();
-  check_tokens(model, tokens);
+  check_tokens(model.config.vocab_size, tokens);
   ForwardTrace trace = ReferenceForward<CudaDevice>(model, tokens).run();
   trace.provenance = std::move(where);
   return trace;

@@ -1,6 +1,8 @@
 #include "forward_trace.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -12,6 +14,7 @@
 namespace pith::parity {
 namespace {
 
+constexpr long kMaxLayers = 1024;  // as in a model file
 constexpr const char* kFormat = "pith-trace 1";
 constexpr const char* kLayerTensors[] = {"attn_in", "q",      "c",     "k_rope",   "gate",   "k",
                                          "v",       "scores", "heads", "attn_out", "ffn_in", "ffn_out"};
@@ -101,7 +104,8 @@ TraceTensor& ForwardTrace::make(const std::string& name, const std::vector<int64
 int32_t ForwardTrace::n_layers() const {
   int32_t n = 0;
   for (const auto& [name, tensor] : tensors) {
-    if (name.starts_with("layer.")) n = std::max(n, std::atoi(name.c_str() + 6) + 1);
+    if (name.starts_with("layer."))
+      n = std::max(n, int32_t(std::clamp(std::strtol(name.c_str() + 6, nullptr, 10), -1L, kMaxLayers)) + 1);
   }
   return n;
 }
@@ -132,6 +136,7 @@ ForwardTrace parse_trace(const std::string& bytes, const std::string& path) {
     refuse(path, fmt::format("its header is malformed: {}", error.what()));
   }
   if (trace.provenance["format"] != kFormat) refuse(path, fmt::format("its metadata has no format \"{}\"", kFormat));
+  if (trace.n_layers() > kMaxLayers) refuse(path, fmt::format("a tensor's layer is beyond {}", kMaxLayers - 1));
   if (trace.tokens.empty()) refuse(path, "tensor tokens: missing or empty");
   for (const auto& [name, tensor] : trace.tensors) {
     if (tensor.shape.empty() || tensor.shape[0] != int64_t(trace.tokens.size()))

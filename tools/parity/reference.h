@@ -20,8 +20,8 @@ class NoDevice : public std::runtime_error {
 // float32 throughout, TF32 off. Throws NoDevice, or std::runtime_error with CUDA's sentence.
 ForwardTrace run_cuda_reference(const PlainModel& model, const std::vector<int32_t>& tokens);
 
-// Throws std::runtime_error for a token that the vocabulary lacks.
-void check_tokens(const PlainModel& model, const std::vector<int32_t>& tokens);
+// Throws std::runtime_error for a token that a vocabulary of this size lacks.
+void check_tokens(int64_t vocab_size, const std::vector<int32_t>& tokens);
 
 }  // namespace pith::parity
 
