@@ -153,6 +153,26 @@ void integer_product(benchmark::State& state, const Kernels& k, int32_t rows, in
   state.counters["sum"] = checksum(std::vector<float>(out.begin(), out.end()));
 }
 
+// The sums of a prompt's attention: 64 queries, and n rows that all of them share.
+void query_sums(benchmark::State& state, const Kernels& k, int32_t width, int32_t n) {
+  constexpr int32_t kQueries = 64;
+  const Bytes rows = allocate(size_t(width * n));
+  fill(rows.get(), size_t(width * n));
+  std::vector<int32_t> index;
+  for (int32_t i = 0; i < n; ++i) index.push_back(i);
+  const std::vector<float> weights(size_t(kQueries * n), 0.125f);
+  std::vector<float> sums(size_t(kQueries * width));
+  for (auto _ : state) {
+    std::fill(sums.begin(), sums.end(), 0.0f);
+    k.head_sums_i8(weights.data(), kQueries, kQueries, kQueries, width,
+                   {reinterpret_cast<const int8_t*>(rows.get()), size_t(width), index.data()}, n, sums.data(),
+                   size_t(width));
+    benchmark::ClobberMemory();
+  }
+  rates(state, 0, double(kQueries) * width * n);
+  state.counters["sum"] = checksum(sums);
+}
+
 // The kernels of grouped attention for 12 heads, 64 wide, and 64 rows: of 4,096 rows that lie 896 bytes apart, or of 64 that
 // stay in the cache. heads_per_kv 1: each head has its own part of a row; 12: all share one.
 struct HeadRows {
@@ -356,7 +376,7 @@ void add_all() {
   struct Shape {
     int32_t rows, cols;
   };
-  const Shape shapes[] = {{192, 192}, {1536, 64}, {768, 768}, {2048, 768}, {768, 2048}, {2048, 2048}};
+  const Shape shapes[] = {{192, 192}, {1536, 64}, {768, 768}, {2048, 768}, {768, 2048}, {2048, 2048}, {5632, 2048}};
   for (const int threads : {1, 2}) {
     const std::string t = "/threads:" + std::to_string(threads);
     for (const int streams : {1, 2, 4})
@@ -366,7 +386,7 @@ void add_all() {
     if (!tier_at(i).usable) continue;
     const Kernels& k = *tier_at(i).kernels;
     for (const int32_t rows : {32, 64}) {
-      for (const int32_t n : {1, 8, 16, 32, 64})
+      for (const int32_t n : {1, 4, 8, 16, 32, 64, 128})
         add(std::string("columns/i32/") + k.name + "/" + std::to_string(rows) + "x64x" + std::to_string(n),
             [=, &k](benchmark::State& state) { integer_product(state, k, rows, n); });
     }
@@ -377,6 +397,11 @@ void add_all() {
         add("heads/dots" + name, [=, &k](benchmark::State& state) { head_dots(state, k, per_kv, n_rows); });
         add("heads/sums" + name, [=, &k](benchmark::State& state) { head_sums(state, k, per_kv, n_rows); });
       }
+    }
+    for (const int32_t width : {32, 64, 128}) {
+      for (const int32_t n : {64, 128})
+        add(std::string("heads/sums/") + k.name + "/shared/64x" + std::to_string(width) + "x" + std::to_string(n),
+            [=, &k](benchmark::State& state) { query_sums(state, k, width, n); });
     }
     add(std::string("heads/exp_rows/") + k.name + "/16x64", [&k](benchmark::State& state) { exp_rows(state, k); });
     add(std::string("quantize/product/") + k.name + "/64",
@@ -405,7 +430,7 @@ void add_all() {
         if (type != WeightType::f32 && s.rows >= 768)
           add("transposed/" + kind + shape,
               [=, &k](benchmark::State& state) { transposed(state, k, type, s.rows, s.cols); });
-        for (const int32_t n : {2, 4, 8, 64, 512}) {
+        for (const int32_t n : {2, 4, 8, 12, 16, 64, 512}) {
           if (type == WeightType::f32 || s.rows < 768) continue;
           add("columns/" + kind + shape + "x" + std::to_string(n),
               [=, &k](benchmark::State& state) { cache_product(state, k, type, s.rows, s.cols, n); });

@@ -106,6 +106,16 @@ constexpr int kChains = 8;
   return rounds * 10 * 8;
 }
 
+[[gnu::target("avx512f")]] int64_t f32_fma_512(int64_t rounds) {
+  if (!__builtin_cpu_supports("avx512f")) return 0;
+  __m512 sum[10] = {}, x = _mm512_set1_ps(0.5f), y = _mm512_set1_ps(0.25f);
+  for (int64_t r = 0; r < rounds; ++r) {
+    for (auto& s : sum) asm volatile("vfmadd231ps %2, %1, %0" : "+v"(s) : "v"(x), "v"(y));
+  }
+  for (auto& s : sum) asm volatile("" : "+v"(s));
+  return rounds * 10 * 16;
+}
+
 #endif
 
 }  // namespace
@@ -116,9 +126,12 @@ uint64_t read_streams(const uint8_t* p, size_t bytes, int n_streams) {
 }
 
 #ifdef __x86_64__
-const MultiplyPeak kMultiplyPeaks[] = {
-    {"u4 x i8 maddubs", u4_maddubs}, {"i8 x i8 maddubs", i8_maddubs}, {"u8 x i8 dpbusd", dpbusd}, {"f32 fma", f32_fma}};
-const size_t kMultiplyPeakCount = 4;
+const MultiplyPeak kMultiplyPeaks[] = {{"u4 x i8 maddubs", u4_maddubs},
+                                       {"i8 x i8 maddubs", i8_maddubs},
+                                       {"u8 x i8 dpbusd", dpbusd},
+                                       {"f32 fma", f32_fma},
+                                       {"f32 fma 512", f32_fma_512}};
+const size_t kMultiplyPeakCount = 5;
 #else
 const MultiplyPeak kMultiplyPeaks[] = {{"none", nullptr}};
 const size_t kMultiplyPeakCount = 0;

@@ -114,6 +114,10 @@ expect 1 "not a regular file" timeout 5 "$pith" run "$work/fifo"
 expect 1 "header" "$pith" run "$work/empty.gguf"
 expect 1 "option tier" "$pith" run --tier neon9000
 expect 1 "option n_keep" "$pith" run --context 8 --keep 8
+expect 2 "--chunk" "$pith" run --chunk 4000
+expect 0 "" "$pith" bench --json --depth 40 --prompt 20 -n 0 --repeat 1 --chunk 16
+python3 -c 'import json,sys; assert [(r["phase"], r["tokens"], r["depth"]) for r in json.load(open(sys.argv[1]))["runs"]] == [("prefill", 40, 0), ("prefill", 20, 40)]' \
+  "$work/out" || fail "bench --prompt"
 expect 1 "option temperature" "$pith" run --temp -1
 expect 1 "packed already" "$pith" quantize "$work/m.gguf" "$work/again.gguf"
 expect 1 "input file" "$pith" quantize "$work/m.gguf" "$work/m.gguf"
@@ -140,7 +144,15 @@ text -n $((shown + 10)) -p "The fox" >"$work/whole"
 { head -c -1 "$work/out"; text -n 10 --load-state "$work/state"; } >"$work/parts"
 cmp -s "$work/whole" "$work/parts" || fail "the state of an interrupted text tells another story after $shown tokens"
 # Within a long prompt, the state holds what was read so far.
-python3 -c 'print("The fox had a lantern. " * 10000)' >"$work/long"
+python3 -c 'print("The fox had a lantern. " * 50000)' >"$work/long"
 interrupt "$pith" run --file "$work/long" --context 64 --save-state "$work/state"
 expect 0 "tokens/s" "$pith" run --load-state "$work/state" --context 64 -p " Then" -n 4
+# A long prompt shows how far it is, on a terminal alone; the answer does not depend on it.
+head -c 24000 "$work/long" >"$work/medium"
+expect 0 "tokens/s" "$pith" run --file "$work/medium" --context 4096 -n 1
+grep -q 'prompt \[' "$work/err" && fail "a progress bar went into a file"
+if command -v script >/dev/null; then
+  script -qec "'$pith' run --file '$work/medium' --context 4096 -n 1" /dev/null >"$work/terminal" </dev/null
+  grep -q 'prompt \[#* *\] *[0-9]* %, [0-9]* tokens/s' "$work/terminal" || fail "no progress bar on a terminal"
+fi
 echo "cli: $checks commands behave; 1 passed"

@@ -186,8 +186,9 @@ PITH_INLINE void sum_quads(const UnpackedBlock& block, const int8_t* q, size_t c
       __builtin_memcpy(&bytes, q + cols * j + 4 * quad, sizeof bytes);
       PITH_UNROLL
       for (size_t i = 0; i < kVectors; ++i) {
-        sum[j][i] = add(sum[j][i], w[i], _mm256_set1_epi32(bytes));
-        __asm__ volatile("" : "+x"(sum[j][i]));  // now: g++ puts sums off, and runs out of registers for the products
+        __m256i next = add(sum[j][i], w[i], _mm256_set1_epi32(bytes));
+        __asm__ volatile("" : "+x"(next));  // now: g++ puts sums off, and runs out of registers for the products
+        sum[j][i] = next;
       }
     }
   }

@@ -70,8 +70,7 @@ PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, in
   };
   int32_t h = 0;
   if (heads_per_kv == 1) {
-    constexpr int kOwn = kLanesInFlight / 4;  // heads of four lanes each
-    for (; h + kOwn <= n_heads; h += kOwn) sums.template operator()<kOwn, false>(h);
+    for (; h + kOwnHeads <= n_heads; h += kOwnHeads) sums.template operator()<kOwnHeads, false>(h);
   }
   while (h < n_heads) {
     const int32_t end = (h / heads_per_kv + 1) * heads_per_kv, last = end < n_heads ? end : n_heads;

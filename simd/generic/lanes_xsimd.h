@@ -5,9 +5,9 @@
 constexpr int32_t kParts = 16 / int32_t(Batch::size);
 
 // Lanes of sums that stay in registers beside what is added to them: their chains of fma hide each other's latency. And heads at
-// once that share what is added, which is converted once for all of them.
+// once: those that share what is added, which is converted once for all of them, and those with parts of their own, four lanes each.
 constexpr int32_t kLanesInFlight = kParts == 1 ? 16 : kParts == 2 ? 6 : 4;
-constexpr int32_t kSharingHeads = kParts == 2 ? 6 : 4;
+constexpr int32_t kSharingHeads = kParts == 2 ? 6 : 4, kOwnHeads = kParts == 1 ? 2 : 1;
 
 struct Lanes {
   Batch part[kParts];

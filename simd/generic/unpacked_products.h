@@ -63,17 +63,27 @@ void multiply_tile(const UnpackedBlock* w, int32_t n, Activation a, int32_t bloc
   }
 }
 
-// Panels that do not fill a tile are multiplied as they are stored: the same bits.
+// Panels that do not fill a tile are multiplied as they are stored: the same bits. While columns pass, the panels of the next tile
+// come into the second cache, some lines for each few columns.
 template <WeightType type>
 void matmul_unpacked(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  constexpr int kSecondCache = 2;
+  constexpr size_t kLine = 64;
   UnpackedBlock unpacked[kUnpackedBlocks];
+  const size_t panel_size = panel_bytes(type, w.blocks), tile_size = panel_size * kTilePanels;
+  const int32_t n_sweeps = (w.blocks + kUnpackedBlocks - 1) / kUnpackedBlocks * (n / kTileColumns);
+  const size_t lines_at_once = tile_size / kLine / size_t(n_sweeps) + 1;
+  const uint8_t* const end = w.w + panel_size * size_t(w.last);
   int32_t p = w.first;
   for (; p + kTilePanels <= w.last; p += kTilePanels) {
-    const uint8_t* panel = w.w + panel_bytes(type, w.blocks) * size_t(p);
+    const uint8_t* panel = w.w + panel_size * size_t(p);
+    const uint8_t* ahead = panel + tile_size;
     for (int32_t first = 0; first < w.blocks; first += kUnpackedBlocks) {
       const int32_t n_blocks = smaller(w.blocks - first, kUnpackedBlocks);
       unpack<type>(panel, w.blocks, first, n_blocks, unpacked);
       sweep_columns<kTileColumns>(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
+        for (size_t i = 0; i < lines_at_once && ahead < end; ++i, ahead += kLine)
+          __builtin_prefetch(ahead, 0, kSecondCache);
         const size_t block = size_t(w.blocks) * size_t(j) + size_t(first);
         const Activation range{a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block, nullptr};
         multiply_tile<type, n_columns>(unpacked, n_blocks, range, w.blocks, first == 0,

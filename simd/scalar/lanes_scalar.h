@@ -1,6 +1,6 @@
 // The 16-lane value in plain C++: the oracle of the other tiers. Included inside the tier's anonymous namespace.
 
-constexpr int32_t kLanesInFlight = 4, kSharingHeads = 4;
+constexpr int32_t kLanesInFlight = 4, kSharingHeads = 4, kOwnHeads = 1;
 
 struct Lanes {
   float v[16];

@@ -4,7 +4,7 @@
 //   each(n, step)                       step(i) for all i in [0, n)
 //   matmul(w, x, n, rows, cols, y)      y [n, rows] = x [n, cols] W^T, W [rows, cols], in float32
 //
-// It reads names and shapes from the model file and shares no arithmetic with src/ or simd/.
+// It reads names and shapes from the model file; no step of it is of src/ or simd/.
 #ifndef PITH_PARITY_REFERENCE_FORWARD_H
 #define PITH_PARITY_REFERENCE_FORWARD_H
 
