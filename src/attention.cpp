@@ -73,6 +73,7 @@ void Attention::run(int32_t layer, Activation x, float* out) {
   if (config_->is_mha()) project_mha(layer, x);
   else project(layer, x);
   const uint64_t start = plan_.clock != nullptr ? plan_.clock(plan_.clock_context) : 0;
+  trace_.tensor("q", layer, window_.x, config_->query_width());
   if (!config_->is_mha()) cache_->store(layer, latent_, angles_);
   attend(layer, out);
   if (plan_.clock != nullptr) nanoseconds_ += plan_.clock(plan_.clock_context) - start;
@@ -162,6 +163,12 @@ void Attention::attend_tiles(int32_t layer, float* out) {
     CachedToken tokens[kTileSlots];
     for (int32_t i = 0; i < tile.n; ++i) tokens[i] = cache_->token(slots[i]);
     cache_->expander().finish_tokens(layer, tokens, tile.n, cache_->pool(), cache_->expansion(thread), s.tile);
+    if (const int32_t i = cache_->slot() - tile.first; trace_.is_on() && i >= 0 && i < tile.n) {
+      const RowShape& rows = cache_->expander().rows();
+      const Row row{s.tile.first + rows.first_bytes * size_t(i), s.tile.second + rows.second_bytes * size_t(i)};
+      load_row(*kernels_, rows, row, cache_->expansion(thread).product);
+      trace_.tensor("kv", layer, cache_->expansion(thread).product, config_->kv_width());
+    }
     attend_rows(*kernels_, *config_, cache_->ring(), layer, cache_->expander().rows(), s.tile, s.block.identity, slots,
                 tile.n, query, s.block, &running);
   });

@@ -18,6 +18,7 @@
 #include "plan.h"
 #include "rotary.h"
 #include "token_cache.h"
+#include "trace.h"
 #include "weights.h"
 
 namespace pith {
@@ -34,6 +35,10 @@ class Attention {
   void run(int32_t layer, Activation x, float* out);
 
   uint64_t nanoseconds() const { return nanoseconds_; }
+  void set_trace(const Trace& trace) {  // of a traced build
+    trace_ = trace;
+    for (int32_t thread = 0; thread < plan_.max_threads; ++thread) scratch_[thread].block.trace = trace;
+  }
 
  private:
   // Runs of slots that threads share in the absorbed form, and tiles of one at least.
@@ -95,6 +100,7 @@ class Attention {
   Angles angles_;
   uint64_t position_ = 0;
   uint64_t nanoseconds_ = 0;
+  [[no_unique_address]] Trace trace_;
 };
 
 }  // namespace pith

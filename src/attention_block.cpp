@@ -54,6 +54,7 @@ void attend_block(const Kernels& k, const QueryParts& query, const HeadRows& key
   scratch.clear_scores(n, running->lanes);
   add_scores(k, query.content, keys, n_heads, n, scratch.heads, scratch.scores);
   if (rope != nullptr) add_scores(k, query.rope, *rope, n_heads, n, scratch.heads, scratch.scores);
+  scratch.trace.tensor("scores", -1, scratch.scores, n * running->lanes);
   running->weigh(k, n, scratch.scores);
   add_sums(k, scratch.scores, values, n_heads, n, scratch.heads, running->out, running->width);
 }

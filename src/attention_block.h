@@ -9,6 +9,7 @@
 #include "latent_ring.h"
 #include "row_pool.h"
 #include "running_softmax.h"
+#include "trace.h"
 
 namespace pith {
 
@@ -26,6 +27,7 @@ struct BlockScratch {
   float* value_scales;  // [max_tokens, lanes]
   float* rope_scales;   // [max_tokens]
   int32_t* identity;    // [max_tokens] 0, 1, 2, ...
+  [[no_unique_address]] Trace trace;
 
   void lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena);
   void clear_scores(int32_t n, int32_t lanes) const;

@@ -69,6 +69,7 @@ size_t TokenCache::add_products(int32_t layer, Product* products) {
 
 void TokenCache::store(int32_t layer, float* latent, const Angles& angles) {
   const float scale = store_latent(layer, slot_, id_, latent, angles, expansions_[0]);
+  trace_.tensor("c_scale", layer, &scale, 1);
   if (is_gated_) convert_groups(layer, scale);
 }
 
@@ -95,6 +96,7 @@ void TokenCache::gate_latent(int32_t layer, int32_t id, float* latent, const Exp
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
   expander_.compute_gate(layer, id, s, s.gate);
+  trace_.tensor("gate", layer, s.gate, c.latent_width);
   kernels_->multiply(latent, s.gate, c.latent_width, latent);
   if (c.gate_norm == GateNorm::rms) {
     kernels_->rmsnorm(latent, w.gate_norm, c.gate_norm_epsilon, c.latent_width, latent);
@@ -121,6 +123,7 @@ void TokenCache::convert_groups(int32_t layer, float scale) {
     else if (conversion.gate_to < 0) expander_.round_gate(gate, s);
     if (conversion.gate_to >= 0) expander_.store_gate(layer, gate, s, pool_.row(layer, conversion.gate_to));
     if (conversion.is_current) {
+      trace_.tensor("gate", layer, gate, config_->kv_width());
       expander_.expand(layer, &slot_, 1, s);
       expander_.store_norm(layer, slot_, s.up, gate, scale, s);
     }

@@ -13,6 +13,7 @@
 #include "rotary.h"
 #include "row_pool.h"
 #include "token_groups.h"
+#include "trace.h"
 #include "weights.h"
 
 namespace pith {
@@ -78,6 +79,7 @@ class TokenCache {
   const RowPool& pool() const { return pool_; }
   const Expander& expander() const { return expander_; }
   const Expander::Scratch& expansion(int32_t thread) const { return expansions_[thread]; }
+  void set_trace(const Trace& trace) { trace_ = trace; }  // of a traced build
 
  private:
   // A row of the pool to be made again from the cached latents: keys of a slot, or (kGateRow) the gate of an id.
@@ -114,6 +116,7 @@ class TokenCache {
   int32_t* run_ends_ = nullptr;              // [n_rows]: into the list
   int32_t n_stale_ = 0;
   int32_t id_ = 0, slot_ = 0;
+  [[no_unique_address]] Trace trace_;
 };
 
 }  // namespace pith

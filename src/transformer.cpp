@@ -41,9 +41,14 @@ bool Transformer::step(int32_t id, uint64_t position, bool wants_logits, const s
     if (is_taken_back(n)) return false;
     const Layer& layer = weights_->layers[n];
     attention_.run(n, prepare_normed(layer.attn_norm, layer.attn_norm_bias), heads_.x);
+    trace_.tensor("attn_in", n, normed_.x, config_->width);
+    trace_.tensor("heads", n, heads_.x, config_->head_output_width());
     add_to_residual(layer.output, heads_);
+    trace_.tensor("attn_out", n, delta_, config_->width);
     feed_forward(layer, prepare_normed(layer.ffn_norm, layer.ffn_norm_bias));
+    trace_.tensor("ffn_in", n, normed_.x, config_->width);
     add_to_residual(layer.ffn_down, hidden_);
+    trace_.tensor("ffn_out", n, delta_, config_->width);
   }
   if (is_taken_back(config_->n_layers)) return false;
   if (wants_logits) project_logits();
@@ -53,6 +58,7 @@ bool Transformer::step(int32_t id, uint64_t position, bool wants_logits, const s
 void Transformer::embed(int32_t id) {
   load_row(*kernels_, weights_->embedding, id, residual_);
   kernels_->shift_scale(residual_, 0, config_->embedding_scale, config_->width, residual_);
+  trace_.tensor("embedding", -1, residual_, config_->width);
 }
 
 Activation Transformer::prepare_normed(const float* gamma, const float* beta) {
@@ -74,6 +80,7 @@ void Transformer::add_to_residual(const Linear& w, const Input& input) {
 
 void Transformer::project_logits() {
   const Activation x = prepare_normed(weights_->output_norm, weights_->output_norm_bias);
+  trace_.tensor("output_in", -1, normed_.x, config_->width);
   apply(*kernels_, *team_, weights_->output, x, logits_);
   kernels_->shift_scale(logits_, 0, config_->logit_scale, config_->vocab_size, logits_);
 }

@@ -11,6 +11,7 @@
 #include "plan.h"
 #include "prefill.h"
 #include "token_cache.h"
+#include "trace.h"
 #include "weights.h"
 
 namespace pith {
@@ -46,6 +47,11 @@ class Transformer {
   const float* logits() const { return logits_; }
   TokenCache& cache() { return cache_; }
   const TokenCache& cache() const { return cache_; }
+  void set_trace(const Trace& trace) {  // of a traced build
+    trace_ = trace;
+    cache_.set_trace(trace);
+    attention_.set_trace(trace);
+  }
   uint64_t attention_nanoseconds() const { return attention_.nanoseconds() + prefill_.nanoseconds(); }
 
  private:
@@ -71,6 +77,7 @@ class Transformer {
   Input hidden_;               // [feed-forward]
   float* gate_ = nullptr;      // [feed-forward], padded; SwiGLU
   float* logits_ = nullptr;    // [V], padded
+  [[no_unique_address]] Trace trace_;
 };
 
 }  // namespace pith

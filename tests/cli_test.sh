@@ -82,6 +82,26 @@ expect 1 "option --load-state: state: " "$pith" run --load-state "$work/short"
 cmp -s "$work/state" "$work/before" || fail "a refused run changed the state"
 [ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
 
+# The runtime against the reference of the same file, against a golden trace, and what it refuses.
+golden=$(cd "$(dirname "$0")" && pwd)/golden
+float=(--activations f32 --cache f32)
+expect 0 "" "$pith" parity --ids 1,2,3,2,1 "${float[@]}" --max-relative 2e-5 --html "$work/report.html"
+grep -q "<svg" "$work/report.html" || fail "parity --html has no plot"
+expect 0 "" "$pith" parity "$golden/egmla.gguf" "${float[@]}" --trace "$golden/egmla.pytorch.safetensors" --max-relative 2e-5 --json
+python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert len(d["tensors"]) == 27 and d["first_unexplained"] is None' "$work/out" || fail "parity --json"
+expect 1 "option --max-relative: layer.0." "$pith" parity "$golden/egmla.gguf" --trace "$golden/egmla.pytorch.safetensors" --max-relative 2e-5
+expect 1 "option --explained: embedding" "$pith" parity "$golden/egmla.gguf" --weights q8 --trace "$golden/egmla.pytorch.safetensors" --explained --margin 0
+expect 1 "another model" "$pith" parity "$golden/egmla.gguf" --trace "$golden/latent_gate.pytorch.safetensors"
+expect 1 "another model" "$pith" parity --trace "$golden/egmla.pytorch.safetensors"
+expect 1 "option --trace, --text, --ids or --tokens-of" "$pith" parity
+expect 1 "trace $work/empty.trace" "$pith" parity --trace "$work/empty.trace"
+expect 1 "token 99999" "$pith" parity --ids 1,99999
+expect 2 "--trace" "$pith" parity --ids 1,2 --trace "$golden/egmla.pytorch.safetensors"
+# A GPU answers, or is said to be absent.
+"$pith" parity --ids 1,2,3 --reference cuda "${float[@]}" --max-relative 2e-5 >/dev/null 2>"$work/err"
+status=$?
+[ "$status" -eq 0 ] || { [ "$status" -eq 3 ] && grep -q "no CUDA device" "$work/err"; } || fail "parity --reference cuda: status $status: $(cat "$work/err")"
+
 expect 2 "" "$pith"
 expect 2 "" "$pith" run --no-such-option
 expect 2 "--cache" "$pith" run --cache i7

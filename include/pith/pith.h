@@ -223,7 +223,7 @@ typedef struct pith_session_options {
   /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity - n_keep. More of
    * them recompute less of a long context and take more memory (pith_session_bytes). 1: every token alone, in the least memory. */
   uint32_t chunk;
-  const char* tier;     /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
+  const char* tier; /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
   /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
   uint64_t (*clock)(void* clock_context);
   void* clock_context;

@@ -1,11 +1,14 @@
-"""Makes the golden files of the C++ tests: PITH_COMMAND=build/release/pith python3 tests/golden/make_golden.py
+"""Makes the golden files of the C++ tests: PITH_COMMAND=build/release/pith python3 tests/golden/make_golden.py [traces]
 
     NAME.gguf, NAME.tokens (int32), NAME.logits (float32 [tokens, V])   small float models and their logits in PyTorch float64
     tiny.q4.gguf                                                      a packed model with the built-in vocabulary
+    NAME.pytorch.safetensors                                          traces of those models, of more, and of layers of the built-in one, in
+                                                                      PyTorch float64 on the CPU, rounded to float32 (`traces`: only these)
     tokenizer_cases.tsv                                               texts (hex) and their ids by the `tokenizers` package
 """
 
 import os
+import platform
 import random
 import subprocess
 import sys
@@ -14,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from tokenizers import Tokenizer
 
 HERE = Path(__file__).resolve().parent
@@ -21,7 +25,9 @@ REPOSITORY = HERE.parents[1]
 sys.path[:0] = [str(REPOSITORY / "tools" / "train"), str(REPOSITORY / "tools" / "export"), str(REPOSITORY / "tests" / "python")]
 
 from export import export  # noqa: E402
-from model import Config, Model  # noqa: E402
+from gguf_model import load  # noqa: E402
+from model import Config, Model, shape_m  # noqa: E402
+import trace  # noqa: E402
 
 TOKENIZER = REPOSITORY / "tools" / "model" / "tokenizer.json"
 SMALL = dict(vocab_size=300, n_layers=2, width=32, n_heads=2, feed_forward_width=48, context_length=128, value_width=16,
@@ -34,6 +40,17 @@ MODELS = {
                      yarn_log_multiplier=0.07, rope_interleaved=False, feed_forward="relu2"),
     "mha_grouped": dict(attention="mha", n_heads=4, n_kv_heads=2, embedding_scale=2.0, residual_scale=0.5, logit_scale=0.5),
 }
+
+# Of traces alone: what the others do not use.
+TRACED = {
+    "split_low_rank": dict(GATED, gate_norm="layer_split", rope_interleaved=False, query_latent_width=24, layer_group_size=1),
+    "rms_gate": dict(GATED, gate_norm="rms", kv_norm="none", bias=True, block_norm="layer", feed_forward="gelu_tanh", tied=False),
+    "mla_longrope": dict(rope_scaling="longrope", rope_factor=4.0, rope_original_context=64, feed_forward="relu2", embedding_scale=3.0,
+                         residual_scale=0.4, logit_scale=0.3, rope_factors_short=(1.0,) * 4, rope_factors_long=(1.0, 1.5, 2.0, 4.0)),
+}
+TRACED_VOCAB = 96
+TRACED_TOKENS = 32
+BUILTIN_TOKENS, BUILTIN_LAYERS = 12, {0, 11}
 
 
 def random_model(config, seed):
@@ -58,6 +75,32 @@ def write_models():
             logits = model.double()(torch.from_numpy(tokens).long()[None])[0].numpy()
         tokens.tofile(HERE / f"{name}.tokens")
         logits.astype(np.float32).tofile(HERE / f"{name}.logits")
+
+
+def write_trace(name, model, ids, layers=None):
+    trace.write(HERE / f"{name}.pytorch.safetensors", model.double(), torch.from_numpy(ids).long(), torch.float32, layers,
+                {"model": name, "commit": trace.commit(), "machine": platform.machine()})
+
+
+def builtin_model():
+    weights = load_file(REPOSITORY / "tools" / "model" / "weights.bf16.safetensors")
+    model = Model(shape_m())
+    model.load_state_dict({k: v.float() for k, v in weights.items()})
+    return model
+
+
+def write_traces():
+    for name in MODELS:
+        write_trace(name, load(HERE / f"{name}.gguf"), np.fromfile(HERE / f"{name}.tokens", np.int32)[:TRACED_TOKENS])
+    for seed, (name, variant) in enumerate(TRACED.items()):
+        model = random_model(Config(**(SMALL | variant | dict(vocab_size=TRACED_VOCAB))), 200 + seed)
+        export(model, HERE / f"{name}.gguf")
+        ids = np.random.default_rng(200 + seed).integers(0, TRACED_VOCAB, TRACED_TOKENS).astype(np.int32)
+        ids[20:28] = ids[:8]
+        write_trace(name, model, ids)
+    text = (HERE / "tale.txt").read_text("utf-8")
+    ids = Tokenizer.from_file(str(TOKENIZER)).encode(text, add_special_tokens=False).ids[:BUILTIN_TOKENS - 1]
+    write_trace("builtin", builtin_model(), np.array([0] + ids, np.int32), BUILTIN_LAYERS)
 
 
 def write_tiny():
@@ -88,6 +131,8 @@ def write_tokenizer_cases():
 
 
 if __name__ == "__main__":
-    write_models()
-    write_tiny()
-    write_tokenizer_cases()
+    if sys.argv[1:] != ["traces"]:
+        write_models()
+        write_tiny()
+        write_tokenizer_cases()
+    write_traces()

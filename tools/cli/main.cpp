@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int status = 0;
   using namespace pith::cli;
-  for (const auto add : {add_run, add_quantize, add_synth, add_info, add_bench, add_eval, add_verify})
+  for (const auto add : {add_run, add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
     add(&app, &status);
   try {
     app.parse(argc, argv);

@@ -62,6 +62,7 @@ void add_info(CLI::App* app, int* status);
 void add_bench(CLI::App* app, int* status);
 void add_eval(CLI::App* app, int* status);
 void add_verify(CLI::App* app, int* status);
+void add_parity(CLI::App* app, int* status);
 
 }  // namespace pith::cli
 

@@ -1,0 +1,200 @@
+#include "runtime_trace.h"
+
+#include <string_view>
+
+#include "head_rows.h"
+#include "plain_model.h"
+#include "session.h"
+
+namespace pith::parity {
+namespace {
+
+class Recorder {
+ public:
+  Recorder(const Model& model, pith_session_options options, const std::vector<int32_t>& tokens)
+      : c_(model.get()->config), weights_(model.get()->weights), session_(model, with_room(options, tokens)) {
+    trace_.tokens = tokens;
+    has_keys_ = c_.is_mha() || options.attention == PITH_ATTENTION_MATERIALISE;
+  }
+
+  ForwardTrace run() {
+    const TraceSink sink{[](void* self, const char* name, int32_t layer, const float* x, int32_t n) {
+                           static_cast<Recorder*>(self)->take(name, layer, {x, size_t(n)});
+                         },
+                         this};
+    Trace trace;
+    trace.set_sink(&sink);
+    session_.get()->transformer.set_trace(trace);
+    for (token_ = 0; token_ < trace_.tokens.size(); ++token_) {
+      c_scale_.clear();
+      session_.eval(trace_.tokens[token_]);
+      for (int32_t layer = 0; layer < c_.n_layers; ++layer) read_cache(layer);
+      const std::span<const float> logits = session_.logits();
+      put("logits", {c_.vocab_size}, [&](size_t i) { return logits[i]; });
+    }
+    session_.get()->transformer.set_trace({});
+    return std::move(trace_);
+  }
+
+ private:
+  static pith_session_options with_room(pith_session_options options, const std::vector<int32_t>& tokens) {
+    options.capacity = uint32_t(std::max<size_t>(tokens.size(), 2));
+    options.n_keep = 0;
+    options.max_threads = 1;
+    return options;
+  }
+
+  // Row token_ of a tensor, number by number.
+  template <typename Number>
+  void put(const std::string& name, const std::vector<int64_t>& shape, const Number& number) {
+    TraceTensor& tensor = trace_.make(name, shape);
+    const size_t width = tensor.row_width();
+    for (size_t i = 0; i < width; ++i) tensor.x[token_ * width + i] = double(number(i));
+  }
+
+  const Layer& layer(int32_t n) const { return weights_.layers[n]; }
+  bool is_normed() const { return c_.gate == Gate::up; }
+  double gamma(int32_t n, size_t channel) const {
+    return is_normed() && layer(n).gate_norm != nullptr ? double(layer(n).gate_norm[channel]) : 1;
+  }
+  double beta(int32_t n, size_t channel) const {
+    return is_normed() && layer(n).gate_norm_bias != nullptr ? double(layer(n).gate_norm_bias[channel]) : 0;
+  }
+  // Of lane i of a head, in kv_b's order.
+  size_t key_channel(size_t head, size_t i) const { return head * size_t(c_.kv_head_width()) + i; }
+  size_t value_channel(size_t head, size_t i) const { return key_channel(head, size_t(c_.content_width) + i); }
+
+  bool has_erased_lane(int32_t n) const {
+    for (size_t head = 0; head < size_t(c_.n_heads); ++head) {
+      for (size_t i = 0; i < size_t(c_.content_width); ++i) {
+        if (gamma(n, key_channel(head, i)) == 0) return true;
+      }
+    }
+    return false;
+  }
+
+  void take(std::string_view name, int32_t n, std::span<const float> x) {
+    if (name == "q") return take_query(n, x);
+    if (name == "c_scale") return c_scale_.push_back(x[0]);
+    if (name == "kv") return take_keys_values(n, x);
+    if (name == "scores") return take_scores(x);
+    if (name == "heads") return take_heads(n, x);
+    const std::string full = n < 0 ? std::string(name) : layer_name(n, std::string(name));
+    put(full, {int64_t(x.size())}, [&](size_t i) { return x[i]; });
+  }
+
+  void take_query(int32_t n, std::span<const float> x) {
+    layer_ = n;
+    n_seen_ = 0;
+    key_shift_.assign(size_t(c_.n_heads), 0);
+    is_erased_ = has_erased_lane(n);
+    if (is_erased_) return;
+    const size_t width = size_t(c_.query_head_width()), content = size_t(c_.content_width);
+    const double s = score_scale(c_), m = rope_magnitude(c_);
+    put(layer_name(n, "q"), {c_.n_heads, int64_t(width)}, [&](size_t i) {
+      const size_t head = i / width, lane = i % width;
+      if (lane >= content) return double(x[i]) / (s * m);
+      const size_t channel = key_channel(head, lane);
+      const double query = double(x[i]) / gamma(n, channel);  // times s
+      key_shift_[head] += query * beta(n, channel);
+      return query / s;
+    });
+  }
+
+  void take_keys_values(int32_t n, std::span<const float> x) {
+    const auto unfolded = [&](size_t channel) { return double(x[channel]) * gamma(n, channel) + beta(n, channel); };
+    const size_t d_n = size_t(c_.content_width), d_v = size_t(c_.value_width);
+    put(layer_name(n, "k"), {c_.n_heads, int64_t(d_n)},
+        [&](size_t i) { return unfolded(key_channel(i / d_n, i % d_n)); });
+    put(layer_name(n, "v"), {c_.n_heads, int64_t(d_v)},
+        [&](size_t i) { return unfolded(value_channel(i / d_v, i % d_v)); });
+  }
+
+  // x [n, lanes]: the next n slots; without a keep and with room for all, slots are positions.
+  void take_scores(std::span<const float> x) {
+    if (!has_keys_ || is_erased_) return;
+    const size_t lanes = size_t(padded_lanes(c_.n_heads)), n_tokens = trace_.tokens.size();
+    TraceTensor& scores = trace_.make(layer_name(layer_, "scores"), {c_.n_heads, int64_t(n_tokens)});
+    for (size_t i = 0; i < x.size() / lanes; ++i, ++n_seen_) {
+      for (size_t head = 0; head < size_t(c_.n_heads); ++head)
+        scores.x[(token_ * size_t(c_.n_heads) + head) * n_tokens + n_seen_] =
+            double(x[i * lanes + head]) + key_shift_[head];
+    }
+  }
+
+  void take_heads(int32_t n, std::span<const float> x) {
+    const size_t d_v = size_t(c_.value_width);
+    put(layer_name(n, "heads"), {c_.n_heads, int64_t(d_v)}, [&](size_t i) {
+      const size_t channel = value_channel(i / d_v, i % d_v);
+      return double(x[i]) * gamma(n, channel) + beta(n, channel);
+    });
+  }
+
+  // What the ring holds of the token. `head`: numbers that share a scale; `stride`: what they take in the ring.
+  std::vector<double> stored(const uint8_t* row, size_t n, size_t head, size_t stride, const float* scales) const {
+    std::vector<double> out(n);
+    for (size_t i = 0; i < n; ++i) {
+      const size_t at = i / head * stride + i % head;
+      out[i] = scales == nullptr ? double(read_le<float>(row + sizeof(float) * at))
+                                 : double(scales[i / head]) * double(int8_t(row[at]));
+    }
+    return out;
+  }
+
+  void read_cache(int32_t n) {
+    const LatentRing& ring = session_.get()->transformer.cache().ring();
+    const CacheShape& shape = ring.shape();
+    const bool is_i8 = session_.get()->plan.cache_i8;
+    const int32_t slot = ring.slot_of(token_);
+    const uint8_t* first = ring.first_of(n) + ring.first_stride() * size_t(slot);
+    const uint8_t* second = ring.second_of(n) + ring.second_stride() * size_t(slot);
+    std::vector<float> scales(size_t(shape.n_scalars()) + 1);
+    ring.gather_scalars(n, &slot, 1, 0, shape.n_scalars(), scales.data(), shape.n_scalars() + 1);
+    const double m = rope_magnitude(c_);
+    const float* second_scales = is_i8 ? scales.data() + shape.second_scale_at() : nullptr;
+    if (c_.is_mha()) {
+      const size_t head = size_t(c_.value_width), stride = is_i8 ? size_t(shape.stored_block) : head;
+      const size_t width = size_t(c_.n_kv_heads) * head;
+      const std::vector<double> k = stored(first, width, head, stride, is_i8 ? scales.data() : nullptr);
+      const std::vector<double> v = stored(second, width, head, stride, second_scales);
+      put(layer_name(n, "k"), {c_.n_kv_heads, c_.value_width}, [&](size_t i) { return k[i] * m; });
+      put(layer_name(n, "v"), {c_.n_kv_heads, c_.value_width}, [&](size_t i) { return v[i]; });
+      return;
+    }
+    if (is_i8 && shape.first_block == 0) scales[0] = c_scale_[size_t(n)];
+    const size_t r = size_t(c_.latent_width), d_r = size_t(c_.rope_width);
+    const size_t block = shape.first_block == 0 ? r : size_t(shape.first_block);
+    const std::vector<double> rope = stored(second, d_r, d_r, d_r, second_scales);
+    const std::vector<double> latent = stored(first, r, block, block, is_i8 ? scales.data() : nullptr);
+    put(layer_name(n, "c"), {c_.latent_width}, [&](size_t i) { return latent[i]; });
+    put(layer_name(n, "k_rope"), {c_.rope_width}, [&](size_t i) { return rope[i] * m; });
+  }
+
+  const Config& c_;
+  const Weights& weights_;
+  Session session_;
+  ForwardTrace trace_;
+  bool has_keys_ = false;
+  size_t token_ = 0;
+  // Of the layer that is being computed:
+  int32_t layer_ = 0;
+  size_t n_seen_ = 0;              // slots whose scores have come
+  bool is_erased_ = false;         // a gamma_k is 0
+  std::vector<double> key_shift_;  // [n_h] q . beta_k s
+  std::vector<float> c_scale_;     // [layers so far]
+};
+
+}  // namespace
+
+ForwardTrace trace_runtime(const Model& model, pith_session_options options, const std::vector<int32_t>& tokens) {
+  Recorder recorder(model, options, tokens);
+  ForwardTrace trace = recorder.run();
+  const auto precision = [](uint32_t p) { return p == PITH_PRECISION_F32 ? "f32" : "i8"; };
+  trace.provenance = {{"writer", "runtime"},
+                      {"activations", precision(options.activations)},
+                      {"cache", precision(options.cache)},
+                      {"attention", options.attention == PITH_ATTENTION_MATERIALISE ? "materialise" : "default"}};
+  return trace;
+}
+
+}  // namespace pith::parity
