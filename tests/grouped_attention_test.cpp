@@ -112,6 +112,7 @@ TEST_CASE("grouped and materialised attention in int8: divergence and agreement"
     CAPTURE(spec.name);
     const Case c(spec, seed, 150);
     for (const char* type : {"q4", "q8", "f32"}) {
+      if (type[0] != 'q' && std::getenv("PITH_QUICK") != nullptr) continue;
       CAPTURE(std::string(type));
       const Runtime runtime(c.packed(type));
       pith_session_options options = session_options();

@@ -55,7 +55,7 @@ TEST_CASE("a prompt in chunks gives the bits of its tokens one by one: every var
                           {"f32", PITH_PRECISION_I8, PITH_PRECISION_I8},
                           {"q4", PITH_PRECISION_F32, PITH_PRECISION_I8}};
   const struct { uint32_t capacity, n_keep; } rings[] = {{400, 0}, {200, 0}, {210, 70}, {65, 1}};
-  const uint64_t n_share = std::getenv("PITH_QUICK") == nullptr ? 5 : 20;
+  const uint64_t n_share = std::getenv("PITH_QUICK") == nullptr ? 5 : 50;
   for (const SynthSpec& spec : all_variants()) {
     CAPTURE(spec.name);
     for (const auto& p : precisions) {

@@ -113,7 +113,7 @@ TEST_CASE("rings of every awkward size equal the oracle") {
 TEST_CASE("a wrapping ring gives the same bits for every chunking, thread count and tier") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  for (const SynthSpec& spec : all_variants()) {
+  for (const SynthSpec& spec : some_variants()) {
     CAPTURE(spec.name);
     const Case c(spec, seed);
     for (const uint32_t precision : {PITH_PRECISION_I8, PITH_PRECISION_F32}) {
