@@ -165,8 +165,7 @@ void Attention::attend_tiles(int32_t layer, float* out) {
     cache_->expander().finish_tokens(layer, tokens, tile.n, cache_->pool(), cache_->expansion(thread), s.tile);
     if (const int32_t i = cache_->slot() - tile.first; trace_.is_on() && i >= 0 && i < tile.n) {
       const RowShape& rows = cache_->expander().rows();
-      const Row row{s.tile.first + rows.first_bytes * size_t(i), s.tile.second + rows.second_bytes * size_t(i)};
-      load_row(*kernels_, rows, row, cache_->expansion(thread).product);
+      load_row(*kernels_, rows, rows.at(s.tile, size_t(i)), cache_->expansion(thread).product);
       trace_.tensor("kv", layer, cache_->expansion(thread).product, config_->kv_width());
     }
     attend_rows(*kernels_, *config_, cache_->ring(), layer, cache_->expander().rows(), s.tile, s.block.identity, slots,
