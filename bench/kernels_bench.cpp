@@ -238,7 +238,7 @@ void quantize_dots(benchmark::State& state, const Kernels& k) {
   for (size_t i = 0; i < 64; ++i) dots[i] = 100 * input.q[i];
   float scale = 0;
   for (auto _ : state) {
-    scale = k.quantize_dots(dots.data(), input.d.data(), input.q.data(), 0.25f, 64, q.data());
+    scale = k.quantize_dots(dots.data(), input.d.data(), 64, q.data());
     benchmark::DoNotOptimize(scale);
     benchmark::ClobberMemory();
   }

@@ -125,6 +125,10 @@ struct GatheredRows {
   X(max_rows, void(const float* x, int32_t n, int32_t lanes, float* max))                                                   \
   /* x[i lanes + h] = exp(x[i lanes + h] - max[h]), in place; sum[h] += x[i lanes + h], over i in order. */                 \
   X(exp_rows, void(float* x, const float* max, int32_t n, int32_t lanes, float* sum))                                       \
+  /* x[i lanes + h] = q[h] * row[i]. */                                                                                     \
+  X(outer_rows, void(const float* q, const float* row, int32_t n, int32_t lanes, float* x))                                 \
+  /* sum[h] = fma(x[i lanes + h], row[i], sum[h]), over i in order. */                                                      \
+  X(sum_rows, void(const float* x, const float* row, int32_t n, int32_t lanes, float* sum))                                 \
   /* out[i lanes + h] = x[i lanes + h] * row[i]. out may be x. */                                                           \
   X(scale_rows, void(const float* x, const float* row, int32_t n, int32_t lanes, float* out))                               \
   /* out[i out_stride + j] = fma(weight[i], part[i part_stride + j], keep[i] * out[i out_stride + j]), j < width, i < n. */ \
@@ -134,8 +138,8 @@ struct GatheredRows {
   X(widen_halves, void(const uint16_t* halves, int32_t n, float* out))                                                      \
   /* quantize_row of m[i] * float(g[i]). */                                                                                 \
   X(quantize_product, float(const float* m, const int8_t* g, int32_t n, int8_t* q))                                         \
-  /* quantize_row of fma(-s, float(mean[i]), float(dots[i]) * d[i / 32]); mean NULL: of float(dots[i]) * d[i / 32]. */      \
-  X(quantize_dots, float(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q))           \
+  /* quantize_row of float(dots[i]) * d[i / 32]. */                                                                         \
+  X(quantize_dots, float(const int32_t* dots, const float* d, int32_t n, int8_t* q))                                        \
   /* out[i] = fma(s * float(g[i]), y[i], out[i]). */                                                                        \
   X(gated_sum, void(const int8_t* g, const float* y, float s, int32_t n, float* out))
 

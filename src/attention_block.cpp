@@ -63,9 +63,8 @@ void attend_rows(const Kernels& k, const Config& c, const LatentRing& ring, int3
                  const BlockScratch& s, RunningSoftmax* running) {
   const bool is_i8 = shape.is_i8;
   if (is_i8) {
-    gather_scales(k, rows.first, shape.first_bytes, shape.first_scales_at(), index, n, running->lanes, s.key_scales);
-    gather_scales(k, rows.second, shape.second_bytes, shape.second_scales_at(), index, n, running->lanes,
-                  s.value_scales);
+    gather_scales(k, shape, rows.scales, false, index, n, running->lanes, s.key_scales);
+    gather_scales(k, shape, rows.scales, true, index, n, running->lanes, s.value_scales);
   }
   const HeadRows keys{.first = rows.first,
                       .stride = shape.first_bytes,

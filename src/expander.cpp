@@ -45,32 +45,12 @@ void Expander::compute_gates(int32_t layer, const int32_t* ids, int32_t n, const
 
 void Expander::round_gate(float* gate, const Scratch& s) const {
   if (!rows_.is_i8) return;
-  store_row(*kernels_, rows_, gate, s.row);
-  load_row(*kernels_, rows_, s.row, gate);
+  store_gate(gate, s.row);
 }
 
-void Expander::store_gate(int32_t layer, float* gate, const Scratch& s, Row row) const {
+void Expander::store_gate(float* gate, Row row) const {
   store_row(*kernels_, rows_, gate, row);
   load_row(*kernels_, rows_, row, gate);
-  store_means(layer, gate, s, row);
-}
-
-// W_UKV^T (g / N), over all channels or over those of keys and of values apart.
-void Expander::store_means(int32_t layer, const float* gate, const Scratch& s, Row row) const {
-  const Config& c = *config_;
-  const Linear& up = weights_->layers[layer].kv_b;
-  for (int32_t i = 0; i < rows_.n_means; ++i) {
-    const bool is_joint = rows_.n_means == 1;
-    const int32_t first = is_joint || i == 0 ? 0 : c.content_width;
-    const int32_t width = is_joint ? c.kv_head_width() : i == 0 ? c.content_width : c.value_width;
-    const float share = 1.0f / float(c.n_heads * width);
-    for (int32_t n = 0; n < up_stride(); ++n) {
-      const int32_t lane = n % c.kv_head_width();
-      s.product[n] = n < c.kv_width() && lane >= first && lane < first + width ? gate[n] * share : 0;
-    }
-    apply_transposed(*kernels_, up, 0, up_stride() / kPanelRows, s.product, s.latents.x);
-    store_mean(*kernels_, rows_, i, s.latents.x, row);
-  }
 }
 
 void Expander::expand(int32_t layer, const int32_t* slots, int32_t n, const Scratch& s) const {
@@ -104,31 +84,34 @@ float Expander::mean_of(const float* product, int32_t offset, int32_t width) con
 }
 
 // rho = scale / sqrt(variance of scale * product + eps); the product lacks the scale.
-void Expander::norm(const float* up, const float* gate, float scale, const Scratch& s, float* rho) const {
+void Expander::norm(const float* up, const float* gate, float scale, const Scratch& s, float* rho, float* mean) const {
   const Config& c = *config_;
   const int32_t n = c.kv_width(), head_width = c.kv_head_width();
   rho[0] = rho[1] = scale;
+  mean[0] = mean[1] = 0;
   if (gate == nullptr || c.gate_norm == GateNorm::none) return;
   const float* product = s.product;
   kernels_->multiply(up, gate, n, s.product);
   const auto rho_from = [&](float variance) {
     return scale / __builtin_sqrtf(__builtin_fmaf(scale * scale, variance, c.gate_norm_epsilon));
   };
-  const auto split_variance = [&](int32_t offset, int32_t width) {
-    const float mean = mean_of(product, offset, width);
+  const auto split_variance = [&](int32_t offset, int32_t width, float center) {
     float total = 0;
     for (int32_t head = 0; head < c.n_heads; ++head)
-      total = total + kernels_->sum_squares(product + head * head_width + offset, mean, width);
+      total = total + kernels_->sum_squares(product + head * head_width + offset, center, width);
     return total / float(c.n_heads * width);
   };
   switch (c.gate_norm) {
     case GateNorm::layer:
-      rho[0] = rho_from(kernels_->sum_squares(product, kernels_->sum(product, n) / float(n), n) / float(n));
+      mean[0] = mean[1] = kernels_->sum(product, n) / float(n);
+      rho[0] = rho_from(kernels_->sum_squares(product, mean[0], n) / float(n));
       break;
     case GateNorm::rms: rho[0] = rho_from(kernels_->sum_squares(product, 0, n) / float(n)); break;
     case GateNorm::layer_split:
-      rho[0] = rho_from(split_variance(0, c.content_width));
-      rho[1] = rho_from(split_variance(c.content_width, c.value_width));
+      mean[0] = mean_of(product, 0, c.content_width);
+      mean[1] = mean_of(product, c.content_width, c.value_width);
+      rho[0] = rho_from(split_variance(0, c.content_width, mean[0]));
+      rho[1] = rho_from(split_variance(c.content_width, c.value_width, mean[1]));
       break;
     case GateNorm::none: break;
   }
@@ -138,28 +121,35 @@ void Expander::finish(int32_t layer, int32_t slot, const float* up, const float*
                       Row row) const {
   const Config& c = *config_;
   const int32_t n = c.kv_width();
-  float rho[2] = {1, 1}, *x = s.product;
+  float rho[2] = {1, 1}, mean[2] = {}, *x = s.product;
   ring_->load_rho(layer, slot, rho);
+  if (gate != nullptr) ring_->load_mean(layer, slot, mean);
   if (gate == nullptr) kernels_->shift_scale(up, 0, rho[0], n, x);
   else kernels_->multiply(up, gate, n, x);
   if (gate != nullptr && c.gate_norm == GateNorm::layer_split) {
-    const float mean_k = mean_of(x, 0, c.content_width), mean_v = mean_of(x, c.content_width, c.value_width);
+    const auto norm_part = [&](int32_t part, int32_t width, float* of_head) {
+      kernels_->shift_scale(of_head, 0, rho[part], width, of_head);
+      kernels_->shift_scale(of_head, mean[part], 1, width, of_head);
+    };
     for (float* head = x; head < x + n; head += c.kv_head_width()) {
-      kernels_->shift_scale(head, mean_k, rho[0], c.content_width, head);
-      kernels_->shift_scale(head + c.content_width, mean_v, rho[1], c.value_width, head + c.content_width);
+      norm_part(0, c.content_width, head);
+      norm_part(1, c.value_width, head + c.content_width);
     }
   } else if (gate != nullptr) {
-    const float mean = c.gate_norm == GateNorm::layer ? kernels_->sum(x, n) / float(n) : 0;
-    kernels_->shift_scale(x, mean, rho[0], n, x);
+    kernels_->shift_scale(x, 0, rho[0], n, x);
+    if (c.gate_norm == GateNorm::layer) kernels_->shift_scale(x, mean[0], 1, n, x);
   }
   store_row(*kernels_, rows_, x, row);
 }
 
 void Expander::store_norm(int32_t layer, int32_t slot, const float* up, const float* gate, float scale,
                           const Scratch& s) const {
-  float rho[2];
-  norm(up, gate, scale, s, rho);
+  float rho[2], mean[2];
+  norm(up, gate, scale, s, rho, mean);
   ring_->store_rho(layer, slot, rho);
+  ring_->load_rho(layer, slot, rho);  // as it was rounded
+  for (int32_t i = 0; i < 2; ++i) mean[i] = mean[i] * rho[i];
+  ring_->store_mean(layer, slot, mean);
 }
 
 void Expander::finish_tokens(int32_t layer, const CachedToken* tokens, int32_t n, const RowPool& pool, const Scratch& s,
@@ -173,8 +163,7 @@ void Expander::finish_tokens(int32_t layer, const CachedToken* tokens, int32_t n
       if (tokens[i].id != tokens[first].id) continue;
       const float* up = s.up + i * up_stride();
       if (tokens[i].scale >= 0) store_norm(layer, slots[i], up, gate, tokens[i].scale, s);
-      const Row row{rows.first + rows_.first_bytes * size_t(i), rows.second + rows_.second_bytes * size_t(i)};
-      finish(layer, slots[i], up, gate, s, row);
+      finish(layer, slots[i], up, gate, s, rows_.at(rows, size_t(i)));
     }
   };
   int32_t ids[kMaxGates], firsts[kMaxGates], n_missing = 0;

@@ -55,8 +55,8 @@ class Expander {
   // W_UE E[id] on this thread, as no row holds it yet; [N] or, for a gated latent, [r].
   void compute_gate(int32_t layer, int32_t id, const Scratch& scratch, float* gate) const;
 
-  // Stores a gate and its means; `gate` [N] becomes what the row holds.
-  void store_gate(int32_t layer, float* gate, const Scratch& scratch, Row row) const;
+  // Stores a gate; `gate` [N] becomes what the row holds.
+  void store_gate(float* gate, Row row) const;
   // Makes `gate` [N] what a row would hold.
   void round_gate(float* gate, const Scratch& scratch) const;
 
@@ -64,8 +64,9 @@ class Expander {
   void expand(int32_t layer, const int32_t* slots, int32_t n, const Scratch& scratch) const;
   int32_t up_stride() const { return int32_t(padded_rows(config_->kv_width())); }
 
-  // The scalars of norm_g [n_rho] for u and its gate (NULL without), from the latent's scale as far as rho takes it.
-  void norm(const float* up, const float* gate, float scale, const Scratch& scratch, float* rho) const;
+  // The scalars of norm_g for u and its gate (NULL without), from the latent's scale as far as rho takes it: rho, and
+  // the mean that it has not been multiplied with, both [2].
+  void norm(const float* up, const float* gate, float scale, const Scratch& scratch, float* rho, float* mean) const;
 
   // Finished keys and values of a slot, from u and its gate.
   void finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& scratch, Row row) const;
@@ -84,7 +85,6 @@ class Expander {
 
  private:
   float mean_of(const float* product, int32_t offset, int32_t width) const;
-  void store_means(int32_t layer, const float* gate, const Scratch& scratch, Row row) const;
 
   const Config* config_ = nullptr;
   const Weights* weights_ = nullptr;

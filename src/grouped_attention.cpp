@@ -42,7 +42,7 @@ void GroupedAttention::lay_out(const Config& config, const Plan& plan, const Wei
   blocks_ = arena->take<Block>(size_t(max_blocks_));
   const size_t heads = size_t(config.n_heads), content = size_t(padded_cols(config.content_width));
   scaled_query_ = arena->take_zeros<float>(is_integer_ ? heads * size_t(keys_.n_blocks()) * content : 0);
-  query_sums_ = arena->take<float>(heads);
+  query_sums_ = arena->take_zeros<float>(size_t(padded_lanes(config.n_heads)));
   scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
   for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
     Scratch s;
@@ -65,12 +65,12 @@ void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
   s->sums.lay_out(kMaxSegments, c.latent_width, arena);
   s->sums.x = arena->take<float>(columns * heads * latent);
   s->values = arena->take<float>(columns * value);
-  s->part = arena->take<float>(latent + content + value);
+  s->part = arena->take<float>(content);
   s->content_d = arena->take_zeros<float>(columns * size_t(padded_lanes(c.n_heads)));
   s->value_d = arena->take_zeros<float>(columns * size_t(padded_lanes(c.n_heads)));
-  s->mean_d = arena->take<float>(columns);
-  s->value_mean = arena->take<float>(columns * latent);
   s->rho = arena->take<float>(2 * kMaxTokens);
+  s->mean = arena->take<float>(kMaxTokens);
+  s->shift = arena->take<float>(size_t(padded_lanes(c.n_heads)));
   s->row_scales = arena->take<float>(kMaxTokens);
   s->rows = arena->take<Row>(columns);
   s->own_rows = take_rows(expander_->rows(), columns, arena);
@@ -187,7 +187,7 @@ void GroupedAttention::begin_layer(int32_t layer, const QueryParts& window, cons
   const int32_t width = config_->content_width, padded = int32_t(padded_cols(width));
   for (int32_t h = 0; h < config_->n_heads; ++h) {
     const float* q = window.content.x + h * window.content.stride;
-    query_sums_[h] = kernels_->sum(q, width);
+    query_sums_[h] = -kernels_->sum(q, width);
     for (int32_t b = 0; is_integer_ && b < keys_.n_blocks(); ++b)
       kernels_->multiply(q, keys_.scales(layer, h, b), width,
                          scaled_query_ + size_t(h * keys_.n_blocks() + b) * size_t(padded));
@@ -228,67 +228,67 @@ void GroupedAttention::attend_groups(const Block& block, const QueryParts& query
   }
   if (is_integer_) absorb_integers(block, s);
   else absorb_floats(block, query, s);
-  block_scratch.clear_scores(block.n, running->lanes);
+  load_scalars(block, block_scratch, s);
   score(block, block_scratch, s);
   const HeadRows rope =
       rope_rows(*ring_, *config_, layer_, slots_ + block.first, block.n, cache_i8_, block_scratch.rope_scales);
   add_scores(*kernels_, query.rope, rope, config_->n_heads, block.n, block_scratch.heads, block_scratch.scores);
   running->weigh(*kernels_, block.n, block_scratch.scores);
   sum_latents(block, block_scratch, s);
+  if (ring_->shape().n_means > 0) {
+    if (ring_->shape().n_means > 1)
+      ring_->gather_scalars(layer_, slots_ + block.first, block.n, ring_->shape().mean_at() + 1, 1, s.mean, 1);
+    for (int32_t h = 0; h < running->lanes; ++h) s.shift[h] = 0;
+    kernels_->sum_rows(block_scratch.scores, s.mean, block.n, running->lanes, s.shift);
+    for (int32_t h = 0; h < config_->n_heads; ++h) {
+      float* out = running->out + h * running->width;
+      kernels_->shift_scale(out, s.shift[h], 1, config_->value_width, out);
+    }
+  }
   add_values(block, s, running);
 }
 
 // Finds or computes the gates of the block's groups, and what of them the loops over heads would read again and again.
 void GroupedAttention::load_gates(const Block& block, const Expander::Scratch& expansion, const Scratch& s) const {
+  static_assert(kMaxSegments <= Expander::kMaxGates);
   const RowShape& shape = pool_->shape();
-  const int32_t lanes = padded_lanes(config_->n_heads), last_mean = shape.n_means - 1;
+  const int32_t lanes = padded_lanes(config_->n_heads);
+  int32_t missing[kMaxSegments], ids[kMaxSegments], n_missing = 0;
   for (int32_t i = 0; i < block.n_segments; ++i) {
     const Segment& segment = segments_[block.first_segment + i];
-    if (segment.gate_row >= 0) {
-      s.rows[i] = pool_->row(layer_, segment.gate_row);
-      prefetch(s.rows[i].first, shape.first_bytes);
-      prefetch(s.rows[i].second, shape.second_bytes);
+    if (segment.gate_row < 0) {
+      s.rows[i] = shape.at(s.own_rows, size_t(i));
+      ids[n_missing] = segment.id;
+      missing[n_missing++] = i;
       continue;
     }
-    s.rows[i] = {s.own_rows.first + shape.first_bytes * size_t(i), s.own_rows.second + shape.second_bytes * size_t(i)};
-    expander_->compute_gate(layer_, segment.id, expansion, expansion.gate);
-    expander_->store_gate(layer_, expansion.gate, expansion, s.rows[i]);
+    s.rows[i] = pool_->row(layer_, segment.gate_row);
+    prefetch(s.rows[i].first, shape.first_bytes);
+    prefetch(s.rows[i].second, shape.second_bytes);
   }
-  for (int32_t i = 0; i < block.n_segments; ++i) {
-    const Row row = s.rows[i];
-    if (shape.n_means > 0) {
-      const float* mean = mean_of(row, last_mean, s.part);
-      for (int32_t j = 0; j < config_->latent_width; ++j) s.value_mean[i * latent_stride_ + j] = mean[j];
-    }
-    if (!cache_i8_) continue;
+  if (n_missing > 0) expander_->compute_gates(layer_, ids, n_missing, expansion);
+  for (int32_t i = 0; i < n_missing; ++i)
+    store_row(*kernels_, shape, expansion.gates + i * expander_->up_stride(), s.rows[missing[i]]);
+  for (int32_t i = 0; i < block.n_segments && cache_i8_; ++i) {
     const int32_t self = 0;
-    gather_scales(*kernels_, row.first, 0, shape.first_scales_at(), &self, 1, lanes, s.content_d + i * lanes);
-    gather_scales(*kernels_, row.second, 0, shape.second_scales_at(), &self, 1, lanes, s.value_d + i * lanes);
-    if (shape.n_means > 0) s.mean_d[i] = load_scale(row.first + shape.mean_scales_at(), 0);
+    gather_scales(*kernels_, shape, s.rows[i].scales, false, &self, 1, lanes, s.content_d + i * lanes);
+    gather_scales(*kernels_, shape, s.rows[i].scales, true, &self, 1, lanes, s.value_d + i * lanes);
   }
 }
 
-// `width` numbers from number `at` of half a row on, as floats: in place, or widened into `buffer`.
-const float* GroupedAttention::numbers_of(const uint8_t* half, size_t at, int32_t width, float scale,
-                                          float* buffer) const {
-  if (!cache_i8_) return reinterpret_cast<const float*>(half) + at;
-  kernels_->dequantize_row(reinterpret_cast<const int8_t*>(half) + at, scale, width, buffer);
+// A head's gate of the content, as floats: in place, or widened into `buffer`.
+const float* GroupedAttention::gate_of(Row row, int32_t head, float scale, float* buffer) const {
+  const int32_t at = head * pool_->shape().padded_content;
+  if (!cache_i8_) return reinterpret_cast<const float*>(row.first) + at;
+  kernels_->dequantize_row(reinterpret_cast<const int8_t*>(row.first) + at, scale, config_->content_width, buffer);
   return buffer;
-}
-
-const float* GroupedAttention::mean_of(Row row, int32_t i, float* buffer) const {
-  const RowShape& shape = pool_->shape();
-  const float scale = cache_i8_ ? load_scale(row.first + shape.mean_scales_at(), i) : 1;
-  return numbers_of(row.first + shape.means_at(), size_t(i) * size_t(shape.latent_width), shape.latent_width, scale,
-                    buffer);
 }
 
 // a of every group and head: products q g of 8 bits, multiplied by the integers of W_UK, and rounded again for the
 // scores.
 void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) const {
   const Config& c = *config_;
-  const RowShape& shape = pool_->shape();
-  const int32_t padded = shape.padded_content, n_blocks = keys_.n_blocks(), lanes = padded_lanes(c.n_heads);
+  const int32_t padded = pool_->shape().padded_content, n_blocks = keys_.n_blocks(), lanes = padded_lanes(c.n_heads);
   const int32_t part_stride = n_parts_ == 1 ? latent_stride_ : kBlockCols;
   for (int32_t h = 0; h < c.n_heads; ++h) {
     for (int32_t b = 0; b < n_blocks; ++b) {
@@ -302,14 +302,10 @@ void GroupedAttention::absorb_integers(const Block& block, const Scratch& s) con
                               block.n_segments, s.dots + b * kBlockCols, size_t(latent_stride_));
     }
     for (int32_t i = 0; i < block.n_segments; ++i) {
-      const bool has_mean = shape.n_means > 0;
-      const int8_t* mean = reinterpret_cast<const int8_t*>(s.rows[i].first + shape.means_at());
-      const float mean_scale = has_mean ? s.mean_d[i] : 0;
       for (int32_t part = 0; part < n_parts_; ++part) {
         const int32_t at = part * kBlockCols, column = i * n_parts_ + part;
         s.query_d[column * lanes + h] =
             kernels_->quantize_dots(s.dots + i * latent_stride_ + at, s.product_d + i * n_blocks + part,
-                                    has_mean ? mean + at : nullptr, query_sums_[h] * mean_scale,
                                     ring_->shape().part_width(part), s.query + (column * c.n_heads + h) * part_stride);
       }
     }
@@ -320,16 +316,14 @@ void GroupedAttention::absorb_floats(const Block& block, const QueryParts& query
   const Config& c = *config_;
   const Linear& up = weights_->layers[layer_].kv_b;
   for (int32_t i = 0; i < block.n_segments; ++i) {
-    const Row row = s.rows[i];
     for (int32_t h = 0; h < c.n_heads; ++h) {
       const float* q = query.content.x + h * query.content.stride;
-      const float* gate = numbers_of(row.first, size_t(h * pool_->shape().padded_content), c.content_width,
-                                     cache_i8_ ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1, s.part);
+      const float scale = cache_i8_ ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1;
+      const float* gate = gate_of(s.rows[i], h, scale, s.part);
       float *product = s.product, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
       const int32_t first = h * c.kv_head_width() / kPanelRows;
       apply_transposed(*kernels_, up, first, first + c.content_width / kPanelRows, product, a);
-      if (pool_->shape().n_means > 0) kernels_->axpy(-query_sums_[h], mean_of(row, 0, s.part), c.latent_width, a);
     }
   }
 }
@@ -339,16 +333,28 @@ HeadRows GroupedAttention::latents_of(const Segment& segment, int32_t part, cons
                      rho, s.row_scales);
 }
 
-void GroupedAttention::score(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
-  const Config& c = *config_;
-  const int32_t lanes = padded_lanes(c.n_heads), n_rho = ring_->shape().n_rho;
+// The tokens' scalars of norm_g, and scores that hold what the means take off.
+void GroupedAttention::load_scalars(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
+  const CacheShape& shape = ring_->shape();
+  const int32_t lanes = padded_lanes(config_->n_heads);
+  const auto gather = [&](int32_t at, float* out) {
+    ring_->gather_scalars(layer_, slots_ + block.first, block.n, at, 1, out, 1);
+  };
   float *rho_k = s.rho, *rho_v = s.rho + kMaxTokens;
-  for (int32_t i = 0; i < block.n && n_rho == 0; ++i) rho_k[i] = 1;
-  const int32_t at = ring_->shape().rho_at();
-  if (n_rho > 0) ring_->gather_scalars(layer_, slots_ + block.first, block.n, at, 1, rho_k, 1);
-  if (n_rho > 1) ring_->gather_scalars(layer_, slots_ + block.first, block.n, at + 1, 1, rho_v, 1);
+  for (int32_t i = 0; i < block.n && shape.n_rho == 0; ++i) rho_k[i] = 1;
+  if (shape.n_rho > 0) gather(shape.rho_at(), rho_k);
+  if (shape.n_rho > 1) gather(shape.rho_at() + 1, rho_v);
   else
     for (int32_t i = 0; i < block.n; ++i) rho_v[i] = rho_k[i];
+  if (shape.n_means == 0) return block_scratch.clear_scores(block.n, lanes);
+  gather(shape.mean_at(), s.mean);
+  kernels_->outer_rows(query_sums_, s.mean, block.n, lanes, block_scratch.scores);
+}
+
+void GroupedAttention::score(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const {
+  const Config& c = *config_;
+  const int32_t lanes = padded_lanes(c.n_heads);
+  const float* rho_k = s.rho;
   const int32_t part_stride = n_parts_ == 1 ? latent_stride_ : kBlockCols;
   for (int32_t i = 0; i < block.n_segments; ++i) {
     const Segment& segment = segments_[block.first_segment + i];
@@ -391,12 +397,7 @@ void GroupedAttention::add_values(const Block& block, const Scratch& s, RunningS
   const int32_t n = block.n_segments, lanes = padded_lanes(c.n_heads);
   Columns sums = s.sums;
   for (int32_t h = 0; h < c.n_heads; ++h, sums.x += kMaxSegments * latent_stride_) {
-    float *out = running->out + h * running->width, shift = 0;
-    for (int32_t i = 0; i < n && shape.n_means > 0; ++i) {
-      const int32_t at = i * latent_stride_;
-      shift = shift + kernels_->dot(s.value_mean + at, sums.x + at, c.latent_width);
-    }
-    if (shape.n_means > 0) kernels_->shift_scale(out, shift, 1, c.value_width, out);
+    float* out = running->out + h * running->width;
     const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
     apply_columns(*kernels_, up, first, first + c.value_width / kPanelRows,
                   sums.prepare(*kernels_, n, activations_i8_, up.type), n, s.values, size_t(shape.padded_value));

@@ -1,10 +1,12 @@
 // Attention of gated models over tokens grouped by id, exact and without keys and values of their own (design: "EG-MLA
 // decode"). Per head h and group of id v, with gate g_v, on the latents c_t as they are cached:
 //
-//   a     = W_UK_h^T (q_h g_v,h) - (sum_j q_hj) mean_v            once per group            [r]
-//   score = rho_t (a . c_t) + q^R_h . k^R_t
+//   a     = W_UK_h^T (q_h g_v,h)                                  once per group            [r]
+//   score = rho_t (a . c_t) + q^R_h . k^R_t - (sum_j q_hj) mean_t
 //   s     = sum over the group of p_t,h rho_t c_t                                           [r]
-//   out_h = sum_v g_v,h (W_UV_h s) - (mean_v . s)
+//   out_h = sum_v g_v,h (W_UV_h s) - sum_t p_t,h mean_t
+//
+// where mean_t is what norm_g subtracts from the token, as the ring keeps it.
 //
 // Tokens of groups that hold finished rows are read from the pool instead. The tokens are cut into blocks, blocks into
 // pieces; both follow from the groups alone, so that results do not depend on threads.
@@ -63,14 +65,14 @@ class GroupedAttention {
     float* query_x;     // [kMaxSegments, n_h, R]: a, where it is not rounded
     Columns sums;       // [n_h, kMaxSegments] columns of R: s; all but x of one head
     float* values;      // [kMaxSegments, d_v padded]: W_UV s
-    float* part;        // [R + d_n + d_v padded]: numbers widened from a row
+    float* part;        // [d_n padded]: numbers widened from a row
     float* rho;         // [2, kMaxTokens]: of keys and of values
+    float* mean;        // [kMaxTokens]
+    float* shift;       // [lanes]: what the means take off the outputs
     float* row_scales;  // [kMaxTokens]
     Row* rows;          // [kMaxSegments]: gates of this block, and of each
     float* content_d;   // [kMaxSegments, lanes]: scales of its heads' content
     float* value_d;     // [kMaxSegments, lanes]: and of their values
-    float* mean_d;      // [kMaxSegments]: scale of the mean of keys
-    float* value_mean;  // [kMaxSegments, R]: mean of values
     Row own_rows;       // [kMaxSegments]: room for those that no row of the pool holds
   };
 
@@ -81,14 +83,14 @@ class GroupedAttention {
   Block* open_block(Source source, bool is_pinned);
   void cut_pieces();
   bool is_pinned(int32_t slot) const { return slot < ring_->n_keep(); }
-  const float* numbers_of(const uint8_t* half, size_t at, int32_t width, float scale, float* buffer) const;
-  const float* mean_of(Row row, int32_t i, float* buffer) const;
+  const float* gate_of(Row row, int32_t head, float scale, float* buffer) const;
 
   void attend_groups(const Block& block, const QueryParts& query, const BlockScratch& block_scratch,
                      const Expander::Scratch& expansion, const Scratch& s, RunningSoftmax* running) const;
   void load_gates(const Block& block, const Expander::Scratch& expansion, const Scratch& s) const;
   void absorb_integers(const Block& block, const Scratch& s) const;
   void absorb_floats(const Block& block, const QueryParts& query, const Scratch& s) const;
+  void load_scalars(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const;
   void score(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const;
   void sum_latents(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const;
   void add_values(const Block& block, const Scratch& s, RunningSoftmax* running) const;
@@ -119,7 +121,7 @@ class GroupedAttention {
   int32_t layer_ = 0;
   QueryParts window_{}, pinned_{};
   float* scaled_query_ = nullptr;  // [n_h, n_blocks, d_n padded]: q d
-  float* query_sums_ = nullptr;    // [n_h]: sum_j q_hj
+  float* query_sums_ = nullptr;    // [lanes]: -sum_j q_hj
   Scratch* scratch_ = nullptr;     // [max_threads]
 };
 

@@ -17,6 +17,7 @@ CacheShape mha_shape(const Config& c, bool is_i8) {
           c.n_kv_heads * head,
           scales,
           0,
+          0,
           scales,
           c.value_width,
           c.value_width,
@@ -31,7 +32,8 @@ CacheShape cache_shape(const Config& c, const Plan& plan) {
   const bool is_narrow = c.latent_width <= kOneScaleWidth;
   const int32_t norms =
       c.gate == Gate::up && c.gate_norm != GateNorm::none ? (c.gate_norm == GateNorm::layer_split ? 2 : 1) : 0;
-  CacheShape shape{c.latent_width, c.rope_width, 0, norms, 0, 0, 0, 0, uint32_t(c.latent_width + c.rope_width)};
+  const int32_t means = c.gate_norm == GateNorm::rms ? 0 : norms;
+  CacheShape shape{c.latent_width, c.rope_width, 0, norms, means, 0, 0, 0, 0, uint32_t(c.latent_width + c.rope_width)};
   if (!plan.cache_i8) return shape;
   shape.n_second_scales = 1;
   if (is_narrow) {
@@ -114,6 +116,10 @@ void LatentRing::store_rho(int32_t layer, int32_t slot, const float* rho) {
   for (int32_t i = 0; i < shape_.n_rho; ++i) store_scalar(row(layer, slot), shape_.rho_at() + i, rho[i]);
 }
 
+void LatentRing::store_mean(int32_t layer, int32_t slot, const float* mean) {
+  for (int32_t i = 0; i < shape_.n_means; ++i) store_scalar(row(layer, slot), shape_.mean_at() + i, mean[i]);
+}
+
 const int8_t* LatentRing::first_integers(int32_t layer, int32_t slot) const {
   return reinterpret_cast<const int8_t*>(first_ + row(layer, slot) * first_stride());
 }
@@ -139,6 +145,10 @@ void LatentRing::load_first(int32_t layer, int32_t slot, float* out) const {
 
 void LatentRing::load_rho(int32_t layer, int32_t slot, float* out) const {
   for (int32_t i = 0; i < shape_.n_rho; ++i) out[i] = load_scalar(row(layer, slot), shape_.rho_at() + i);
+}
+
+void LatentRing::load_mean(int32_t layer, int32_t slot, float* out) const {
+  for (int32_t i = 0; i < shape_.n_means; ++i) out[i] = load_scalar(row(layer, slot), shape_.mean_at() + i);
 }
 
 void LatentRing::gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n,

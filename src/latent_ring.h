@@ -1,11 +1,12 @@
 // The cache: a ring of what attention needs of every token, per layer two short vectors and a few scalars.
 //
 //              first [first_width]          second [second_width]     scalars
-//   latent     c (normed latent)            k^R (rotated, shared)     c scales, rho, k^R scale
+//   latent     c (normed latent)            k^R (rotated, shared)     c scales, rho, mean, k^R scale
 //   MHA        k (rotated) of all KV heads  v of all KV heads         a scale per head for k, then for v
 //
 // Vectors are int8 with scales, or float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is
-// one, inside rho; beyond, one per 32 channels. rho = rstd of norm_g (two of them for `layer_split`: k part, v part).
+// one, inside rho; beyond, one per 32 channels. rho = rstd of norm_g, and mean what norm_g subtracts, times rho (two of
+// each for `layer_split`: k part, v part; `rms` has no mean).
 // Slot of a token: the first n_keep positions have a slot for ever, the others share the rest in turn. Behind them lie
 // slots for tokens of a prompt that wait for the others of their chunk: numbers from the capacity on.
 #ifndef PITH_LATENT_RING_H
@@ -24,13 +25,14 @@ struct CacheShape {
   int32_t first_width, second_width;  // as stored; of MHA with the padding of its heads
   int32_t n_first_scales;             // scales of `first` outside rho
   int32_t n_rho;                      // scalars that norm_g and the folded scale take
+  int32_t n_means;                    // of norm_g
   int32_t n_second_scales;
   int32_t first_block;   // numbers per scale of `first`; 0: one scale for all, inside rho
   int32_t second_block;  // numbers per scale of `second`; 0: one scale for all
   int32_t stored_block;  // what a block takes: int8 heads of MHA are padded to 32
   uint32_t elements;     // numbers without padding
 
-  int32_t n_scalars() const { return n_first_scales + n_rho + n_second_scales; }
+  int32_t n_scalars() const { return n_first_scales + n_rho + n_means + n_second_scales; }
   // Runs of `first` with a scale of their own, and the numbers of one.
   int32_t n_parts() const { return first_block == 0 ? 1 : n_first_scales; }
   int32_t part_width(int32_t part) const {
@@ -38,7 +40,8 @@ struct CacheShape {
     return first_block == 0 || left < first_block ? left : first_block;
   }
   int32_t rho_at() const { return n_first_scales; }  // index of the first rho among the scalars
-  int32_t second_scale_at() const { return n_first_scales + n_rho; }
+  int32_t mean_at() const { return n_first_scales + n_rho; }
+  int32_t second_scale_at() const { return n_first_scales + n_rho + n_means; }
 };
 CacheShape cache_shape(const Config& config, const Plan& plan);
 
@@ -64,14 +67,16 @@ class LatentRing {
   // Slots that hold a token once `n_tokens` were written.
   int32_t n_filled(uint64_t n_tokens) const { return n_tokens < uint64_t(capacity_) ? int32_t(n_tokens) : capacity_; }
 
-  // Quantises and stores; rho is stored with store_rho, once it is known. Returns the scale that rho must contain: that
+  // Quantises and stores; rho and mean are stored once they are known. Returns the scale that rho must contain: that
   // of `first` where it has no scale of its own, otherwise 1.
   float store(int32_t layer, int32_t slot, const float* first, const float* second);
-  void store_rho(int32_t layer, int32_t slot, const float* rho);  // [n_rho]
+  void store_rho(int32_t layer, int32_t slot, const float* rho);    // [n_rho]
+  void store_mean(int32_t layer, int32_t slot, const float* mean);  // [n_means]
 
   // `first` as floats, scales applied, except the one inside rho: [first_width]. Latents only.
   void load_first(int32_t layer, int32_t slot, float* out) const;
-  void load_rho(int32_t layer, int32_t slot, float* out) const;  // [n_rho]
+  void load_rho(int32_t layer, int32_t slot, float* out) const;   // [n_rho]
+  void load_mean(int32_t layer, int32_t slot, float* out) const;  // [n_means]
 
   // int8 only: the stored integers of `first` [first_width], and their scales [n_first_scales].
   const int8_t* first_integers(int32_t layer, int32_t slot) const;

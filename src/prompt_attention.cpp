@@ -199,8 +199,7 @@ void PromptAttention::compute_rows(int32_t layer, const KeyBlock& block, const i
   expander.finish_tokens(layer, tokens, n, cache_->pool(), cache_->expansion(thread), s.tile);
   for (int32_t i = 0; i < n; ++i) {
     const RowShape& shape = expander.rows();
-    store_row(block, order[i],
-              {s.tile.first + shape.first_bytes * size_t(i), s.tile.second + shape.second_bytes * size_t(i)});
+    store_row(block, order[i], shape.at(s.tile, size_t(i)));
     if (is_rounded_) store_rope(layer, block, order[i]);
   }
 }
@@ -222,16 +221,18 @@ void PromptAttention::store_row(const KeyBlock& block, int32_t row, Row from) {
   const RowShape& shape = cache_->expander().rows();
   const size_t at = size_t(row - block.first_row), rows = PromptTiles::kBlockRows;
   if (!is_rounded_) {
-    std::memcpy(rows_.first + at * shape.first_bytes, from.first, shape.first_bytes);
-    std::memcpy(rows_.second + at * shape.second_bytes, from.second, shape.second_bytes);
+    const Row to = shape.at(rows_, at);
+    std::memcpy(to.first, from.first, shape.first_bytes);
+    std::memcpy(to.second, from.second, shape.second_bytes);
+    std::memcpy(to.scales, from.scales, shape.scales_bytes);
     return;
   }
   const size_t content = size_t(content_), value = size_t(value_);
   for (size_t h = 0; h < size_t(config_->n_heads); ++h) {
     std::memcpy(keys_ + (h * rows + at) * content, from.first + h * content, content);
     std::memcpy(values_ + (h * rows + at) * value, from.second + h * value, value);
-    key_scales_[h * rows + at] = load_scale(from.first + shape.first_scales_at(), int32_t(h));
-    value_scales_[h * rows + at] = load_scale(from.second + shape.second_scales_at(), int32_t(h));
+    key_scales_[h * rows + at] = load_scale(from.scales, int32_t(h));
+    value_scales_[h * rows + at] = load_scale(from.scales + shape.second_scales_at(), int32_t(h));
   }
 }
 

@@ -7,8 +7,7 @@
 namespace pith {
 namespace {
 
-constexpr size_t rounded_up(size_t bytes) { return (bytes + 15) / 16 * 16; }
-constexpr size_t kSlack = 128;  // bytes behind the last row: scales are read for whole lanes
+constexpr size_t kSlack = 64;  // bytes behind the last scales, which are read for whole lanes
 
 // The default: rows for 3 of 8 slots, and 64. A row for every id that a text of up to a thousand tokens holds, and
 // beyond that half of the bytes that int8 keys and values of MHA take in the paper's shape
@@ -44,14 +43,10 @@ RowShape row_shape(const Config& c, bool is_i8) {
   shape.value_width = c.value_width;
   shape.padded_content = int32_t(padded_cols(c.content_width));
   shape.padded_value = int32_t(padded_cols(c.value_width));
-  shape.latent_width = c.latent_width;
-  shape.n_means = c.gate != Gate::up                     ? 0
-                  : c.gate_norm == GateNorm::layer       ? 1
-                  : c.gate_norm == GateNorm::layer_split ? 2
-                                                         : 0;
-  shape.first_bytes =
-      rounded_up(shape.means_at() + size_t(shape.n_means) * size_t(shape.latent_width) * shape.number_bytes());
-  shape.second_bytes = rounded_up(shape.second_scales_at() + size_t(shape.n_heads) * shape.scale_bytes());
+  const size_t heads = size_t(c.n_heads);
+  shape.first_bytes = heads * size_t(shape.padded_content) * shape.number_bytes();
+  shape.second_bytes = heads * size_t(shape.padded_value) * shape.number_bytes();
+  shape.scales_bytes = 2 * heads * shape.scale_bytes();
   return shape;
 }
 
@@ -72,10 +67,9 @@ void store_row(const Kernels& k, const RowShape& s, const float* x, Row row) {
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
     const size_t content = size_t(h * s.padded_content) * s.number_bytes();
     const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
-    store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.first + content,
-                  row.first + s.first_scales_at() + scale);
+    store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.first + content, row.scales + scale);
     store_numbers(k, s.is_i8, x + s.content_width, s.value_width, s.padded_value, row.second + value,
-                  row.second + s.second_scales_at() + scale);
+                  row.scales + s.second_scales_at() + scale);
   }
 }
 
@@ -83,57 +77,50 @@ void load_row(const Kernels& k, const RowShape& s, Row row, float* x) {
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
     const size_t content = size_t(h * s.padded_content) * s.number_bytes();
     const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
-    load_numbers(k, s.is_i8, row.first + content, row.first + s.first_scales_at() + scale, s.content_width, x);
-    load_numbers(k, s.is_i8, row.second + value, row.second + s.second_scales_at() + scale, s.value_width,
+    load_numbers(k, s.is_i8, row.first + content, row.scales + scale, s.content_width, x);
+    load_numbers(k, s.is_i8, row.second + value, row.scales + s.second_scales_at() + scale, s.value_width,
                  x + s.content_width);
   }
 }
 
-void store_mean(const Kernels& k, const RowShape& s, int32_t i, const float* mean, Row row) {
-  store_numbers(k, s.is_i8, mean, s.latent_width, s.latent_width,
-                row.first + s.means_at() + size_t(i * s.latent_width) * s.number_bytes(),
-                row.first + s.mean_scales_at() + size_t(i) * s.scale_bytes());
-}
-
 float load_scale(const uint8_t* scales, int32_t i) { return half_to_float(read_half(scales + 2 * i)); }
 
-void gather_scales(const Kernels& k, const uint8_t* first, size_t stride, size_t scales_at, const int32_t* index,
-                   int32_t n, int32_t lanes, float* scales) {
-  constexpr int32_t kHalves = 1024;
-  uint16_t halves[kHalves];
-  const int32_t step = kHalves / lanes;
-  if (step == 0) {
+void gather_scales(const Kernels& k, const RowShape& shape, const uint8_t* scales, bool is_second, const int32_t* index,
+                   int32_t n, int32_t lanes, float* out) {
+  scales += is_second ? shape.second_scales_at() : 0;
+  if (lanes != kHeadLanes) {
     for (int32_t i = 0; i < n; ++i)
-      k.widen_halves(reinterpret_cast<const uint16_t*>(first + stride * size_t(index[i]) + scales_at), lanes,
-                     scales + i * lanes);
+      k.widen_halves(reinterpret_cast<const uint16_t*>(scales + shape.scales_bytes * size_t(index[i])), lanes,
+                     out + i * lanes);
     return;
   }
-  for (int32_t i = 0; i < n; i += step) {
-    const int32_t count = n - i < step ? n - i : step;
+  constexpr int32_t kRows = 64;  // widened together
+  uint16_t halves[kRows][kHeadLanes];
+  for (int32_t i = 0; i < n; i += kRows) {
+    const int32_t count = n - i < kRows ? n - i : kRows;
     for (int32_t j = 0; j < count; ++j)
-      std::memcpy(halves + j * lanes, first + stride * size_t(index[i + j]) + scales_at,
-                  size_t(lanes) * sizeof *halves);
-    k.widen_halves(halves, count * lanes, scales + i * lanes);
+      std::memcpy(halves[j], scales + shape.scales_bytes * size_t(index[i + j]), sizeof halves[j]);
+    k.widen_halves(halves[0], count * kHeadLanes, out + i * kHeadLanes);
   }
 }
 
 Row take_rows(const RowShape& shape, size_t n, Arena* arena) {
-  return {arena->take<uint8_t>(n * shape.first_bytes + kSlack), arena->take<uint8_t>(n * shape.second_bytes + kSlack)};
+  return {arena->take<uint8_t>(n * shape.first_bytes), arena->take<uint8_t>(n * shape.second_bytes),
+          arena->take<uint8_t>(n * shape.scales_bytes + kSlack)};
 }
 
 void RowPool::lay_out(const RowShape& shape, int32_t n_layers, int32_t n_rows, Arena* arena) {
   shape_ = shape;
   n_layers_ = n_layers;
   n_rows_ = n_rows;
-  const Row rows = take_rows(shape, size_t(n_layers) * size_t(n_rows), arena);
-  first_ = rows.first;
-  second_ = rows.second;
+  rows_ = take_rows(shape, size_t(n_layers) * size_t(n_rows), arena);
 }
 
 void RowPool::copy_from(const RowPool& other) {
   const size_t rows = size_t(n_layers_) * size_t(n_rows_);
-  std::memcpy(first_, other.first_, rows * shape_.first_bytes);
-  std::memcpy(second_, other.second_, rows * shape_.second_bytes);
+  std::memcpy(rows_.first, other.rows_.first, rows * shape_.first_bytes);
+  std::memcpy(rows_.second, other.rows_.second, rows * shape_.second_bytes);
+  std::memcpy(rows_.scales, other.rows_.scales, rows * shape_.scales_bytes);
 }
 
 }  // namespace pith

@@ -119,7 +119,7 @@ void TokenCache::convert_groups(int32_t layer, float scale) {
     float* gate = gates_[i];
     if (conversion.gate_from >= 0) load_row(*kernels_, pool_.shape(), pool_.row(layer, conversion.gate_from), gate);
     else if (conversion.gate_to < 0) expander_.round_gate(gate, s);
-    if (conversion.gate_to >= 0) expander_.store_gate(layer, gate, s, pool_.row(layer, conversion.gate_to));
+    if (conversion.gate_to >= 0) expander_.store_gate(gate, pool_.row(layer, conversion.gate_to));
     if (conversion.is_current) {
       expander_.expand(layer, &slot_, 1, s);
       expander_.store_norm(layer, slot_, s.up, gate, scale, s);
@@ -229,7 +229,7 @@ void TokenCache::rebuild_run(int32_t layer, const StaleRow* rows, int32_t n, con
     if (i > 0 && is_first) gate += stride;
     const Row row = pool_.row(layer, rows[i].row);
     if (rows[i].slot < 0) {
-      expander_.store_gate(layer, gate, s, row);  // the only row of its id
+      expander_.store_gate(gate, row);  // the only row of its id
       continue;
     }
     if (is_first) expander_.round_gate(gate, s);

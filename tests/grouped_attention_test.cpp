@@ -223,7 +223,7 @@ TEST_CASE("the plan counts the pool, and rounds it down to whole rows") {
 TEST_CASE("the built-in model on 512 tokens of text: grouped against materialised, int8 cache against float32") {
   const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
   const Tokenizer tokenizer(runtime.model);
-  const Bytes text = read_golden("tale.txt");  // the beginning of tales.val: "The Wind in the Willows", public domain
+  const Bytes text = read_golden("tale.txt");  // the beginning of tales.val: public-domain books
   std::vector<int32_t> tokens = tokenizer.encode({reinterpret_cast<const char*>(text.data()), text.size()});
   REQUIRE(tokens.size() >= 513);
   tokens.resize(513);

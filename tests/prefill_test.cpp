@@ -198,28 +198,36 @@ TEST_CASE("decoding after a prompt reads the same groups and rows as after its t
   }
 }
 
-// Half of a text as a prompt, the other half decoded: against the whole decoded.
+// Half of a text as a prompt, the other half decoded: against the whole decoded. Some 1 % of the most likely tokens
+// change, by chance either way, so that one window of text is too little to tell. PITH_QUICK reads one, for the mean.
 TEST_CASE("decoding after a prompt agrees with decoding alone: the built-in model on text, int8") {
   const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
   const Bytes text = read_golden("tale.txt");
-  std::vector<int32_t> tokens =
+  const std::vector<int32_t> all =
       Tokenizer(runtime.model).encode({reinterpret_cast<const char*>(text.data()), text.size()});
-  REQUIRE(tokens.size() >= 512);
-  tokens.resize(512);
+  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
+  constexpr size_t kWindow = 512;
+  const size_t n_windows = is_quick ? 1 : 4;
+  REQUIRE(all.size() >= n_windows * kWindow);
   pith_session_options options = session_options();
   options.capacity = 513;
   options.max_threads = 2;
-  const std::vector<std::vector<float>> expected = all_logits(runtime.model, tokens, options);
-  Session session(runtime.model, options);
-  session.eval(std::span(tokens).first(256));
-  std::vector<std::vector<float>> found = {{session.logits().begin(), session.logits().end()}};
-  for (size_t t = 256; t < tokens.size(); ++t) {
-    session.eval(tokens[t]);
+  std::vector<std::vector<float>> expected, found;
+  for (size_t w = 0; w < n_windows; ++w) {
+    const std::vector<int32_t> tokens(all.begin() + int64_t(w * kWindow), all.begin() + int64_t((w + 1) * kWindow));
+    const std::vector<std::vector<float>> decoded = all_logits(runtime.model, tokens, options);
+    expected.insert(expected.end(), decoded.begin() + 255, decoded.end());
+    Session session(runtime.model, options);
+    session.eval(std::span(tokens).first(256));
     found.emplace_back(session.logits().begin(), session.logits().end());
+    for (size_t t = 256; t < tokens.size(); ++t) {
+      session.eval(tokens[t]);
+      found.emplace_back(session.logits().begin(), session.logits().end());
+    }
   }
-  const Agreement agreed = agreement({expected.begin() + 255, expected.end()}, found);
+  const Agreement agreed = agreement(expected, found);
   MESSAGE("mean KL ", agreed.kl_mean, ", top-1 agreement ", agreed.top1);
-  CHECK(agreed.top1 >= 0.99);
+  if (!is_quick) CHECK(agreed.top1 >= 0.99);
   CHECK(agreed.kl_mean < 0.001);
 }
 

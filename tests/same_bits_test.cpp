@@ -50,7 +50,7 @@ std::vector<std::string> usable_tiers() {
 }
 
 // Of tests/golden/tiny.q4.gguf over 100 tokens; a change of this number is a change of every user's results.
-constexpr uint64_t kTinyHash = 13166779941858662208ull;
+constexpr uint64_t kTinyHash = 2091735360711183060ull;
 
 }  // namespace
 
@@ -70,7 +70,7 @@ TEST_CASE("the golden hash of the logits, on every tier of this machine") {
 }
 
 // The same model and ring: a prompt in chunks of 50, 50 and 20, of which the last two wrap, then 4 tokens.
-constexpr uint64_t kTinyPromptHash = 9095801209949678330ull;
+constexpr uint64_t kTinyPromptHash = 17886284797244382474ull;
 
 TEST_CASE("the golden hash of the logits after a prompt, on every tier of this machine") {
   const Runtime runtime(read_golden("tiny.q4.gguf"));

@@ -119,6 +119,21 @@ PITH_FLAT void exp_rows(float* x, const float* max_of_heads, int32_t n, int32_t 
   }
 }
 
+PITH_FLAT void outer_rows(const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    const Lanes q_f32x16 = load(q + h);
+    for (int32_t i = 0; i < n; ++i) store(q_f32x16 * splat(row[i]), x + size_t(lanes) * size_t(i) + h);
+  }
+}
+
+PITH_FLAT void sum_rows(const float* x, const float* row, int32_t n, int32_t lanes, float* sum_of_heads) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    Lanes total = load(sum_of_heads + h);
+    for (int32_t i = 0; i < n; ++i) total = fma(load(x + size_t(lanes) * size_t(i) + h), splat(row[i]), total);
+    store(total, sum_of_heads + h);
+  }
+}
+
 PITH_FLAT void scale_rows(const float* x, const float* row, int32_t n, int32_t lanes, float* out) {
   for (int32_t i = 0; i < n; ++i) {
     const Lanes scale = splat(row[i]);

@@ -92,30 +92,21 @@ PITH_FLAT float quantize_product(const float* m, const int8_t* g, int32_t n, int
   return quantize_values(ProductValues{m, g}, n, q);
 }
 
-template <bool kHasMean>
 struct DotValues {
   const int32_t* dots;
   const float* d;
-  const int8_t* mean;
-  float s;
-  PITH_INLINE Lanes at(int32_t i) const {
-    const Lanes scaled = load_i32(dots + i) * splat(d[i / kBlockCols]);
-    return kHasMean ? fma(splat(-s), load_i8(mean + i), scaled) : scaled;
-  }
+  PITH_INLINE Lanes at(int32_t i) const { return load_i32(dots + i) * splat(d[i / kBlockCols]); }
   PITH_INLINE Lanes tail(int32_t i, int32_t n) const {
-    int32_t padded_dots[kLanes] = {};
-    int8_t padded_mean[kLanes] = {};
-    for (int32_t j = 0; j < n; ++j) padded_dots[j] = dots[i + j];
-    for (int32_t j = 0; j < n && kHasMean; ++j) padded_mean[j] = mean[i + j];
+    int32_t padded[kLanes] = {};
+    for (int32_t j = 0; j < n; ++j) padded[j] = dots[i + j];
     float x[kLanes];
-    store(DotValues{padded_dots, d + i / kBlockCols, padded_mean, s}.at(0), x);
+    store(load_i32(padded) * splat(d[i / kBlockCols]), x);
     return load_tail(x, n);  // what is not finite times 0 is NaN
   }
 };
 
-PITH_FLAT float quantize_dots(const int32_t* dots, const float* d, const int8_t* mean, float s, int32_t n, int8_t* q) {
-  if (mean == nullptr) return quantize_values(DotValues<false>{dots, d, nullptr, s}, n, q);
-  return quantize_values(DotValues<true>{dots, d, mean, s}, n, q);
+PITH_FLAT float quantize_dots(const int32_t* dots, const float* d, int32_t n, int8_t* q) {
+  return quantize_values(DotValues{dots, d}, n, q);
 }
 
 template <bool has_octets>

@@ -33,6 +33,8 @@
 .add_head_scores = add_head_scores,
 .max_rows = max_rows,
 .exp_rows = exp_rows,
+.outer_rows = outer_rows,
+.sum_rows = sum_rows,
 .scale_rows = scale_rows,
 .blend_rows = blend_rows,
 .widen_halves = widen_halves,
