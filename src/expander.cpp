@@ -162,7 +162,7 @@ void Expander::finish_tokens(int32_t layer, const CachedToken* tokens, int32_t n
     for (int32_t i = first; i < n; ++i) {
       if (tokens[i].id != tokens[first].id) continue;
       const float* up = s.up + i * up_stride();
-      if (tokens[i].scale >= 0) store_norm(layer, slots[i], up, gate, tokens[i].scale, s);
+      if (tokens[i].scale != CachedToken::kIsNormed) store_norm(layer, slots[i], up, gate, tokens[i].scale, s);
       finish(layer, slots[i], up, gate, s, rows_.at(rows, size_t(i)));
     }
   };

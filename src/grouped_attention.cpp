@@ -62,7 +62,7 @@ void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
   s->query = arena->take_zeros<int8_t>(is_integer_ ? columns * heads * latent : 0);
   s->query_d = arena->take_zeros<float>(columns * size_t(n_parts_) * size_t(padded_lanes(c.n_heads)));
   s->query_x = arena->take<float>(is_integer_ ? 0 : columns * heads * latent);
-  s->sums.lay_out(kMaxSegments, c.latent_width, arena);
+  s->sums.lay_out_integers(kMaxSegments, c.latent_width, arena);
   s->sums.x = arena->take<float>(columns * heads * latent);
   s->values = arena->take<float>(columns * value);
   s->part = arena->take<float>(content);
@@ -389,7 +389,7 @@ void GroupedAttention::sum_latents(const Block& block, const BlockScratch& block
   }
 }
 
-// out_h += g (W_UV s) - mean . s for every group.
+// out_h += g (W_UV s) for every group.
 void GroupedAttention::add_values(const Block& block, const Scratch& s, RunningSoftmax* running) const {
   const Config& c = *config_;
   const RowShape& shape = pool_->shape();

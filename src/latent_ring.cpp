@@ -117,7 +117,13 @@ void LatentRing::store_rho(int32_t layer, int32_t slot, const float* rho) {
 }
 
 void LatentRing::store_mean(int32_t layer, int32_t slot, const float* mean) {
-  for (int32_t i = 0; i < shape_.n_means; ++i) store_scalar(row(layer, slot), shape_.mean_at() + i, mean[i]);
+  constexpr float kLargestHalf =
+      65504;  // a mean so many deviations from 0 leaves float32 nothing to subtract from either
+  for (int32_t i = 0; i < shape_.n_means; ++i) {
+    const bool is_beyond = is_i8_ && __builtin_fabsf(mean[i]) > kLargestHalf;
+    store_scalar(row(layer, slot), shape_.mean_at() + i,
+                 is_beyond ? __builtin_copysignf(kLargestHalf, mean[i]) : mean[i]);
+  }
 }
 
 const int8_t* LatentRing::first_integers(int32_t layer, int32_t slot) const {

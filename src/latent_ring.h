@@ -47,7 +47,7 @@ CacheShape cache_shape(const Config& config, const Plan& plan);
 
 struct RingBytes {
   uint64_t cache;      // the whole ring, without the slots of a chunk
-  uint64_t per_token;  // over all layers, token id included
+  uint64_t per_token;  // over all layers, scalars included
   uint32_t elements_per_token;
 };
 RingBytes ring_bytes(const Config& config, const Plan& plan);

@@ -37,8 +37,12 @@ Activation Input::prepare(const Kernels& kernels, int32_t cols, bool is_i8) cons
 }
 
 void Columns::lay_out(int32_t max_columns, int32_t max_cols, Arena* arena) {
+  x = arena->take<float>(size_t(max_columns) * size_t(padded_cols(max_cols)));
+  lay_out_integers(max_columns, max_cols, arena);
+}
+
+void Columns::lay_out_integers(int32_t max_columns, int32_t max_cols, Arena* arena) {
   const size_t n = size_t(max_columns) * size_t(padded_cols(max_cols));
-  x = arena->take<float>(n);
   q = arena->take<int8_t>(n);
   d = arena->take<float>(n / kBlockCols);
   start = arena->take<int32_t>(n / kBlockCols * 4);

@@ -37,6 +37,7 @@ struct Columns {
   int32_t cols = 0;          // padded
 
   void lay_out(int32_t max_columns, int32_t max_cols, Arena* arena);
+  void lay_out_integers(int32_t max_columns, int32_t max_cols, Arena* arena);  // all but x
   Activation activation(bool is_i8) const;
 
   // Zeros behind the first `width` numbers of n columns.

@@ -47,18 +47,21 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
   const uint32_t capacity = o.capacity == 0 ? context : o.capacity;
   if (o.n_keep >= capacity)
     return fail(error, PITH_E_ARGUMENT, "option n_keep: ", o.n_keep, " must be below the capacity of ", capacity);
-  const uint32_t window = capacity - o.n_keep, chunk = o.chunk == 0 ? kDefaultChunk : o.chunk;
+  const AttentionForm form = form_of(config, o.attention);
+  const uint32_t window = capacity - o.n_keep, wanted = o.chunk == 0 ? kDefaultChunk : o.chunk;
+  const uint32_t chunk = wanted < window ? wanted : window;
+  const bool is_worth_it = chunk >= uint32_t(least_prompt(form));
   const Kernels* kernels = choose_tier(o.tier);
   if (kernels == nullptr)
     return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier,
                 "\" is not a tier of this build, or this CPU lacks it");
-  *plan = {form_of(config, o.attention),
+  *plan = {form,
            o.cache == PITH_PRECISION_I8,
            o.activations == PITH_PRECISION_I8,
            int32_t(capacity),
            int32_t(o.n_keep),
            int32_t(o.max_threads == 0 ? 1 : o.max_threads),
-           int32_t(chunk < window ? chunk : window),
+           is_worth_it ? int32_t(chunk) : 1,
            o.pool_bytes,
            kernels,
            o.clock,

@@ -32,6 +32,12 @@ struct Plan {
   void* progress_context;
 };
 
+// From how many tokens on a prompt is computed by matrices. Keys and values that the cache holds need no recomputing;
+// otherwise that of the whole context costs as much as some six tokens of grouped attention (bench/results/prefill.md).
+constexpr int32_t least_prompt(AttentionForm form) {
+  return form == AttentionForm::grouped || form == AttentionForm::absorbed ? 8 : 2;
+}
+
 // `options` NULL: the defaults.
 pith_status make_plan(const Config& config, const pith_session_options* options, Plan* plan, pith_error* error);
 

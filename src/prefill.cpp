@@ -10,6 +10,12 @@ namespace {
 int32_t quotient(int32_t a, int32_t b) { return (a + b - 1) / b; }
 int32_t whole_panels(int32_t n) { return quotient(n, kPanelRows) * kPanelRows; }
 
+// What columns that several matrices read are prepared for: floats if one of them is. Without a matrix, the others'.
+WeightType readers(const Linear& a, const Linear& b, const Linear& c) {
+  const auto is_float = [](const Linear& w) { return w.w != nullptr && w.type == WeightType::f32; };
+  return is_float(a) || is_float(b) || is_float(c) ? WeightType::f32 : WeightType::q8;
+}
+
 }  // namespace
 
 void Prefill::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, TokenCache* cache,
@@ -87,7 +93,8 @@ void Prefill::project(int32_t layer, int32_t first, int32_t n, int32_t thread) {
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
   Scratch& s = scratch_[thread];
-  const Activation x = normalize_batch(w.attn_norm, w.attn_norm_bias, first, n, c.is_mha() ? w.k : w.kv_a, s);
+  const Activation x = normalize_batch(w.attn_norm, w.attn_norm_bias, first, n,
+                                       c.is_mha() ? readers(w.q, w.k, w.v) : readers(w.q, w.q_a, w.kv_a), s);
   if (c.is_mha()) project_mha(w, x, n, s);
   else project_latent(w, x, n, s);
   const size_t query = size_t(padded_rows(c.query_width())),
@@ -127,7 +134,7 @@ void Prefill::project_latent(const Layer& w, Activation x, int32_t n, const Scra
 
 void Prefill::feed_forward(const Layer& w, int32_t first, int32_t n, const Scratch& s) {
   const Config& c = *config_;
-  const Activation x = normalize_batch(w.ffn_norm, w.ffn_norm_bias, first, n, w.ffn_up, s);
+  const Activation x = normalize_batch(w.ffn_norm, w.ffn_norm_bias, first, n, readers(w.ffn_up, w.ffn_gate, {}), s);
   const size_t gate = size_t(padded_rows(c.feed_forward_width));
   apply_columns(*kernels_, w.ffn_up, x, n, s.hidden.x, size_t(s.hidden.cols));
   if (c.feed_forward == FeedForward::swiglu) apply_columns(*kernels_, w.ffn_gate, x, n, s.gate, gate);
@@ -136,13 +143,12 @@ void Prefill::feed_forward(const Layer& w, int32_t first, int32_t n, const Scrat
   add_to_residual(w.ffn_down, s.hidden, first, n, s);
 }
 
-// `w`: the type of the matrices that read it.
-Activation Prefill::normalize_batch(const float* gamma, const float* beta, int32_t first, int32_t n, const Linear& w,
+Activation Prefill::normalize_batch(const float* gamma, const float* beta, int32_t first, int32_t n, WeightType readers,
                                     const Scratch& s) const {
   for (int32_t i = 0; i < n; ++i)
     normalize(*kernels_, *config_, residual_of(first + i), gamma, beta, s.normed.x + i * s.normed.cols);
   s.normed.pad(n, config_->width);
-  return s.normed.prepare(*kernels_, n, plan_.activations_i8, w.type);
+  return s.normed.prepare(*kernels_, n, plan_.activations_i8, readers);
 }
 
 void Prefill::add_to_residual(const Linear& w, const Columns& columns, int32_t first, int32_t n, const Scratch& s) {

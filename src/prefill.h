@@ -56,7 +56,7 @@ class Prefill {
   void project_mha(const Layer& layer, Activation x, int32_t n, const Scratch& s) const;
   void project_latent(const Layer& layer, Activation x, int32_t n, const Scratch& s) const;
   void feed_forward(const Layer& layer, int32_t first, int32_t n, const Scratch& s);
-  Activation normalize_batch(const float* gamma, const float* beta, int32_t first, int32_t n, const Linear& w,
+  Activation normalize_batch(const float* gamma, const float* beta, int32_t first, int32_t n, WeightType readers,
                              const Scratch& s) const;
   void add_to_residual(const Linear& w, const Columns& columns, int32_t first, int32_t n, const Scratch& s);
 

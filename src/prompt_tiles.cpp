@@ -31,10 +31,11 @@ void PromptTiles::lay_out(const Plan& plan, Arena* arena) {
 
 void PromptTiles::schedule(const TokenCache& cache, uint64_t position, const int32_t* ids, int32_t n) {
   n_rows_ = n_tiles_ = 0;
-  for (int32_t first = 0; first < n_keep_; first += kTileSlots)
-    add_tile(cache, position, ids, n, first, std::min(first + kTileSlots, n_keep_), true);
-  for (int32_t first = n_keep_; first < capacity_; first += kTileSlots)
-    add_tile(cache, position, ids, n, first, std::min(first + kTileSlots, capacity_), false);
+  const int32_t n_filled = cache.ring().n_filled(position + uint64_t(n)), n_pinned = std::min(n_filled, n_keep_);
+  for (int32_t first = 0; first < n_pinned; first += kTileSlots)
+    add_tile(cache, position, ids, n, first, std::min(first + kTileSlots, n_pinned), true);
+  for (int32_t first = n_keep_; first < n_filled; first += kTileSlots)
+    add_tile(cache, position, ids, n, first, std::min(first + kTileSlots, n_filled), false);
   cut_blocks();
 }
 

@@ -9,7 +9,7 @@ namespace pith {
 namespace {
 
 constexpr char kMagic[8] = {'P', 'I', 'T', 'H', 'S', 'T', 'A', 'T'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint64_t kPositions = uint64_t(1) << 63;  // no session comes as far; up to here nothing overflows
 
 struct Header {

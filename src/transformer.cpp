@@ -3,14 +3,6 @@
 #include "pointwise.h"
 
 namespace pith {
-namespace {
-
-// From how many tokens on a prompt is computed by matrices. Keys and values that the cache holds need no recomputing; otherwise
-// that of the whole context costs as much as some six tokens of grouped attention (bench/results/prefill.md).
-constexpr size_t kLeastPrompt = 2, kLeastRecomputed = 8;
-
-}  // namespace
-
 void Transformer::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena) {
   config_ = &config;
   weights_ = &weights;
@@ -86,8 +78,7 @@ void Transformer::project_logits() {
 }
 
 bool Transformer::is_prompt(size_t n) const {
-  const bool recomputes = plan_.form == AttentionForm::grouped || plan_.form == AttentionForm::absorbed;
-  return plan_.chunk > 1 && n >= (recomputes ? kLeastRecomputed : kLeastPrompt);
+  return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form));
 }
 
 void Transformer::finish_prefill(bool wants_logits) {

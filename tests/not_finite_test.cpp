@@ -56,6 +56,9 @@ pith_status status_of(const Bytes& packed, uint32_t precision) {
   CHECK(int(after) == int(status == PITH_OK ? PITH_OK : PITH_E_STATE));
   session.reset();
   CHECK(int(pith_session_eval(session.get(), tokens, 1)) == int(status));
+  const std::vector<int32_t> prompt(10, 0);  // computed together
+  session.reset();
+  CHECK(int(pith_session_eval(session.get(), prompt.data(), prompt.size())) == int(status));
   return status;
 }
 

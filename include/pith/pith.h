@@ -207,9 +207,9 @@ typedef enum pith_attention {
 typedef void (*pith_executor)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
                               void* task_context);
 
-/* Called on the evaluating thread while a prompt is computed, after every layer of every chunk of tokens: `done` of `total`
- * steps of this evaluation are over, `total` = its tokens times the layers. May call pith_session_cancel and nothing else
- * of the session. */
+/* Called while a prompt is computed, after every layer of every chunk of tokens: `done` of `total` steps of this evaluation are
+ * over, `total` = its tokens times the layers; tokens too few for a chunk are not reported. On the evaluating thread, or
+ * with an executor on one of its threads. May call pith_session_cancel and nothing else of the session. */
 typedef void (*pith_progress)(void* progress_context, uint64_t done, uint64_t total);
 
 typedef struct pith_session_options {
@@ -220,7 +220,8 @@ typedef struct pith_session_options {
   uint32_t activations; /* pith_precision of the inputs of matrix products */
   uint32_t attention;   /* pith_attention */
   uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than this process has CPUs */
-  /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity - n_keep. More of
+  /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity - n_keep, and 1
+   * if that is too few (pith_session_eval). More of
    * them recompute less of a long context and take more memory (pith_session_bytes). 1: every token alone, in the least memory. */
   uint32_t chunk;
   const char* tier; /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
@@ -263,10 +264,11 @@ PITH_API pith_status pith_session_bytes(const pith_model* model, const pith_sess
 PITH_API pith_status pith_session_init(const pith_model* model, const pith_session_options* options, void* memory,
                                        size_t memory_bytes, pith_session** out_session, pith_error* error);
 
-/* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing. Eight tokens and more (two
- * with PITH_ATTENTION_MATERIALISE or MHA) are a prompt: computed `chunk` at a time, by products of matrices, with keys and
- * values as PITH_ATTENTION_MATERIALISE has them. So with that option, and with MHA, all ways to cut a text into calls give the same bits;
- * otherwise they differ as the two forms of attention do.
+/* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing. Tokens are taken `chunk` at
+ * a time; eight and more (two with PITH_ATTENTION_MATERIALISE or MHA) are computed together by products of matrices, with
+ * keys and values as PITH_ATTENTION_MATERIALISE has them; fewer, such as the last few of a prompt, one by one. So with that
+ * option, and with MHA, all ways to cut a text into calls give the same bits; otherwise they differ as the two forms of
+ * attention do.
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
  * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one, or the chunk, that was being computed are
  * appended (pith_session_position says how many), that one has left no trace; logits are there only if none was appended.

@@ -109,7 +109,10 @@ ForwardTrace trace_of(const ParityOptions& o, const Model& model, const ModelByt
   if (!o.trace.empty()) return read_trace(o.trace);
   const ModelBytes base(o.base);
   const ModelBytes& source = o.base.empty() ? bytes : base;
-  const PlainModel plain = load_plain_model(source.data, source.size);
+  // A float model as its file has it, not as it was packed for the runtime.
+  const bool is_file = source.file.size() > 0;
+  const PlainModel plain =
+      load_plain_model(is_file ? source.file.data() : source.data, is_file ? source.file.size() : source.size);
   const std::vector<int32_t> tokens = tokens_of(o, model);
   ForwardTrace trace = o.reference == "cuda" ? run_cuda_reference(plain, tokens) : run_host_reference(plain, tokens);
   trace.provenance["model"] = !o.base.empty() ? o.base : o.model.empty() ? "built-in" : o.model;
@@ -194,7 +197,11 @@ std::vector<std::string> failures(const ParityOptions& o, const Report& report) 
     if (!is_good) break;
   }
   if (o.explained) hold(report.verdict.first < 0, "--explained", sentence(report));
-  if (!report.logits) return out;
+  if (!report.logits) {
+    hold(!o.max_logits_relative && !o.max_kl && !o.min_top1 && !o.max_perplexity_rise,
+         "--max-logits-relative, --max-kl, --min-top1 or --max-perplexity-rise", "the trace has no logits");
+    return out;
+  }
   const LogitsError& l = *report.logits;
   const double rise = l.perplexity / l.perplexity_of_trace - 1, logits = relative_of(report.errors, "logits");
   hold(!o.max_logits_relative || logits <= *o.max_logits_relative, "--max-logits-relative",

@@ -131,9 +131,9 @@ Verdict judge(const std::vector<TensorError>& errors, const std::vector<std::vec
       const TensorError* explained = find_error(part, e.name);
       if (explained != nullptr) squares += explained->relative * explained->relative;
     }
-    const double allowed = float_bound + margin * std::sqrt(squares);
+    const double allowed = std::min(float_bound + margin * std::sqrt(squares), kMostExplained);
     const double error = parts.empty() ? e.max_relative : e.relative;
-    if (error > allowed && verdict.first < 0) verdict.first = int64_t(verdict.allowed.size());
+    if (!(error <= allowed) && verdict.first < 0) verdict.first = int64_t(verdict.allowed.size());
     verdict.allowed.push_back(allowed);
   }
   return verdict;
