@@ -77,9 +77,7 @@ void Transformer::project_logits() {
   kernels_->shift_scale(logits_, 0, config_->logit_scale, config_->vocab_size, logits_);
 }
 
-bool Transformer::is_prompt(size_t n) const {
-  return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form));
-}
+bool Transformer::is_prompt(size_t n) const { return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form)); }
 
 void Transformer::finish_prefill(bool wants_logits) {
   prefill_.commit();
