@@ -33,7 +33,7 @@ struct Plan {
 };
 
 // From how many tokens on a prompt is computed by matrices. Keys and values that the cache holds need no recomputing;
-// otherwise that of the whole context costs as much as some six tokens of grouped attention (bench/results/prefill.md).
+// otherwise that of the whole context costs as much as some five tokens of grouped attention (bench/results/prefill.md).
 constexpr int32_t least_prompt(AttentionForm form) {
   return form == AttentionForm::grouped || form == AttentionForm::absorbed ? 8 : 2;
 }
