@@ -64,10 +64,6 @@ class Expander {
   void expand(int32_t layer, const int32_t* slots, int32_t n, const Scratch& scratch) const;
   int32_t up_stride() const { return int32_t(padded_rows(config_->kv_width())); }
 
-  // The scalars of norm_g for u and its gate (NULL without), from the latent's scale as far as rho takes it: rho, and
-  // the mean that it has not been multiplied with, both [2].
-  void norm(const float* up, const float* gate, float scale, const Scratch& scratch, float* rho, float* mean) const;
-
   // Finished keys and values of a slot, from u and its gate.
   void finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& scratch, Row row) const;
 
@@ -84,6 +80,10 @@ class Expander {
   void compute_gates(int32_t layer, const int32_t* ids, int32_t n, const Scratch& scratch) const;
 
  private:
+  // The scalars of norm_g for u and its gate (NULL without), from the latent's scale as far as rho takes it: rho, and
+  // the mean that it has not been multiplied with, both [2].
+  void norm(const float* up, const float* gate, float scale, const Scratch& scratch, float* rho, float* mean) const;
+
   float mean_of(const float* product, int32_t offset, int32_t width) const;
 
   const Config* config_ = nullptr;

@@ -235,16 +235,7 @@ void GroupedAttention::attend_groups(const Block& block, const QueryParts& query
   add_scores(*kernels_, query.rope, rope, config_->n_heads, block.n, block_scratch.heads, block_scratch.scores);
   running->weigh(*kernels_, block.n, block_scratch.scores);
   sum_latents(block, block_scratch, s);
-  if (ring_->shape().n_means > 0) {
-    if (ring_->shape().n_means > 1)
-      ring_->gather_scalars(layer_, slots_ + block.first, block.n, ring_->shape().mean_at() + 1, 1, s.mean, 1);
-    for (int32_t h = 0; h < running->lanes; ++h) s.shift[h] = 0;
-    kernels_->sum_rows(block_scratch.scores, s.mean, block.n, running->lanes, s.shift);
-    for (int32_t h = 0; h < config_->n_heads; ++h) {
-      float* out = running->out + h * running->width;
-      kernels_->shift_scale(out, s.shift[h], 1, config_->value_width, out);
-    }
-  }
+  subtract_means(block, block_scratch, s, running);
   add_values(block, s, running);
 }
 
@@ -386,6 +377,21 @@ void GroupedAttention::sum_latents(const Block& block, const BlockScratch& block
     for (int32_t h = 0; h < c.n_heads && c.latent_width < latent_stride_; ++h) {
       for (int32_t j = c.latent_width; j < latent_stride_; ++j) sums[h * head_stride + j] = 0;
     }
+  }
+}
+
+// out_h -= p . mean, with the means of values: those of keys, still there from the scores, where they are the same.
+void GroupedAttention::subtract_means(const Block& block, const BlockScratch& block_scratch, const Scratch& s,
+                                      RunningSoftmax* running) const {
+  const CacheShape& shape = ring_->shape();
+  if (shape.n_means == 0) return;
+  if (shape.n_means > 1)
+    ring_->gather_scalars(layer_, slots_ + block.first, block.n, shape.mean_at() + 1, 1, s.mean, 1);
+  for (int32_t h = 0; h < running->lanes; ++h) s.shift[h] = 0;
+  kernels_->sum_rows(block_scratch.scores, s.mean, block.n, running->lanes, s.shift);
+  for (int32_t h = 0; h < config_->n_heads; ++h) {
+    float* out = running->out + h * running->width;
+    kernels_->shift_scale(out, s.shift[h], 1, config_->value_width, out);
   }
 }
 

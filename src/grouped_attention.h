@@ -93,6 +93,8 @@ class GroupedAttention {
   void load_scalars(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const;
   void score(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const;
   void sum_latents(const Block& block, const BlockScratch& block_scratch, const Scratch& s) const;
+  void subtract_means(const Block& block, const BlockScratch& block_scratch, const Scratch& s,
+                      RunningSoftmax* running) const;
   void add_values(const Block& block, const Scratch& s, RunningSoftmax* running) const;
   HeadRows latents_of(const Segment& segment, int32_t part, const float* rho, const Scratch& s) const;
 

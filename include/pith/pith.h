@@ -220,9 +220,9 @@ typedef struct pith_session_options {
   uint32_t activations; /* pith_precision of the inputs of matrix products */
   uint32_t attention;   /* pith_attention */
   uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than this process has CPUs */
-  /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity - n_keep, and 1
-   * if that is too few (pith_session_eval). More of
-   * them recompute less of a long context and take more memory (pith_session_bytes). 1: every token alone, in the least memory. */
+  /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity - n_keep, and 1 if
+   * that is too few (pith_session_eval). More of them recompute less of a long context and take more memory
+   * (pith_session_bytes). 1: every token alone, in the least memory. */
   uint32_t chunk;
   const char* tier; /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
   /* A monotonic clock in nanoseconds, or NULL. With it the session measures its attention (pith_session_attention_ns). */
