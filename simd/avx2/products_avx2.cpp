@@ -83,7 +83,7 @@ PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-constexpr int kIntegerColumns = 4;
+constexpr int kStoredColumns = 8, kIntegerColumns = 4;
 template <int n>
 struct SlotSums {
   __m256i halves_i32x8[n][2];
@@ -155,11 +155,15 @@ constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 8;
 
 using VectorTotals = __m256i;
 using VectorRows = __m256;
-constexpr int kVectorRows = 8, kVectors = kTilePanels;
+using ColumnScales = float;
+constexpr int kVectorRows = 8, kVectorColumns = 1, kVectors = kTilePanels;
 
 PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(b)); }
-PITH_INLINE VectorRows load_rows(const float* y) { return _mm256_loadu_ps(y); }
-PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, float d, VectorRows acc) {
+PITH_INLINE VectorRows load_rows(const float* y, size_t) { return _mm256_loadu_ps(y); }
+PITH_INLINE void store_rows(VectorRows rows, float* y, size_t) { store_rows(rows, y); }
+PITH_INLINE void store_scales(Scales scales, float* out) { store_rows(scales, out); }
+PITH_INLINE ColumnScales load_column_scales(const float* d, size_t) { return *d; }
+PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
   return accumulate(total, _mm256_load_ps(scales), d, acc);
 }
 
@@ -225,6 +229,8 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 }
 
 #include "generic/unpacked_products.h"
+// products first
+#include "generic/unpacked_integers.h"
 
 }  // namespace
 

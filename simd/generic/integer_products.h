@@ -11,7 +11,7 @@
 //   template <int n> void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums)    adds sum_k q_w q of
 //   one block, column j at q + j cols; if kIsBiased (generic/head_dots.h, whose steps it may use here), 128 sum_k q too much
 //   template <int n> void join(const SlotSums<n>&, const int32_t (&bias)[n], Totals (&total)[n])    less bias, where kIsBiased
-//   int kIntegerColumns    which it has registers for: 4 or 8
+//   int kStoredColumns, kIntegerColumns    how many columns at once it has registers for, of weights and of integers: 4 or 8
 //   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches; 0: it does not
 // where Columns is
 //   struct Columns { const int8_t* q; const int32_t* start; const int8_t* octets; size_t cols, blocks; }
@@ -77,7 +77,7 @@ PITH_INLINE void matvec(PanelRange w, Activation a, float* y) {
 template <int n>
 struct Width {};
 
-// f(Width<n_most>, j), then with the powers of 2 below it, for columns j that make up [0, n). n_most: 4 or 8.
+// f(Width<n_most>, j), then with the powers of 2 below it, for columns j that make up [0, n). n_most: 2, 4 or 8.
 template <int n_most, typename F>
 void sweep_columns(int32_t n, const F& f) {
   int32_t j = 0;
@@ -103,7 +103,7 @@ PITH_INLINE void matmul(PanelRange w, Activation a, int32_t n, float* y, size_t 
   const size_t stride = panel_bytes(type, w.blocks);
   for (int32_t p = w.first; p < w.last; ++p) {
     const uint8_t* panel = w.w + stride * size_t(p);
-    sweep_columns<8>(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
+    sweep_columns<kStoredColumns>(n, [&]<int n_columns>(Width<n_columns>, int32_t j) {
       product<type, n_columns>(panel, w.blocks, columns_from(a, w.blocks, j), y + y_stride * size_t(j) + p * kPanelRows,
                                y_stride);
     });

@@ -62,7 +62,7 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
 
-constexpr int kIntegerColumns = 8;
+constexpr int kStoredColumns = 4, kIntegerColumns = 8;
 template <int n>
 struct SlotSums {
   Totals total[n];

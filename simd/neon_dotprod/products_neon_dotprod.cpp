@@ -23,7 +23,7 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   dot_q8_by_sdot<n>(block, a, total);
 }
 
-constexpr int kIntegerColumns = 4;
+constexpr int kStoredColumns = 4, kIntegerColumns = 4;
 template <int n>
 struct SlotSums {
   int32x4_t slots[n][4];

@@ -58,7 +58,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
 }
 
 // Of two columns each; of one by itself.
-constexpr int kIntegerColumns = 8;
+constexpr int kStoredColumns = 4, kIntegerColumns = 8;
 template <int n>
 struct SlotSums {
   int32x4_t slots[n == 1 ? 1 : n / 2][4];
