@@ -48,12 +48,14 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
     PITH_UNROLL
     for (int j = 0; j < n; ++j) {
       const int8_t* q = a.q + a.cols * size_t(j);
-      int32x4_t even = vdupq_n_s32(0), odd = vdupq_n_s32(0);
+      int32x4_t even, odd;
       PITH_UNROLL
       for (int p = 0; p < 4; p += 2) {
         const int8x8_t a0 = vld1_s8(q + 8 * p), a1 = vld1_s8(q + 8 * p + 8);
-        even = vpadalq_s16(even, vmlal_s8(vmull_s8(vget_low_s8(w[p]), a0), vget_low_s8(w[p + 1]), a1));
-        odd = vpadalq_s16(odd, vmlal_s8(vmull_s8(vget_high_s8(w[p]), a0), vget_high_s8(w[p + 1]), a1));
+        const int16x8_t even_pairs = vmlal_s8(vmull_s8(vget_low_s8(w[p]), a0), vget_low_s8(w[p + 1]), a1);
+        const int16x8_t odd_pairs = vmlal_s8(vmull_s8(vget_high_s8(w[p]), a0), vget_high_s8(w[p + 1]), a1);
+        even = p == 0 ? vpaddlq_s16(even_pairs) : vpadalq_s16(even, even_pairs);
+        odd = p == 0 ? vpaddlq_s16(odd_pairs) : vpadalq_s16(odd, odd_pairs);
       }
       slots[j][i] = vpaddq_s32(even, odd);
     }
@@ -62,7 +64,7 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
 }
 
-constexpr int kStoredColumns = 4, kIntegerColumns = 8;
+constexpr int kStoredColumns = 4, kIntegerColumns = 4;
 template <int n>
 struct SlotSums {
   Totals total[n];
@@ -97,19 +99,145 @@ PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) 
 // steps first
 #include "generic/head_dots.h"
 
+constexpr int kTilePanels = 1, kTileColumns = 2, kIntegerTileColumns = 2;
+// About where it begins to gain, as estimated (bench/results/kernels.md).
+constexpr int32_t kUnpackedFrom = 4, kIntegersUnpackedFrom = 4;
+
+#include "neon/unpack.h"
+#include "neon/vector_rows.h"
+
+// Rows in natural order, of two halves of 16 columns.
+struct alignas(16) UnpackedBlock {
+  int8_t w[kPanelRows][2][16];
+  float scales[kPanelRows];
+};
+
+template <WeightType type>
+PITH_INLINE void unpack_block(const uint8_t* block, int, UnpackedBlock* out) {
+  int8x16_t octets[kOctets][kRowPairs];
+  load_octets<type>(block, octets);
+  PITH_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    PITH_UNROLL
+    for (int i = 0; i < kRowPairs; ++i) {
+      const int64x2_t low = vreinterpretq_s64_s8(octets[2 * half][i]);
+      const int64x2_t high = vreinterpretq_s64_s8(octets[2 * half + 1][i]);
+      vst1q_s8(out->w[2 * i][half], vreinterpretq_s8_s64(vzip1q_s64(low, high)));
+      vst1q_s8(out->w[2 * i + 1][half], vreinterpretq_s8_s64(vzip2q_s64(low, high)));
+    }
+  }
+}
+
+// Computed at this place of the program: g++ would form chains out of what can run side by side.
+PITH_INLINE int16x8_t in_place(int16x8_t sums) {
+  __asm__ volatile("" : "+w"(sums));
+  return sums;
+}
+
+// The products of 4 rows with half a block of n columns, in 8 partial sums each.
+constexpr int kFour = 4;
+template <bool is_first, int n>
+PITH_INLINE void multiply_four(const int8_t (*rows)[2][16], int half, const int8x16_t (&q)[n],
+                               int16x8_t (&sums)[kFour][n]) {
+  int8x16_t w[kFour];
+  PITH_UNROLL
+  for (int i = 0; i < kFour; ++i) w[i] = vld1q_s8(rows[i][half]);
+  PITH_UNROLL
+  for (int i = 0; i < kFour; ++i) {
+    PITH_UNROLL
+    for (int j = 0; j < n; ++j) {
+      const int8x8_t low = vget_low_s8(w[i]), q_low = vget_low_s8(q[j]);
+      sums[i][j] = in_place(is_first ? vmull_s8(low, q_low) : vmlal_s8(sums[i][j], low, q_low));
+    }
+  }
+  PITH_UNROLL
+  for (int i = 0; i < kFour; ++i) {
+    PITH_UNROLL
+    for (int j = 0; j < n; ++j) sums[i][j] = in_place(vmlal_high_s8(sums[i][j], w[i], q[j]));
+  }
+}
+
+PITH_INLINE int16x8_t join_four(int16x8_t a, int16x8_t b, int16x8_t c, int16x8_t d) {
+  return vpaddq_s16(vpaddq_s16(a, b), vpaddq_s16(c, d));
+}
+PITH_INLINE int32x4_t join_four(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t d) {
+  return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
+}
+
+// |u - 8| <= 8 and |q| <= 127: all 32 products of a row, at most 32,512, fit into a lane. Of int8 two do.
+template <WeightType type, int n>
+PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
+  int8x16_t q[2][n];
+  PITH_UNROLL
+  for (size_t half = 0; half < 2; ++half) {
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) q[half][j] = vld1q_s8(a.q + a.cols * j + 16 * half);
+  }
+  int16x8_t pairs[n][kVectors];  // of q4: two sums of each row
+  PITH_UNROLL
+  for (int i = 0; i < kVectors; ++i) {
+    int16x8_t sums[kFour][n];
+    multiply_four<true>(block.w + kFour * i, 0, q[0], sums);
+    if constexpr (type == WeightType::q4) {
+      multiply_four<false>(block.w + kFour * i, 1, q[1], sums);
+      PITH_UNROLL
+      for (int j = 0; j < n; ++j) pairs[j][i] = join_four(sums[0][j], sums[1][j], sums[2][j], sums[3][j]);
+    } else {
+      int32x4_t wide[kFour][n];
+      PITH_UNROLL
+      for (int row = 0; row < kFour; ++row) {
+        PITH_UNROLL
+        for (int j = 0; j < n; ++j) wide[row][j] = vpaddlq_s16(sums[row][j]);
+      }
+      multiply_four<true>(block.w + kFour * i, 1, q[1], sums);
+      PITH_UNROLL
+      for (int row = 0; row < kFour; ++row) {
+        PITH_UNROLL
+        for (int j = 0; j < n; ++j) wide[row][j] = vpadalq_s16(wide[row][j], sums[row][j]);
+      }
+      PITH_UNROLL
+      for (int j = 0; j < n; ++j) total[j][i] = join_four(wide[0][j], wide[1][j], wide[2][j], wide[3][j]);
+    }
+  }
+  if constexpr (type == WeightType::q4) {
+    PITH_UNROLL
+    for (int j = 0; j < n; ++j) {
+      const int16x8_t rows = vpaddq_s16(pairs[j][0], pairs[j][1]);
+      total[j][0] = vmovl_s16(vget_low_s16(rows));
+      total[j][1] = vmovl_high_s16(rows);
+    }
+  }
+}
+
+template <int n>
+PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
+                              VectorTotals (&total)[n][kVectors]) {
+  VectorTotals more[n][kVectors];
+  dot_unpacked<WeightType::q8, n>(block, {q, nullptr, nullptr, cols, 0}, more);
+  PITH_UNROLL
+  for (int j = 0; j < n; ++j) {
+    PITH_UNROLL
+    for (int i = 0; i < kVectors; ++i) total[j][i] = vaddq_s32(total[j][i], more[j][i]);
+  }
+}
+
+#include "generic/unpacked_products.h"
+// products first
+#include "generic/unpacked_integers.h"
+
 }  // namespace
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q4>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q8>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, q, n, out, out_stride);
+  matmul_integer_columns(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

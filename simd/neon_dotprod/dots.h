@@ -9,6 +9,9 @@ PITH_INLINE int32x4_t load_start(const int32_t* start) {
   return value;
 }
 
+constexpr int32_t kZeros[4] = {};
+PITH_INLINE int32x4_t load_zeros() { return load_start(kZeros); }
+
 // u in 0 .. 15 is the same number signed and unsigned.
 template <int n>
 PITH_INLINE void dot_q4_by_sdot(const uint8_t* block, const Columns& a, Totals (&total)[n]) {

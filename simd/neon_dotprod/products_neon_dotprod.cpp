@@ -42,19 +42,99 @@ PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&to
 // steps first
 #include "generic/head_dots.h"
 
+constexpr int kTilePanels = 1, kTileColumns = 4, kIntegerTileColumns = 8;
+// About where it begins to gain, as estimated (bench/results/kernels.md).
+constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 16;
+
+#include "neon/unpack.h"
+#include "neon/vector_rows.h"
+
+// Quads: 4 columns of each of 4 rows in natural order.
+constexpr int kQuads = kBlockCols / 4;
+struct alignas(16) UnpackedBlock {
+  int8_t w[kQuads][kVectors][16];
+  float scales[kPanelRows];
+};
+
+template <WeightType type>
+PITH_INLINE void unpack_block(const uint8_t* block, int, UnpackedBlock* out) {
+  int8x16_t octets[kOctets][kRowPairs];
+  load_octets<type>(block, octets);
+  PITH_UNROLL
+  for (int p = 0; p < kOctets; ++p) {
+    PITH_UNROLL
+    for (int i = 0; i < kVectors; ++i) {
+      const int32x4_t low = vreinterpretq_s32_s8(octets[p][2 * i]), high = vreinterpretq_s32_s8(octets[p][2 * i + 1]);
+      vst1q_s8(out->w[2 * p][i], vreinterpretq_s8_s32(vuzp1q_s32(low, high)));
+      vst1q_s8(out->w[2 * p + 1][i], vreinterpretq_s8_s32(vuzp2q_s32(low, high)));
+    }
+  }
+}
+
+// Both stay at their places in the program: g++ would put loads right before their uses, for which small cores wait, form chains
+// out of what can run side by side, and copy registers.
+PITH_INLINE void load_quad(const UnpackedBlock& block, int quad, int8x16_t (&w)[kVectors]) {
+  PITH_UNROLL
+  for (int i = 0; i < kVectors; ++i) __asm__ volatile("ldr %q0, %1" : "=w"(w[i]) : "m"(block.w[quad][i]));
+}
+template <int quad>
+PITH_INLINE void add_quad(int8x16_t w, int8x16_t column, int32x4_t* sums) {
+  __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[%c3]" : "+w"(*sums) : "w"(w), "w"(column), "n"(quad % 4));
+}
+
+// From this quad on, every quad of the rows times the same of the columns. w: the quad's weights; they are loaded one ahead.
+template <int quad, int n>
+PITH_INLINE void add_quads(const UnpackedBlock& block, const int8_t* q, size_t cols, const int8x16_t (&w)[kVectors],
+                           int8x16_t (&column)[n], VectorTotals (&total)[n][kVectors]) {
+  int8x16_t next[kVectors];
+  if constexpr (quad % 4 == 0) {
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) column[j] = vld1q_s8(q + cols * j + 4 * quad);
+  }
+  if constexpr (quad + 1 < kQuads) load_quad(block, quad + 1, next);
+  PITH_UNROLL
+  for (size_t i = 0; i < kVectors; ++i) {
+    PITH_UNROLL
+    for (size_t j = 0; j < n; ++j) add_quad<quad>(w[i], column[j], &total[j][i]);
+  }
+  if constexpr (quad + 1 < kQuads) add_quads<quad + 1, n>(block, q, cols, next, column, total);
+}
+
+template <int n>
+PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
+                              VectorTotals (&total)[n][kVectors]) {
+  int8x16_t w[kVectors], column[n];
+  load_quad(block, 0, w);
+  add_quads<0, n>(block, q, cols, w, column, total);
+}
+
+template <WeightType, int n>
+PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
+  PITH_UNROLL
+  for (size_t j = 0; j < n; ++j) {
+    PITH_UNROLL
+    for (VectorTotals& sums : total[j]) sums = load_zeros();
+  }
+  add_unpacked<n>(block, a.q, a.cols, total);
+}
+
+#include "generic/unpacked_products.h"
+// products first
+#include "generic/unpacked_integers.h"
+
 }  // namespace
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q4>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q8>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
-  matmul_integers(w, blocks, panels, q, n, out, out_stride);
+  matmul_integer_columns(w, blocks, panels, q, n, out, out_stride);
 }
 PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
                             int32_t n, int32_t* out, size_t out_stride) {

@@ -109,15 +109,91 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
 // steps first
 #include "generic/head_dots.h"
 
+// Two panels share the pairing of two columns.
+constexpr int kTilePanels = 2, kTileColumns = 2;
+constexpr int32_t kUnpackedFrom = 8;  // from 4 on it gains, as estimated (bench/results/kernels.md)
+
+// [2 rows][2 columns], as SMMLA leaves them.
+using VectorTotals = int32x4_t;
+using VectorRows = float32x4_t;
+using ColumnScales = float32x4_t;
+constexpr int kVectorRows = 2, kVectorColumns = 2, kVectors = kTilePanels * kPanelRows / kVectorRows;
+
+PITH_INLINE VectorRows load_rows(const float* y, size_t y_stride) {
+  const float32x2_t first = vld1_f32(y), second = vld1_f32(y + y_stride);
+  return vcombine_f32(vzip1_f32(first, second), vzip2_f32(first, second));
+}
+PITH_INLINE void store_rows(VectorRows rows, float* y, size_t y_stride) {
+  vst1_f32(y, vuzp1_f32(vget_low_f32(rows), vget_high_f32(rows)));
+  vst1_f32(y + y_stride, vuzp2_f32(vget_low_f32(rows), vget_high_f32(rows)));
+}
+PITH_INLINE void store_scales(const Scales& scales, float* out) {
+  vst1q_f32(out, vzip1q_f32(scales.rows0123, scales.rows0123));
+  vst1q_f32(out + 4, vzip2q_f32(scales.rows0123, scales.rows0123));
+  vst1q_f32(out + 8, vzip1q_f32(scales.rows4567, scales.rows4567));
+  vst1q_f32(out + 12, vzip2q_f32(scales.rows4567, scales.rows4567));
+}
+// Put together in a scalar register: vector pipes have enough to do.
+PITH_INLINE ColumnScales load_column_scales(const float* d, size_t stride) {
+  uint32_t first, second;
+  __builtin_memcpy(&first, d, sizeof first);
+  __builtin_memcpy(&second, d + stride, sizeof second);
+  return vreinterpretq_f32_u64(vdupq_n_u64(first | uint64_t(second) << 32));
+}
+PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
+  return vfmaq_f32(acc, vcvtq_f32_s32(total), vmulq_f32(vld1q_f32(scales), d));
+}
+
+#include "neon/unpack.h"
+
+// Octets of two rows, and their scales twice.
+struct alignas(16) UnpackedBlock {
+  int8_t w[kOctets][kVectors][16];
+  float scales[kTilePanels * kPanelRows * kVectorColumns];
+};
+
+template <WeightType type>
+PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
+  int8x16_t octets[kOctets][kRowPairs];
+  load_octets<type>(block, octets);
+  PITH_UNROLL
+  for (int p = 0; p < kOctets; ++p) {
+    PITH_UNROLL
+    for (int i = 0; i < kRowPairs; ++i) vst1q_s8(out->w[p][kRowPairs * panel + i], octets[p][i]);
+  }
+}
+
+template <WeightType, int n>
+PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[1][kVectors]) {
+  static_assert(n == 2);
+  PITH_UNROLL
+  for (VectorTotals& sums : total[0]) sums = load_zeros();
+  PITH_UNROLL
+  for (int p = 0; p < kOctets; p += 2) {
+    const int64x2_t first = vreinterpretq_s64_s8(vld1q_s8(a.q + 8 * p));
+    const int64x2_t second = vreinterpretq_s64_s8(vld1q_s8(a.q + a.cols + 8 * p));
+    const int8x16_t columns[2] = {vreinterpretq_s8_s64(vzip1q_s64(first, second)),
+                                  vreinterpretq_s8_s64(vzip2q_s64(first, second))};
+    PITH_UNROLL
+    for (int octet = 0; octet < 2; ++octet) {
+      PITH_UNROLL
+      for (int i = 0; i < kVectors; ++i)
+        total[0][i] = vmmlaq_s32(total[0][i], vld1q_s8(block.w[p + octet][i]), columns[octet]);
+    }
+  }
+}
+
+#include "generic/unpacked_products.h"
+
 }  // namespace
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q4>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul<WeightType::q8>(w, a, n, y, y_stride);
+  matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
