@@ -153,6 +153,23 @@ void integer_product(benchmark::State& state, const Kernels& k, int32_t rows, in
   state.counters["sum"] = checksum(std::vector<float>(out.begin(), out.end()));
 }
 
+// Scores of a prompt's attention made weights: 64 queries and n rows.
+void weigh_rows(benchmark::State& state, const Kernels& k, int32_t n) {
+  constexpr int32_t kQueries = 64;
+  const Input input(kQueries * n, 1);
+  const std::vector<float> scale(size_t(n), 0.01f);
+  std::vector<float> x, max, sum;
+  for (auto _ : state) {
+    x = input.x;
+    max.assign(kQueries, -1e30f);
+    sum.assign(kQueries, 0.0f);
+    k.weigh_rows(x.data(), scale.data(), n, kQueries, max.data(), sum.data());
+    benchmark::ClobberMemory();
+  }
+  rates(state, 8.0 * double(x.size()), 0);
+  state.counters["sum"] = checksum(x) + checksum(sum);
+}
+
 // The sums of a prompt's attention: 64 queries, and n rows that all of them share.
 void query_sums(benchmark::State& state, const Kernels& k, int32_t width, int32_t n) {
   constexpr int32_t kQueries = 64;
@@ -160,13 +177,12 @@ void query_sums(benchmark::State& state, const Kernels& k, int32_t width, int32_
   fill(rows.get(), size_t(width * n));
   std::vector<int32_t> index;
   for (int32_t i = 0; i < n; ++i) index.push_back(i);
-  const std::vector<float> weights(size_t(kQueries * n), 0.125f);
+  const std::vector<float> weights(size_t(kQueries * n), 0.125f), halves(kQueries, 0.5f);
   std::vector<float> sums(size_t(kQueries * width));
   for (auto _ : state) {
-    std::fill(sums.begin(), sums.end(), 0.0f);
-    k.head_sums_i8(weights.data(), kQueries, kQueries, kQueries, width,
-                   {reinterpret_cast<const int8_t*>(rows.get()), size_t(width), index.data()}, n, sums.data(),
-                   size_t(width));
+    k.blend_sums_i8(weights.data(), kQueries, kQueries, width,
+                    {reinterpret_cast<const int8_t*>(rows.get()), size_t(width), index.data()}, n, halves.data(),
+                    halves.data(), sums.data(), size_t(width));
     benchmark::ClobberMemory();
   }
   rates(state, 0, double(kQueries) * width * n);
@@ -403,6 +419,9 @@ void add_all() {
         add(std::string("heads/sums/") + k.name + "/shared/64x" + std::to_string(width) + "x" + std::to_string(n),
             [=, &k](benchmark::State& state) { query_sums(state, k, width, n); });
     }
+    for (const int32_t n : {64, 128})
+      add(std::string("heads/weigh_rows/") + k.name + "/64x" + std::to_string(n),
+          [=, &k](benchmark::State& state) { weigh_rows(state, k, n); });
     add(std::string("heads/exp_rows/") + k.name + "/16x64", [&k](benchmark::State& state) { exp_rows(state, k); });
     add(std::string("quantize/product/") + k.name + "/64",
         [&k](benchmark::State& state) { quantize_product(state, k); });

@@ -116,15 +116,23 @@ struct GatheredRows {
   /* width: a multiple of 16. Values: any byte. */                                                                          \
   X(head_sums_i8, void(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,               \
                        GatheredRows rows, int32_t n, float* out, size_t out_stride))                                        \
+  /* The same from zeros on, of rows that all heads share, blended into out: with such a sum s, */                          \
+  /* out[h out_stride + j] = fma(weight[h], s, keep[h] * out[h out_stride + j]). */                                         \
+  X(blend_sums_i8, void(const float* w, size_t w_stride, int32_t n_heads, int32_t width, GatheredRows rows, int32_t n,      \
+                        const float* keep, const float* weight, float* out, size_t out_stride))                             \
   /* Heads in lanes, whose number is a multiple of 16; n rows: */                                                           \
   /* x[i lanes + h] = fma(float(dots[i lanes + h]), q[h] * row[i], x[i lanes + h]). */                                      \
   X(add_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))            \
+  /* The same without what x holds: x[i lanes + h] = float(dots[i lanes + h]) * (q[h] * row[i]). */                         \
+  X(set_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))            \
   /* The same with a scale for every head of a row: q[h] * row[i lanes + h]. */                                             \
   X(add_head_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))       \
   /* max[h] = the larger of max[h] and x[i lanes + h], over all i; a NaN of x counts for nothing. */                        \
   X(max_rows, void(const float* x, int32_t n, int32_t lanes, float* max))                                                   \
   /* x[i lanes + h] = exp(x[i lanes + h] - max[h]), in place; sum[h] += x[i lanes + h], over i in order. */                 \
   X(exp_rows, void(float* x, const float* max, int32_t n, int32_t lanes, float* sum))                                       \
+  /* max_rows and exp_rows in one, from max[h] and sum[h] on, and then x[i lanes + h] *= scale[i]. */                       \
+  X(weigh_rows, void(float* x, const float* scale, int32_t n, int32_t lanes, float* max, float* sum))                       \
   /* x[i lanes + h] = q[h] * row[i]. */                                                                                     \
   X(outer_rows, void(const float* q, const float* row, int32_t n, int32_t lanes, float* x))                                 \
   /* sum[h] = fma(x[i lanes + h], row[i], sum[h]), over i in order. */                                                      \

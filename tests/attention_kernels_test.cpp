@@ -141,6 +141,38 @@ TEST_CASE("sums of heads with gathered rows, on every tier") {
   });
 }
 
+// To the bits of the sums from zeros on, blended by one product and one fma.
+TEST_CASE("sums of heads with rows that all share, blended into others, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for_each_head_case({16, 32, 48, 64, 128}, &random, [&](const HeadCase& c) {
+    if (c.heads_per_kv != c.n_heads) return;
+    Floats keep, weight, expected = c.sums;
+    for (int32_t h = 0; h < c.n_heads; ++h) {
+      keep.push_back(random.engine() % 4 == 0 ? 0 : random.any(2));
+      weight.push_back(random.any(2));
+      for (int32_t j = 0; j < c.width; ++j) {
+        float sum = 0, &out = expected[c.out_stride * size_t(h) + size_t(j)];
+        for (int32_t i = 0; i < c.n; ++i)
+          sum = std::fma(c.weights[c.w_stride * size_t(i) + size_t(h)], float(c.row_at(i, h, j)), sum);
+        out = std::fma(weight.back(), sum, keep.back() * out);
+      }
+    }
+    for (const bool at_end : {false, true}) {
+      CAPTURE(at_end);
+      Guarded<float> weights(c.weights, at_end), keeps(keep, at_end), shares(weight, at_end);
+      Guarded<int8_t> rows(c.rows, at_end);
+      Guarded<int32_t> index(c.index, at_end);
+      for_each_tier([&](const Kernels& k) {
+        Guarded<float> out(c.sums, at_end);
+        k.blend_sums_i8(weights.data(), c.w_stride, c.n_heads, c.width, {rows.data(), c.stride, index.data()}, c.n,
+                        keeps.data(), shares.data(), out.data(), c.out_stride);
+        CHECK(same(out.get(), expected));
+      });
+    }
+  });
+}
+
 namespace {
 
 // Rows of heads in lanes: the inputs of every kernel of them. `state`: a maximum or a sum of every head.
@@ -188,6 +220,16 @@ const RowOp kRowOps[] = {
      [](const Rows& r, int32_t i, int32_t h, double* bound) {
        *bound = 0;
        return i == r.n ? state_at(r, h) : score(r, i, h, r.row[size_t(i)], bound);
+     }},
+    {"set_scores",
+     [](const Kernels& k, const int32_t* dots, const float* q, const float* row, const float*, int32_t n, int32_t lanes,
+        float* x, float*) { k.set_scores(dots, q, row, n, lanes, x); },
+     [](const Rows& r, int32_t i, int32_t h, double* bound) {
+       *bound = 0;
+       if (i == r.n) return state_at(r, h);
+       const double exact = double(r.dots[size_t(i * r.lanes + h)]) * double(r.q[size_t(h)]) * double(r.row[size_t(i)]);
+       *bound = 3.01 * u * std::fabs(exact) + tiny * (1 + 0x1p31);
+       return exact;
      }},
     {"add_head_scores",
      [](const Kernels& k, const int32_t* dots, const float* q, const float*, const float* head_row, int32_t n,
@@ -327,6 +369,31 @@ TEST_CASE("scores, maxima and exponentials of heads in lanes, on every tier") {
           });
         }
       }
+    }
+  }
+}
+
+TEST_CASE("weights in one pass as in three, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  for (const int32_t lanes : {16, 64}) {
+    for (int32_t n = 1; n <= 20; ++n) {
+      CAPTURE(n);
+      const Rows r = random_rows(n, lanes, n % 2 == 0, &random);
+      Floats x = r.x, max = r.state, sum(size_t(lanes), 1.5f);
+      scalar().max_rows(x.data(), n, lanes, max.data());
+      scalar().exp_rows(x.data(), max.data(), n, lanes, sum.data());
+      scalar().scale_rows(x.data(), r.row.data(), n, lanes, x.data());
+      for_each_tier([&](const Kernels& k) {
+        for (const bool at_end : {false, true}) {
+          Guarded<float> got(r.x, at_end), row(r.row, at_end), got_max(r.state, at_end);
+          Guarded<float> got_sum(Floats(size_t(lanes), 1.5f), at_end);
+          k.weigh_rows(got.data(), row.data(), n, lanes, got_max.data(), got_sum.data());
+          CHECK(same(got.get(), x));
+          CHECK(same(got_max.get(), max));
+          CHECK(same(got_sum.get(), sum));
+        }
+      });
     }
   }
 }

@@ -15,16 +15,29 @@ Lanes load_halves_tail(const uint16_t* x, int32_t n) {
   return load_halves(padded);
 }
 
-// The sums of n_heads heads, 16 n_lanes channels of each, in registers for all rows. Head h finds its channels h part_stride
-// bytes behind the first one's; 0: all share them.
-template <int n_heads, int n_lanes, bool kShared>
+// What becomes of sums: they begin with what is there, or with zeros and are blended into it.
+struct AddSums {
+  PITH_INLINE Lanes begin(const float* out) const { return load(out); }
+  PITH_INLINE void end(int32_t, Lanes sum, float* out) const { store(sum, out); }
+};
+struct BlendSums {
+  const float *keep, *weight;  // [n_heads]
+  PITH_INLINE Lanes begin(const float*) const { return splat(0); }
+  PITH_INLINE void end(int32_t head, Lanes sum, float* out) const {
+    store(fma(splat(weight[head]), sum, splat(keep[head]) * load(out)), out);
+  }
+};
+
+// The sums of heads [first, first + n_heads), 16 n_lanes channels of each, in registers for all rows. Head h finds its channels
+// h part_stride bytes behind the first one's; 0: all share them.
+template <int n_heads, int n_lanes, bool kShared, typename Use>
 PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, size_t part_stride, int32_t n,
-                           float* out, size_t out_stride) {
+                           int32_t first, const Use& use, float* out, size_t out_stride) {
   Lanes acc[n_heads][n_lanes];
   PITH_UNROLL
   for (size_t h = 0; h < n_heads; ++h) {
     PITH_UNROLL
-    for (size_t j = 0; j < n_lanes; ++j) acc[h][j] = load(out + out_stride * h + kLanes * j);
+    for (size_t j = 0; j < n_lanes; ++j) acc[h][j] = use.begin(out + out_stride * h + kLanes * j);
   }
   for (int32_t i = 0; i < n; ++i, w += w_stride) {
     const int8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
@@ -41,18 +54,18 @@ PITH_INLINE void sum_block(const float* w, size_t w_stride, GatheredRows rows, s
   PITH_UNROLL
   for (size_t h = 0; h < n_heads; ++h) {
     PITH_UNROLL
-    for (size_t j = 0; j < n_lanes; ++j) store(acc[h][j], out + out_stride * h + kLanes * j);
+    for (size_t j = 0; j < n_lanes; ++j) use.end(first + int32_t(h), acc[h][j], out + out_stride * h + kLanes * j);
   }
 }
 
-// All channels of n_heads heads.
-template <int n_heads, bool kShared>
-PITH_INLINE void sum_heads(const float* w, size_t w_stride, int32_t width, GatheredRows rows, int32_t n, float* out,
-                           size_t out_stride) {
+// All their channels.
+template <int n_heads, bool kShared, typename Use>
+PITH_INLINE void sum_heads(const float* w, size_t w_stride, int32_t width, GatheredRows rows, int32_t n, int32_t first,
+                           const Use& use, float* out, size_t out_stride) {
   constexpr int kFits = kLanesInFlight / n_heads, kLanesOfHead = kFits >= 4 ? 4 : kFits >= 2 ? 2 : 1;
   const auto sum = [&]<int n_lanes>(int32_t j) {
     const GatheredRows part{rows.first + j, rows.stride, rows.index};
-    sum_block<n_heads, n_lanes, kShared>(w, w_stride, part, size_t(width), n, out + j, out_stride);
+    sum_block<n_heads, n_lanes, kShared>(w, w_stride, part, size_t(width), n, first, use, out + j, out_stride);
   };
   int32_t j = 0;
   for (; j + kLanesOfHead * kLanes <= width; j += kLanesOfHead * kLanes) sum.template operator()<kLanesOfHead>(j);
@@ -62,11 +75,12 @@ PITH_INLINE void sum_heads(const float* w, size_t w_stride, int32_t width, Gathe
   for (; j < width; j += kLanes) sum.template operator()<1>(j);
 }
 
-PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,
-                            GatheredRows rows, int32_t n, float* out, size_t out_stride) {
+template <typename Use>
+PITH_INLINE void sum_all_heads(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,
+                               GatheredRows rows, int32_t n, const Use& use, float* out, size_t out_stride) {
   const auto sums = [&]<int n_block, bool kShared>(int32_t h) {
     const GatheredRows part{rows.first + h / heads_per_kv * width, rows.stride, rows.index};
-    sum_heads<n_block, kShared>(w + h, w_stride, width, part, n, out + out_stride * size_t(h), out_stride);
+    sum_heads<n_block, kShared>(w + h, w_stride, width, part, n, h, use, out + out_stride * size_t(h), out_stride);
   };
   int32_t h = 0;
   if (heads_per_kv == 1) {
@@ -83,12 +97,31 @@ PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, in
   }
 }
 
+PITH_FLAT void head_sums_i8(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,
+                            GatheredRows rows, int32_t n, float* out, size_t out_stride) {
+  sum_all_heads(w, w_stride, n_heads, heads_per_kv, width, rows, n, AddSums{}, out, out_stride);
+}
+
+PITH_FLAT void blend_sums_i8(const float* w, size_t w_stride, int32_t n_heads, int32_t width, GatheredRows rows,
+                             int32_t n, const float* keep, const float* weight, float* out, size_t out_stride) {
+  sum_all_heads(w, w_stride, n_heads, n_heads, width, rows, n, BlendSums{keep, weight}, out, out_stride);
+}
+
 PITH_FLAT void add_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
   for (int32_t h = 0; h < lanes; h += kLanes) {
     const Lanes q_f32x16 = load(q + h);
     size_t at = size_t(h);
     for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
       store(fma(load_i32(dots + at), q_f32x16 * splat(row[i]), load(x + at)), x + at);
+  }
+}
+
+PITH_FLAT void set_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    const Lanes q_f32x16 = load(q + h);
+    size_t at = size_t(h);
+    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
+      store(load_i32(dots + at) * (q_f32x16 * splat(row[i])), x + at);
   }
 }
 
@@ -110,16 +143,46 @@ PITH_FLAT void max_rows(const float* x, int32_t n, int32_t lanes, float* max_of_
   }
 }
 
+// n rows of 16 heads, `lanes` apart, in place; their sums added to total in order. scale NULL: rows are not scaled.
+template <bool kScaled>
+PITH_INLINE void exp_columns(float* x, Lanes largest, const float* scale, int32_t n, int32_t lanes, Lanes* total) {
+  const auto run = [&]<size_t n_rows>(int32_t i, float* at, Lanes(&e)[n_rows]) {
+    PITH_UNROLL
+    for (size_t row = 0; row < n_rows; ++row) e[row] = load(at + size_t(lanes) * row) - largest;
+    exp_each(e);
+    PITH_UNROLL
+    for (size_t row = 0; row < n_rows; ++row) {
+      *total = *total + e[row];
+      store(kScaled ? e[row] * splat(scale[size_t(i) + row]) : e[row], at + size_t(lanes) * row);
+    }
+  };
+  int32_t i = 0;
+  for (; i + kRowsInFlight <= n; i += kRowsInFlight) {
+    Lanes e[kRowsInFlight];
+    run(i, x + size_t(lanes) * size_t(i), e);
+  }
+  for (; i < n; ++i) {
+    Lanes e[1];
+    run(i, x + size_t(lanes) * size_t(i), e);
+  }
+}
+
 PITH_FLAT void exp_rows(float* x, const float* max_of_heads, int32_t n, int32_t lanes, float* sum_of_heads) {
   for (int32_t h = 0; h < lanes; h += kLanes) {
-    const Lanes largest = load(max_of_heads + h);
     Lanes total = load(sum_of_heads + h);
-    for (int32_t i = 0; i < n; ++i) {
-      float* row = x + size_t(lanes) * size_t(i) + h;
-      const Lanes e = exp_lanes(load(row) - largest);
-      store(e, row);
-      total = total + e;
-    }
+    exp_columns<false>(x + h, load(max_of_heads + h), nullptr, n, lanes, &total);
+    store(total, sum_of_heads + h);
+  }
+}
+
+// 16 heads at a time, so that their scores stay in the first cache between the maximum and the exponentials.
+PITH_FLAT void weigh_rows(float* x, const float* scale, int32_t n, int32_t lanes, float* max_of_heads,
+                          float* sum_of_heads) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    Lanes largest = load(max_of_heads + h), total = load(sum_of_heads + h);
+    for (int32_t i = 0; i < n; ++i) largest = max(load(x + size_t(lanes) * size_t(i) + h), largest);
+    exp_columns<true>(x + h, largest, scale, n, lanes, &total);
+    store(largest, max_of_heads + h);
     store(total, sum_of_heads + h);
   }
 }

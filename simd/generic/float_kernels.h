@@ -1,7 +1,9 @@
 // The float kernels, written once over a 16-lane value. A tier includes this file after defining, in its own anonymous
 // namespace, `struct Lanes` (16 floats) and its operations:
-//   load, store, splat; + - * /; fma(a, b, c); min, max, sqrt; abs; nearest (round to even);
-//   scale_by_power(x, n): x * 2^n for integral n within -126 .. 127; select_greater(a, b, x, y): a > b ? x : y per lane.
+//   load, store, splat; + - * /; fma(a, b, c); min, max: the second operand wins where one is NaN; sqrt; abs;
+//   scale_by_power(x, s): x * 2^n for s = 1.5 * 2^23 + n, n integral within -126 .. 127; NaN for x NaN;
+//   select_greater(a, b, x, y): a > b ? x : y per lane
+// and int32_t kRowsInFlight: chains of dependent operations that should run side by side.
 // All of them are exact or correctly rounded, so every tier computes the same bits.
 //
 // Errors of the functions, measured against float64 over their whole range (tests/ops_test.cpp holds them to it):
@@ -60,22 +62,38 @@ float reduce(const float* x, int32_t n, F f) {
 
 // e^x: x = n ln 2 + r with |r| <= ln 2 / 2, then a polynomial of degree 7 whose coefficients are the Taylor series'
 // (remainder r^8 / 8! < 5.3e-9 relative), ln 2 in two parts so that r is exact to the last bit. NaN gives NaN: of min and
-// max the second operand stays, and n alone, which becomes an integer, is taken from a finite number.
-Lanes exp_lanes(Lanes x) {
+// max the second operand stays. All x side by side: one chain of two dozen operations keeps a core waiting.
+template <size_t n_rows>
+PITH_INLINE void exp_each(Lanes (&x)[n_rows]) {
+  constexpr float kCoefficients[] = {
+      1.38888889e-3f, 8.33333333e-3f, 4.16666667e-2f, 1.66666667e-1f, 5.00000000e-1f, 1, 1};
   const Lanes low = splat(-87.33f), high = splat(88.37f);
-  const Lanes y = min(high, max(low, x));
-  const Lanes n = nearest(max(y, low) * splat(1.44269504f));
-  Lanes r = fma(n, splat(-0.693359375f), y);
-  r = fma(n, splat(2.12194440e-4f), r);
-  Lanes p = splat(1.98412698e-4f);
-  p = fma(p, r, splat(1.38888889e-3f));
-  p = fma(p, r, splat(8.33333333e-3f));
-  p = fma(p, r, splat(4.16666667e-2f));
-  p = fma(p, r, splat(1.66666667e-1f));
-  p = fma(p, r, splat(5.00000000e-1f));
-  p = fma(p, r, splat(1));
-  p = fma(p, r, splat(1));
-  return select_greater(low, x, splat(0), scale_by_power(p, n));
+  const Lanes shift = splat(0x1.8p23f);  // where floats lie 1 apart: adding it rounds to even
+  Lanes shifted[n_rows], r[n_rows], p[n_rows];
+  PITH_UNROLL
+  for (size_t i = 0; i < n_rows; ++i) {
+    r[i] = min(high, max(low, x[i]));
+    shifted[i] = r[i] * splat(1.44269504f) + shift;
+  }
+  PITH_UNROLL
+  for (size_t i = 0; i < n_rows; ++i) {
+    const Lanes n = shifted[i] - shift;
+    r[i] = fma(n, splat(2.12194440e-4f), fma(n, splat(-0.693359375f), r[i]));
+    p[i] = splat(1.98412698e-4f);
+  }
+  PITH_UNROLL
+  for (size_t k = 0; k < sizeof kCoefficients / sizeof kCoefficients[0]; ++k) {
+    PITH_UNROLL
+    for (size_t i = 0; i < n_rows; ++i) p[i] = fma(p[i], r[i], splat(kCoefficients[k]));
+  }
+  PITH_UNROLL
+  for (size_t i = 0; i < n_rows; ++i) x[i] = select_greater(low, x[i], splat(0), scale_by_power(p[i], shifted[i]));
+}
+
+Lanes exp_lanes(Lanes x) {
+  Lanes all[] = {x};
+  exp_each(all);
+  return all[0];
 }
 
 void rmsnorm(const float* x, const float* gamma, float eps, int32_t n, float* out) {

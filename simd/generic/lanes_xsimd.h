@@ -1,6 +1,7 @@
 // The 16-lane value as 16 / Batch::size batches of xsimd. A tier includes this file, in its anonymous namespace, after naming
-// its `Batch` of floats; widen(x, part), which makes floats of 16 int8, int32 or fp16 (bits); and larger_magnitude(a, b),
-// largest(part) and narrow(part, q), which do for batches what generic/quantize_kernels.h says. No include guard: one inclusion per tier.
+// its `Batch` of floats; smaller(a, b) and larger(a, b), whose second operand wins where one is NaN; widen(x, part), which makes
+// floats of 16 int8, int32 or fp16 (bits); and larger_magnitude(a, b), largest(part) and narrow(part, q), which do for batches
+// what generic/quantize_kernels.h says. No include guard: one inclusion per tier.
 
 constexpr int32_t kParts = 16 / int32_t(Batch::size);
 
@@ -8,6 +9,8 @@ constexpr int32_t kParts = 16 / int32_t(Batch::size);
 // once: those that share what is added, which is converted once for all of them, and those with parts of their own, four lanes each.
 constexpr int32_t kLanesInFlight = kParts == 1 ? 16 : kParts == 2 ? 6 : 4;
 constexpr int32_t kSharingHeads = kParts == 2 ? 6 : 4, kOwnHeads = kParts == 1 ? 2 : 1;
+// Rows of long chains of operations at once, likewise.
+constexpr int32_t kRowsInFlight = kParts < 4 ? 4 / kParts : 1;
 
 struct Lanes {
   Batch part[kParts];
@@ -59,26 +62,22 @@ Lanes operator/(const Lanes& a, const Lanes& b) {
 Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
   return each([&](int32_t i) { return fused(a.part[i], b.part[i], c.part[i]); });
 }
-// The second operand wins where one is NaN: x86's instructions do so, ARM's do not.
 Lanes min(const Lanes& a, const Lanes& b) {
-  return each([&](int32_t i) { return xsimd::select(a.part[i] < b.part[i], a.part[i], b.part[i]); });
+  return each([&](int32_t i) { return smaller(a.part[i], b.part[i]); });
 }
 Lanes max(const Lanes& a, const Lanes& b) {
-  return each([&](int32_t i) { return xsimd::select(a.part[i] > b.part[i], a.part[i], b.part[i]); });
+  return each([&](int32_t i) { return larger(a.part[i], b.part[i]); });
 }
 Lanes abs(const Lanes& a) {
   return each([&](int32_t i) { return xsimd::abs(a.part[i]); });
 }
-// |x| < 2^22
-Lanes nearest(const Lanes& a) {
-  const Lanes shift = splat(12582912.0f);
-  return (a + shift) - shift;
-}
-Lanes scale_by_power(const Lanes& a, const Lanes& n) {
+Lanes scale_by_power(const Lanes& a, const Lanes& s) {
   return each([&](int32_t i) {
-    const auto bits = (xsimd::to_int(n.part[i]) + 127) << 23;
-    Batch power;  // xsimd's bitwise_cast leaves weak symbols behind on ARM
+    xsimd::batch<int32_t, Batch::arch_type> bits;  // xsimd's bitwise_cast leaves weak symbols behind on ARM
+    Batch power;
     static_assert(sizeof bits == sizeof power);
+    __builtin_memcpy(&bits, &s.part[i], sizeof bits);
+    bits = (bits << 23) + 0x3f800000;
     __builtin_memcpy(&power, &bits, sizeof power);
     return a.part[i] * power;
   });

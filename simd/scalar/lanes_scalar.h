@@ -1,6 +1,6 @@
 // The 16-lane value in plain C++: the oracle of the other tiers. Included inside the tier's anonymous namespace.
 
-constexpr int32_t kLanesInFlight = 4, kSharingHeads = 4, kOwnHeads = 1;
+constexpr int32_t kLanesInFlight = 4, kSharingHeads = 4, kOwnHeads = 1, kRowsInFlight = 1;
 
 struct Lanes {
   float v[16];
@@ -56,14 +56,12 @@ Lanes max(const Lanes& a, const Lanes& b) {
 Lanes abs(const Lanes& a) {
   return each([&](int32_t i) { return __builtin_fabsf(a.v[i]); });
 }
-// |x| < 2^22
-Lanes nearest(const Lanes& a) {
-  return each([&](int32_t i) { return (a.v[i] + 12582912.0f) - 12582912.0f; });
-}
-Lanes scale_by_power(const Lanes& a, const Lanes& n) {
+Lanes scale_by_power(const Lanes& a, const Lanes& s) {
   return each([&](int32_t i) {
-    const uint32_t bits = uint32_t(int32_t(n.v[i]) + 127) << 23;
+    uint32_t bits;
     float power;
+    __builtin_memcpy(&bits, &s.v[i], sizeof bits);
+    bits = (bits << 23) + 0x3f800000;
     __builtin_memcpy(&power, &bits, sizeof power);
     return a.v[i] * power;
   });
@@ -92,6 +90,6 @@ float largest_lane(const Lanes& a) {
   return magnitude;
 }
 void store_i8(const Lanes& a, int8_t* q) {
-  const Lanes rounded = nearest(a);
-  for (int32_t i = 0; i < 16; ++i) q[i] = int8_t(int32_t(rounded.v[i]));
+  constexpr float kShift = 0x1.8p23f;  // where floats lie 1 apart
+  for (int32_t i = 0; i < 16; ++i) q[i] = int8_t(int32_t((a.v[i] + kShift) - kShift));
 }
