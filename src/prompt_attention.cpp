@@ -34,7 +34,7 @@ void PromptAttention::lay_out(const Config& config, const Plan& plan, const Weig
   const size_t chunk = size_t(plan.chunk);
   const size_t states = size_t(n_query_tiles_) * kQueries * size_t(padded_lanes(config.n_heads));
   scales_ = arena->take<float>(chunk);
-  out_ = arena->take<float>(chunk * size_t(config.head_output_width()));
+  out_ = arena->take<float>(size_t(config.n_heads) * size_t(n_query_tiles_) * kQueries * size_t(value_));
   max_ = arena->take<float>(states);
   sum_ = arena->take<float>(states);
   identity_ = arena->take<int32_t>(PromptTiles::kBlockRows);
@@ -72,12 +72,12 @@ void PromptAttention::lay_out_floats(Arena* arena) {
 void PromptAttention::lay_out_scratch(Arena* arena) {
   const Config& c = *config_;
   const size_t scores = size_t(PromptTiles::kTileRows) * kQueries, lanes = size_t(padded_lanes(c.n_heads));
-  const auto part_of = [&](int32_t n_heads, float* factor) {
+  const auto part_of = [&](int32_t n_heads, int32_t n_sums, float* factor) {
     const size_t n = size_t(padded_lanes(n_heads));
     float* max = arena->take<float>(n);
     float* sum = arena->take<float>(n);
-    return RunningSoftmax{
-        max, sum, arena->take<float>(size_t(n_heads) * size_t(value_)), factor, n_heads, padded_lanes(n_heads), value_};
+    float* out = arena->take<float>(size_t(n_sums) * size_t(value_));
+    return RunningSoftmax{max, sum, out, factor, n_heads, padded_lanes(n_heads), value_};
   };
   scratch_ = arena->take<Scratch>(size_t(plan_.max_threads));
   for (int32_t thread = 0; thread < plan_.max_threads; ++thread) {
@@ -87,15 +87,14 @@ void PromptAttention::lay_out_scratch(Arena* arena) {
     if (is_rounded_) {
       s.dots = arena->take<int32_t>(scores);
       s.scores = arena->take<float>(scores);
-      s.weights = arena->take<float>(scores);
       s.factor = arena->take<float>(3 * kQueries);
-      s.part = part_of(kQueries, s.factor);
+      s.part = part_of(kQueries, 0, s.factor);
     } else {
       s.angles.lay_out(c, arena);
       const int32_t widest = c.is_mha() ? c.value_width : c.kv_head_width();
       s.block.lay_out(kTileSlots, int32_t(lanes), std::max(widest, c.rope_width), arena);
       s.factor = arena->take<float>(3 * lanes);
-      s.part = part_of(c.n_heads, s.factor);
+      s.part = part_of(c.n_heads, c.n_heads, s.factor);
       s.rows = arena->take<int32_t>(kTileSlots);
       s.slots = arena->take<int32_t>(kTileSlots);
     }
@@ -127,9 +126,13 @@ void PromptAttention::set_token(int32_t i, const float* query, const Angles& ang
   if (!c.is_mha()) pack(packed_content_, i, rotated.content, rotated.content_d);
 }
 
-// Of a head and query in max_, sum_ and PackedQueries: queries of a head are neighbours.
+// Of a head and query in out_, max_, sum_ and PackedQueries: queries of a head are neighbours.
 size_t PromptAttention::query_at(int32_t head, int32_t query) const {
   return size_t(head) * size_t(n_query_tiles_) * kQueries + size_t(query);
+}
+
+float* PromptAttention::out_of(int32_t head, int32_t query) const {
+  return out_ + query_at(head, query) * size_t(value_);
 }
 
 // q [n_h, 32 blocks] and d [n_h] of query i go into one row slot of its panel.
@@ -184,7 +187,8 @@ void PromptAttention::reset() {
     max_[i] = -__builtin_inff();
     sum_[i] = 0;
   }
-  std::memset(out_, 0, sizeof(float) * size_t(n_) * size_t(config_->head_output_width()));
+  for (int32_t h = 0; h < config_->n_heads; ++h)
+    std::memset(out_of(h, 0), 0, sizeof(float) * size_t(n_) * size_t(value_));
 }
 
 void PromptAttention::compute_rows(int32_t layer, const KeyBlock& block, const int32_t* order, int32_t n,
@@ -271,41 +275,37 @@ void PromptAttention::attend_head(const KeyBlock& block, int32_t head, int32_t q
   RunningSoftmax part = s.part;
   part.n_heads = n_queries;
   part.lanes = lanes;
-  RunningSoftmax whole{max_ + at,
-                       sum_ + at,
-                       out_ + size_t(first) * size_t(c.head_output_width()) + head * c.value_width,
-                       s.factor,
-                       n_queries,
-                       lanes,
-                       c.head_output_width()};
+  RunningSoftmax whole{max_ + at, sum_ + at, out_of(head, first), s.factor, n_queries, lanes, value_};
   for (int32_t t = block.first_tile; t < block.first_tile + block.n_tiles; ++t) {
     const KeyTile& tile = tiles_.tile(t);
     if (tile.to <= first || tile.from >= first + n_queries) continue;
     const size_t row = size_t(tile.first - block.first_row), kv_row = rows + row;
-    std::memset(s.scores, 0, sizeof(float) * size_t(tile.n) * size_t(lanes));
     const PackedQueries& rotated = packed_rope_[tile.is_pinned ? 1 : 0];
+    const float* key_scales = key_scales_ + kv_row;
     if (c.is_mha()) {
-      add_dots(rotated, at, keys_ + kv_row * size_t(rope_), key_scales_ + kv_row, tile.n, lanes, s);
+      multiply(rotated, at, keys_ + kv_row * size_t(rope_), tile.n, lanes, s);
+      kernels_->set_scores(s.dots, rotated.d + at, key_scales, tile.n, lanes, s.scores);
     } else {
-      add_dots(packed_content_, at, keys_ + kv_row * size_t(content_), key_scales_ + kv_row, tile.n, lanes, s);
-      add_dots(rotated, at, rope_keys_ + row * size_t(rope_), rope_scales_ + row, tile.n, lanes, s);
+      multiply(packed_content_, at, keys_ + kv_row * size_t(content_), tile.n, lanes, s);
+      kernels_->set_scores(s.dots, packed_content_.d + at, key_scales, tile.n, lanes, s.scores);
+      multiply(rotated, at, rope_keys_ + row * size_t(rope_), tile.n, lanes, s);
+      kernels_->add_scores(s.dots, rotated.d + at, rope_scales_ + row, tile.n, lanes, s.scores);
     }
     hide(tile, first, lanes, s.scores);
-    part.weigh_first(*kernels_, tile.n, s.scores);
-    kernels_->scale_rows(s.scores, value_scales_ + kv_row, tile.n, lanes, s.weights);
+    part.reset_sum();
+    kernels_->weigh_rows(s.scores, value_scales_ + kv_row, tile.n, lanes, part.max, part.sum);
+    whole.add_sum(*kernels_, part);
     const GatheredRows values{values_ + kv_row * size_t(value_), size_t(value_), identity_};
-    kernels_->head_sums_i8(s.weights, size_t(lanes), n_queries, n_queries, value_, values, tile.n, part.out,
-                           size_t(value_));
-    whole.add(*kernels_, part, c.value_width);
+    kernels_->blend_sums_i8(s.scores, size_t(lanes), n_queries, value_, values, tile.n, whole.keep(), whole.weight(),
+                            whole.out, size_t(whole.width));
   }
 }
 
-// scores [n, lanes] += the queries' dots with n keys, to scale.
-void PromptAttention::add_dots(const PackedQueries& queries, size_t at, const int8_t* keys, const float* scales,
-                               int32_t n, int32_t lanes, const Scratch& s) {
+// dots [n, lanes] of queries with n keys.
+void PromptAttention::multiply(const PackedQueries& queries, size_t at, const int8_t* keys, int32_t n, int32_t lanes,
+                               const Scratch& s) {
   const size_t width = size_t(queries.blocks) * kBlockCols;
   kernels_->matmul_i8_i32(queries.q + at * width, queries.blocks, lanes / kPanelRows, keys, n, s.dots, size_t(lanes));
-  kernels_->add_scores(s.dots, queries.d + at, scales, n, lanes, s.scores);
 }
 
 // Takes what queries [first, first + lanes) do not see of a tile out of their scores [n, lanes].
@@ -327,11 +327,11 @@ void PromptAttention::attend_query(int32_t layer, const KeyBlock& block, int32_t
   s.angles.set(*kernels_, plan_, *weights_, position_ + uint64_t(query));
   RunningSoftmax whole{max_ + size_t(query) * size_t(lanes),
                        sum_ + size_t(query) * size_t(lanes),
-                       out_ + size_t(query) * size_t(c.head_output_width()),
+                       out_of(0, query),
                        s.factor,
                        c.n_heads,
                        lanes,
-                       c.value_width};
+                       n_query_tiles_ * kQueries * value_};
   for (int32_t t = block.first_tile; t < block.first_tile + block.n_tiles; ++t) {
     const KeyTile& tile = tiles_.tile(t);
     int32_t n = 0;
@@ -356,10 +356,9 @@ void PromptAttention::attend_query(int32_t layer, const KeyBlock& block, int32_t
 
 void PromptAttention::load(int32_t i, float* out) const {
   const Config& c = *config_;
-  const float* in = out_ + size_t(i) * size_t(c.head_output_width());
   for (int32_t h = 0; h < c.n_heads; ++h) {
     const size_t at = is_rounded_ ? query_at(h, i) : size_t(i) * size_t(padded_lanes(c.n_heads)) + size_t(h);
-    kernels_->shift_scale(in + h * c.value_width, 0, 1.0f / sum_[at], c.value_width, out + h * c.value_width);
+    kernels_->shift_scale(out_of(h, i), 0, 1.0f / sum_[at], c.value_width, out + h * c.value_width);
   }
 }
 

@@ -44,12 +44,11 @@ class PromptAttention {
   struct Scratch {
     Row tile;  // [kTileSlots] finished rows on their way; latent attention
     RotatedQuery query;
-    RunningSoftmax part;  // of one tile: kQueries queries, or all heads of one
+    RunningSoftmax part;  // of one tile: kQueries queries, without their sums, or all heads of one
     float* factor;        // [3, lanes]
     // 64 queries of a head
-    int32_t* dots;   // [kTileRows, kQueries]
-    float* scores;   // [kTileRows, kQueries]
-    float* weights;  // [kTileRows, kQueries]
+    int32_t* dots;  // [kTileRows, kQueries]
+    float* scores;  // [kTileRows, kQueries], then the weights
     // one query
     Angles angles;
     BlockScratch block;  // kTileSlots tokens
@@ -75,9 +74,10 @@ class PromptAttention {
   void store_heads(int32_t layer, const KeyBlock& block, int32_t row);
   void pack(const PackedQueries& packed, int32_t i, const int8_t* q, const float* d);
   size_t query_at(int32_t head, int32_t query) const;
+  float* out_of(int32_t head, int32_t query) const;
   void attend_head(const KeyBlock& block, int32_t head, int32_t query_tile, const Scratch& s);
-  void add_dots(const PackedQueries& queries, size_t at, const int8_t* keys, const float* scales, int32_t n,
-                int32_t lanes, const Scratch& s);
+  void multiply(const PackedQueries& queries, size_t at, const int8_t* keys, int32_t n, int32_t lanes,
+                const Scratch& s);
   void hide(const KeyTile& tile, int32_t first, int32_t lanes, float* scores) const;
   void attend_query(int32_t layer, const KeyBlock& block, int32_t query, Scratch& s);
 
@@ -93,8 +93,8 @@ class PromptAttention {
   PromptTiles tiles_;
   Scratch* scratch_ = nullptr;   // [max_threads]
   float* scales_ = nullptr;      // [chunk]: CachedToken::scale
-  float* out_ = nullptr;         // [chunk, n_h d_v]: sums so far
-  float* max_ = nullptr;         // of every head and query, as query_at() orders them
+  float* out_ = nullptr;         // [value] of every head and query, as query_at() orders them: sums so far
+  float* max_ = nullptr;         // is_rounded: likewise; otherwise [chunk, lanes of heads]
   float* sum_ = nullptr;         // likewise
   int32_t* identity_ = nullptr;  // [kBlockRows] 0, 1, 2, ...
   int32_t n_ = 0;                // tokens of this chunk

@@ -2,11 +2,15 @@
 
 namespace pith {
 
-void RunningSoftmax::reset() {
+void RunningSoftmax::reset_sum() {
   for (int32_t h = 0; h < lanes; ++h) {
     max[h] = -__builtin_inff();
     sum[h] = 0;
   }
+}
+
+void RunningSoftmax::reset() {
+  reset_sum();
   for (int32_t i = 0; i < n_heads * width; ++i) out[i] = 0;
 }
 
@@ -25,25 +29,23 @@ void RunningSoftmax::weigh(const Kernels& k, int32_t n, float* x) {
   k.exp_rows(x, max, n, lanes, sum);
 }
 
-void RunningSoftmax::weigh_first(const Kernels& k, int32_t n, float* x) {
-  reset();
-  k.max_rows(x, n, lanes, max);
-  k.exp_rows(x, max, n, lanes, sum);
-}
-
-void RunningSoftmax::add(const Kernels& k, const RunningSoftmax& part, int32_t value_width) {
-  float *keep = factor, *weight = factor + lanes, *unused = factor + 2 * lanes;
+void RunningSoftmax::add_sum(const Kernels& k, const RunningSoftmax& part) {
+  float* unused = factor + 2 * lanes;
   for (int32_t h = 0; h < lanes; ++h) {
-    keep[h] = max[h];
-    weight[h] = part.max[h];
+    factor[h] = max[h];
+    factor[lanes + h] = part.max[h];
     unused[h] = 0;
   }
   k.max_rows(part.max, 1, lanes, max);
   k.exp_rows(factor, max, 2, lanes, unused);
-  k.multiply(sum, keep, lanes, sum);
-  k.multiply(part.sum, weight, lanes, part.sum);
+  k.multiply(sum, keep(), lanes, sum);
+  k.multiply(part.sum, weight(), lanes, part.sum);
   k.add(sum, part.sum, lanes, sum);
-  k.blend_rows(keep, weight, part.out, size_t(part.width), n_heads, value_width, out, size_t(width));
+}
+
+void RunningSoftmax::add(const Kernels& k, const RunningSoftmax& part, int32_t value_width) {
+  add_sum(k, part);
+  k.blend_rows(keep(), weight(), part.out, size_t(part.width), n_heads, value_width, out, size_t(width));
 }
 
 void RunningSoftmax::finish(const Kernels& k, int32_t value_width) {

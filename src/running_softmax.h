@@ -19,16 +19,19 @@ struct RunningSoftmax {
   int32_t n_heads, lanes, width;
 
   void reset();
+  void reset_sum();  // all but out
 
   // Turns the scores x [n, lanes] of a block into weights in place, and makes max, sum and out ready for it: the caller
   // adds the block's values, times these weights, to out.
   void weigh(const Kernels& kernels, int32_t n, float* x);
-  // The same for the first block, instead of reset().
-  void weigh_first(const Kernels& kernels, int32_t n, float* x);
 
   // Takes in what another softmax of the same queries found in tokens of its own, and uses it up. A head's first
   // value_width channels count. The order of such calls is part of the result.
   void add(const Kernels& kernels, const RunningSoftmax& part, int32_t value_width);
+  // That without the values, which the caller adds: out[h] = weight()[h] part.out[h] + keep()[h] out[h].
+  void add_sum(const Kernels& kernels, const RunningSoftmax& part);
+  const float* keep() const { return factor; }
+  const float* weight() const { return factor + lanes; }
 
   // Divides by the sums: out holds the heads' outputs.
   void finish(const Kernels& kernels, int32_t value_width);
