@@ -153,7 +153,7 @@ void integer_product(benchmark::State& state, const Kernels& k, int32_t rows, in
   state.counters["sum"] = checksum(std::vector<float>(out.begin(), out.end()));
 }
 
-// Scores of a prompt's attention made weights: 64 queries and n rows.
+// Scores of a prompt's attention made weights: 64 queries and n rows, copied for every round.
 void weigh_rows(benchmark::State& state, const Kernels& k, int32_t n) {
   constexpr int32_t kQueries = 64;
   const Input input(kQueries * n, 1);
@@ -416,7 +416,7 @@ void add_all() {
     }
     for (const int32_t width : {32, 64, 128}) {
       for (const int32_t n : {64, 128})
-        add(std::string("heads/sums/") + k.name + "/shared/64x" + std::to_string(width) + "x" + std::to_string(n),
+        add(std::string("heads/blend_sums/") + k.name + "/64x" + std::to_string(width) + "x" + std::to_string(n),
             [=, &k](benchmark::State& state) { query_sums(state, k, width, n); });
     }
     for (const int32_t n : {64, 128})

@@ -123,15 +123,15 @@ struct GatheredRows {
   /* Heads in lanes, whose number is a multiple of 16; n rows: */                                                           \
   /* x[i lanes + h] = fma(float(dots[i lanes + h]), q[h] * row[i], x[i lanes + h]). */                                      \
   X(add_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))            \
-  /* The same without what x holds: x[i lanes + h] = float(dots[i lanes + h]) * (q[h] * row[i]). */                         \
-  X(set_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))            \
   /* The same with a scale for every head of a row: q[h] * row[i lanes + h]. */                                             \
   X(add_head_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))       \
+  /* add_scores without what x holds: x[i lanes + h] = float(dots[i lanes + h]) * (q[h] * row[i]). */                       \
+  X(set_scores, void(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x))            \
   /* max[h] = the larger of max[h] and x[i lanes + h], over all i; a NaN of x counts for nothing. */                        \
   X(max_rows, void(const float* x, int32_t n, int32_t lanes, float* max))                                                   \
   /* x[i lanes + h] = exp(x[i lanes + h] - max[h]), in place; sum[h] += x[i lanes + h], over i in order. */                 \
   X(exp_rows, void(float* x, const float* max, int32_t n, int32_t lanes, float* sum))                                       \
-  /* max_rows and exp_rows in one, from max[h] and sum[h] on, and then x[i lanes + h] *= scale[i]. */                       \
+  /* max_rows, then exp_rows with that maximum (a sum that is there does not shrink), then x[i lanes + h] *= scale[i]. */   \
   X(weigh_rows, void(float* x, const float* scale, int32_t n, int32_t lanes, float* max, float* sum))                       \
   /* x[i lanes + h] = q[h] * row[i]. */                                                                                     \
   X(outer_rows, void(const float* q, const float* row, int32_t n, int32_t lanes, float* x))                                 \

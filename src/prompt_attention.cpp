@@ -76,7 +76,7 @@ void PromptAttention::lay_out_scratch(Arena* arena) {
     const size_t n = size_t(padded_lanes(n_heads));
     float* max = arena->take<float>(n);
     float* sum = arena->take<float>(n);
-    float* out = arena->take<float>(size_t(n_sums) * size_t(value_));
+    float* out = n_sums > 0 ? arena->take<float>(size_t(n_sums) * size_t(value_)) : nullptr;
     return RunningSoftmax{max, sum, out, factor, n_heads, padded_lanes(n_heads), value_};
   };
   scratch_ = arena->take<Scratch>(size_t(plan_.max_threads));

@@ -44,7 +44,7 @@ class PromptAttention {
   struct Scratch {
     Row tile;  // [kTileSlots] finished rows on their way; latent attention
     RotatedQuery query;
-    RunningSoftmax part;  // of one tile: kQueries queries, without their sums, or all heads of one
+    RunningSoftmax part;  // of one tile: kQueries queries, without out, or all heads of one
     float* factor;        // [3, lanes]
     // 64 queries of a head
     int32_t* dots;  // [kTileRows, kQueries]

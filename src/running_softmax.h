@@ -14,7 +14,7 @@ namespace pith {
 struct RunningSoftmax {
   float* max;     // [lanes]
   float* sum;     // [lanes]
-  float* out;     // [n_heads, width]
+  float* out;     // [n_heads, width]; NULL: sums and maxima alone
   float* factor;  // [3, lanes] scratch
   int32_t n_heads, lanes, width;
 

@@ -410,13 +410,16 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
 
 namespace {
 
-// n columns times a random range of panels, column by column against the scalar tier's matrix-vector product.
-void check_columns(WeightType type, int32_t blocks, int32_t n, Random* random) {
+// n columns times a random range of panels, of min_panels and more, column by column against the scalar tier's matrix-vector
+// product.
+void check_columns(WeightType type, int32_t blocks, int32_t n, int32_t min_panels, Random* random) {
   CAPTURE(int(type));
   CAPTURE(blocks);
   CAPTURE(n);
-  const int32_t panels = int32_t(1 + random->below(11)), first = int32_t(random->below(uint64_t(panels))),
-                cols = blocks * 32;
+  const int32_t panels = min_panels + int32_t(random->below(uint64_t(12 - min_panels)));
+  const int32_t first = int32_t(random->below(uint64_t(panels - min_panels + 1))), cols = blocks * 32;
+  CAPTURE(panels);
+  CAPTURE(first);
   const size_t stride = size_t(panels * 8) + random->below(5);
   RandomMatrix w(type, panels * 8, cols, random);
   Guarded<float> x(size_t(n * cols), true), d(size_t(n * blocks), true);
@@ -451,12 +454,12 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
   CAPTURE(random.seed);
   for (const WeightType type : {WeightType::q8, WeightType::q4}) {
     for (const int32_t blocks : {1, 2, 3, 4, 5, 7, 8}) {
-      for (int32_t n = 1; n <= 20; ++n) check_columns(type, blocks, n, &random);
-      for (const int32_t n : {31, 33, 64, 67}) check_columns(type, blocks, n, &random);
+      for (int32_t n = 1; n <= 20; ++n) check_columns(type, blocks, n, 1, &random);
+      for (const int32_t n : {31, 33, 64, 67}) check_columns(type, blocks, n, 1, &random);
     }
-    // As many blocks as are unpacked at once, and more.
+    // As many blocks as are unpacked at once, and more; a tile of panels, and one behind it.
     for (const int32_t blocks : {22, 23, 24, 44, 45, 49, 88, 89, 90, 99, 100, 199}) {
-      for (const int32_t n : {5, 8, 15}) check_columns(type, blocks, n, &random);
+      for (const int32_t n : {5, 8, 15}) check_columns(type, blocks, n, 5, &random);
     }
   }
 }
@@ -465,7 +468,8 @@ TEST_CASE("integer matrix products are exact") {
   Random random;
   CAPTURE(random.seed);
   for (const int32_t blocks : {1, 2, 3, 4, 5, 13, 25, 90, 99, 100}) {
-    for (const int32_t n : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 19, 20, 31, 33, 64, 67, 128}) {
+    for (const int32_t n :
+         {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 31, 33, 64, 67, 128}) {
       const int32_t panels = int32_t(1 + random.below(13)), cols = blocks * 32;
       const size_t stride = size_t(panels * 8) + random.below(5);
       constexpr int32_t kUntouched = 0x5a5a5a5a;

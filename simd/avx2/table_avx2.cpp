@@ -14,8 +14,8 @@ using Batch = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
 using Batch8 = Batch;
 Batch fused(Batch a, Batch b, Batch c) { return _mm256_fmadd_ps(a, b, c); }
 Batch quotient(Batch a, Batch b) { return _mm256_div_ps(a, b); }
-Batch smaller(Batch a, Batch b) { return _mm256_min_ps(a, b); }
-Batch larger(Batch a, Batch b) { return _mm256_max_ps(a, b); }
+Batch minimum(Batch a, Batch b) { return _mm256_min_ps(a, b); }
+Batch maximum(Batch a, Batch b) { return _mm256_max_ps(a, b); }
 
 #include "avx2/octets.h"
 #include "avx2/magnitudes.h"

@@ -15,8 +15,8 @@ using Batch8 = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
 Batch fused(Batch a, Batch b, Batch c) { return _mm512_fmadd_ps(a, b, c); }
 Batch8 fused(Batch8 a, Batch8 b, Batch8 c) { return _mm256_fmadd_ps(a, b, c); }
 Batch quotient(Batch a, Batch b) { return _mm512_div_ps(a, b); }
-Batch smaller(Batch a, Batch b) { return _mm512_min_ps(a, b); }
-Batch larger(Batch a, Batch b) { return _mm512_max_ps(a, b); }
+Batch minimum(Batch a, Batch b) { return _mm512_min_ps(a, b); }
+Batch maximum(Batch a, Batch b) { return _mm512_max_ps(a, b); }
 
 PITH_INLINE void widen(const int8_t* x, Batch (&part)[1]) {
   part[0] = _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(x))));

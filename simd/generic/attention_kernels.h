@@ -116,15 +116,6 @@ PITH_FLAT void add_scores(const int32_t* dots, const float* q, const float* row,
   }
 }
 
-PITH_FLAT void set_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
-  for (int32_t h = 0; h < lanes; h += kLanes) {
-    const Lanes q_f32x16 = load(q + h);
-    size_t at = size_t(h);
-    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
-      store(load_i32(dots + at) * (q_f32x16 * splat(row[i])), x + at);
-  }
-}
-
 PITH_FLAT void add_head_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes,
                                float* x) {
   for (int32_t h = 0; h < lanes; h += kLanes) {
@@ -132,6 +123,15 @@ PITH_FLAT void add_head_scores(const int32_t* dots, const float* q, const float*
     size_t at = size_t(h);
     for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
       store(fma(load_i32(dots + at), q_f32x16 * load(row + at), load(x + at)), x + at);
+  }
+}
+
+PITH_FLAT void set_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
+  for (int32_t h = 0; h < lanes; h += kLanes) {
+    const Lanes q_f32x16 = load(q + h);
+    size_t at = size_t(h);
+    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
+      store(load_i32(dots + at) * (q_f32x16 * splat(row[i])), x + at);
   }
 }
 
@@ -143,10 +143,12 @@ PITH_FLAT void max_rows(const float* x, int32_t n, int32_t lanes, float* max_of_
   }
 }
 
-// n rows of 16 heads, `lanes` apart, in place; their sums added to total in order. scale NULL: rows are not scaled.
+// n rows of 16 heads, `lanes` apart, in place; their sums added to total in order. kScaled: rows times their scale afterwards.
 template <bool kScaled>
 PITH_INLINE void exp_columns(float* x, Lanes largest, const float* scale, int32_t n, int32_t lanes, Lanes* total) {
-  const auto run = [&]<size_t n_rows>(int32_t i, float* at, Lanes(&e)[n_rows]) {
+  const auto run = [&]<size_t n_rows>(int32_t i) {
+    float* at = x + size_t(lanes) * size_t(i);
+    Lanes e[n_rows];
     PITH_UNROLL
     for (size_t row = 0; row < n_rows; ++row) e[row] = load(at + size_t(lanes) * row) - largest;
     exp_each(e);
@@ -157,14 +159,8 @@ PITH_INLINE void exp_columns(float* x, Lanes largest, const float* scale, int32_
     }
   };
   int32_t i = 0;
-  for (; i + kRowsInFlight <= n; i += kRowsInFlight) {
-    Lanes e[kRowsInFlight];
-    run(i, x + size_t(lanes) * size_t(i), e);
-  }
-  for (; i < n; ++i) {
-    Lanes e[1];
-    run(i, x + size_t(lanes) * size_t(i), e);
-  }
+  for (; i + kRowsInFlight <= n; i += kRowsInFlight) run.template operator()<kRowsInFlight>(i);
+  for (; i < n; ++i) run.template operator()<1>(i);
 }
 
 PITH_FLAT void exp_rows(float* x, const float* max_of_heads, int32_t n, int32_t lanes, float* sum_of_heads) {

@@ -4,7 +4,7 @@
 //   fused(a, b, c)    a * b + c with one rounding, of either: xsimd's own rounds twice on some instruction sets
 //   Octet, widen_nibbles, widen_bytes    as generic/transposed_xsimd.h says
 //   quotient(a, b)    a / b, rounded correctly: xsimd's own is approximate on ARM
-//   smaller(a, b), larger(a, b)    the second operand where one is NaN: x86's instructions do so, ARM's do not
+//   minimum(a, b), maximum(a, b)    the second operand where one is NaN: x86's instructions do so, ARM's do not
 //   widen(const T* x, Batch (&part)[16 / Batch::size])    16 of int8, int32 or fp16 (uint16) as floats
 //   Batch larger_magnitude(a, b), float largest(part), void narrow(part, int8_t* q)    of generic/quantize_kernels.h's operations
 // No include guard: one inclusion per tier.

@@ -1,5 +1,5 @@
 // The 16-lane value as 16 / Batch::size batches of xsimd. A tier includes this file, in its anonymous namespace, after naming
-// its `Batch` of floats; smaller(a, b) and larger(a, b), whose second operand wins where one is NaN; widen(x, part), which makes
+// its `Batch` of floats; minimum(a, b) and maximum(a, b), whose second operand wins where one is NaN; widen(x, part), which makes
 // floats of 16 int8, int32 or fp16 (bits); and larger_magnitude(a, b), largest(part) and narrow(part, q), which do for batches
 // what generic/quantize_kernels.h says. No include guard: one inclusion per tier.
 
@@ -10,7 +10,7 @@ constexpr int32_t kParts = 16 / int32_t(Batch::size);
 constexpr int32_t kLanesInFlight = kParts == 1 ? 16 : kParts == 2 ? 6 : 4;
 constexpr int32_t kSharingHeads = kParts == 2 ? 6 : 4, kOwnHeads = kParts == 1 ? 2 : 1;
 // Rows of long chains of operations at once, likewise.
-constexpr int32_t kRowsInFlight = kParts < 4 ? 4 / kParts : 1;
+constexpr int32_t kRowsInFlight = 4 / kParts;
 
 struct Lanes {
   Batch part[kParts];
@@ -63,10 +63,10 @@ Lanes fma(const Lanes& a, const Lanes& b, const Lanes& c) {
   return each([&](int32_t i) { return fused(a.part[i], b.part[i], c.part[i]); });
 }
 Lanes min(const Lanes& a, const Lanes& b) {
-  return each([&](int32_t i) { return smaller(a.part[i], b.part[i]); });
+  return each([&](int32_t i) { return minimum(a.part[i], b.part[i]); });
 }
 Lanes max(const Lanes& a, const Lanes& b) {
-  return each([&](int32_t i) { return larger(a.part[i], b.part[i]); });
+  return each([&](int32_t i) { return maximum(a.part[i], b.part[i]); });
 }
 Lanes abs(const Lanes& a) {
   return each([&](int32_t i) { return xsimd::abs(a.part[i]); });

@@ -5,8 +5,8 @@ using Batch = xsimd::batch<float, xsimd::neon64>;
 using Batch8 = Batch;
 Batch fused(Batch a, Batch b, Batch c) { return vfmaq_f32(c, a, b); }
 Batch quotient(Batch a, Batch b) { return vdivq_f32(a, b); }
-Batch smaller(Batch a, Batch b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
-Batch larger(Batch a, Batch b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
+Batch minimum(Batch a, Batch b) { return vbslq_f32(vcltq_f32(a, b), a, b); }
+Batch maximum(Batch a, Batch b) { return vbslq_f32(vcgtq_f32(a, b), a, b); }
 
 struct Octet {
   Batch8 part[2];

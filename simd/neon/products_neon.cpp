@@ -135,15 +135,14 @@ PITH_INLINE int16x8_t in_place(int16x8_t sums) {
 }
 
 // The products of 4 rows with half a block of n columns, in 8 partial sums each.
-constexpr int kFour = 4;
 template <bool is_first, int n>
 PITH_INLINE void multiply_four(const int8_t (*rows)[2][16], int half, const int8x16_t (&q)[n],
-                               int16x8_t (&sums)[kFour][n]) {
-  int8x16_t w[kFour];
+                               int16x8_t (&sums)[kVectorRows][n]) {
+  int8x16_t w[kVectorRows];
   PITH_UNROLL
-  for (int i = 0; i < kFour; ++i) w[i] = vld1q_s8(rows[i][half]);
+  for (int i = 0; i < kVectorRows; ++i) w[i] = vld1q_s8(rows[i][half]);
   PITH_UNROLL
-  for (int i = 0; i < kFour; ++i) {
+  for (int i = 0; i < kVectorRows; ++i) {
     PITH_UNROLL
     for (int j = 0; j < n; ++j) {
       const int8x8_t low = vget_low_s8(w[i]), q_low = vget_low_s8(q[j]);
@@ -151,7 +150,7 @@ PITH_INLINE void multiply_four(const int8_t (*rows)[2][16], int half, const int8
     }
   }
   PITH_UNROLL
-  for (int i = 0; i < kFour; ++i) {
+  for (int i = 0; i < kVectorRows; ++i) {
     PITH_UNROLL
     for (int j = 0; j < n; ++j) sums[i][j] = in_place(vmlal_high_s8(sums[i][j], w[i], q[j]));
   }
@@ -176,22 +175,22 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
   int16x8_t pairs[n][kVectors];  // of q4: two sums of each row
   PITH_UNROLL
   for (int i = 0; i < kVectors; ++i) {
-    int16x8_t sums[kFour][n];
-    multiply_four<true>(block.w + kFour * i, 0, q[0], sums);
+    int16x8_t sums[kVectorRows][n];
+    multiply_four<true>(block.w + kVectorRows * i, 0, q[0], sums);
     if constexpr (type == WeightType::q4) {
-      multiply_four<false>(block.w + kFour * i, 1, q[1], sums);
+      multiply_four<false>(block.w + kVectorRows * i, 1, q[1], sums);
       PITH_UNROLL
       for (int j = 0; j < n; ++j) pairs[j][i] = join_four(sums[0][j], sums[1][j], sums[2][j], sums[3][j]);
     } else {
-      int32x4_t wide[kFour][n];
+      int32x4_t wide[kVectorRows][n];
       PITH_UNROLL
-      for (int row = 0; row < kFour; ++row) {
+      for (int row = 0; row < kVectorRows; ++row) {
         PITH_UNROLL
         for (int j = 0; j < n; ++j) wide[row][j] = vpaddlq_s16(sums[row][j]);
       }
-      multiply_four<true>(block.w + kFour * i, 1, q[1], sums);
+      multiply_four<true>(block.w + kVectorRows * i, 1, q[1], sums);
       PITH_UNROLL
-      for (int row = 0; row < kFour; ++row) {
+      for (int row = 0; row < kVectorRows; ++row) {
         PITH_UNROLL
         for (int j = 0; j < n; ++j) wide[row][j] = vpadalq_s16(wide[row][j], sums[row][j]);
       }

@@ -9,7 +9,7 @@ PITH_INLINE int32x4_t load_start(const int32_t* start) {
   return value;
 }
 
-constexpr int32_t kZeros[4] = {};
+alignas(16) constexpr int32_t kZeros[4] = {};
 PITH_INLINE int32x4_t load_zeros() { return load_start(kZeros); }
 
 // u in 0 .. 15 is the same number signed and unsigned.

@@ -43,7 +43,7 @@ PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&to
 #include "generic/head_dots.h"
 
 constexpr int kTilePanels = 1, kTileColumns = 4, kIntegerTileColumns = 8;
-// About where it begins to gain, as estimated (bench/results/kernels.md).
+// It gains from 8 and 12 on, as estimated (bench/results/kernels.md); a tile of integers has 8.
 constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 16;
 
 #include "neon/unpack.h"

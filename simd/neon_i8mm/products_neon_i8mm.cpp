@@ -111,7 +111,7 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
 
 // Two panels share the pairing of two columns.
 constexpr int kTilePanels = 2, kTileColumns = 2;
-constexpr int32_t kUnpackedFrom = 8;  // from 4 on it gains, as estimated (bench/results/kernels.md)
+constexpr int32_t kUnpackedFrom = 4;  // about where it begins to gain, as estimated (bench/results/kernels.md)
 
 // [2 rows][2 columns], as SMMLA leaves them.
 using VectorTotals = int32x4_t;
