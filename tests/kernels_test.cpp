@@ -459,7 +459,7 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
     }
     // As many blocks as are unpacked at once, and more; a tile of panels, and one behind it.
     for (const int32_t blocks : {22, 23, 24, 44, 45, 49, 88, 89, 90, 99, 100, 199}) {
-      for (const int32_t n : {5, 8, 15}) check_columns(type, blocks, n, 5, &random);
+      for (const int32_t n : {5, 15}) check_columns(type, blocks, n, 5, &random);
     }
   }
 }
@@ -470,6 +470,8 @@ TEST_CASE("integer matrix products are exact") {
   for (const int32_t blocks : {1, 2, 3, 4, 5, 13, 25, 90, 99, 100}) {
     for (const int32_t n :
          {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 31, 33, 64, 67, 128}) {
+      if (blocks > 5 && n != 5 && n != 17 && n != 31)
+        continue;  // many blocks, by all ways but not by all numbers: emulated CPUs are slow
       const int32_t panels = int32_t(1 + random.below(13)), cols = blocks * 32;
       const size_t stride = size_t(panels * 8) + random.below(5);
       constexpr int32_t kUntouched = 0x5a5a5a5a;
