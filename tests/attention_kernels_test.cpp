@@ -221,6 +221,7 @@ const RowOp kRowOps[] = {
        *bound = 0;
        return i == r.n ? state_at(r, h) : score(r, i, h, r.row[size_t(i)], bound);
      }},
+    // The dot, the scale and the product round once each.
     {"set_scores",
      [](const Kernels& k, const int32_t* dots, const float* q, const float* row, const float*, int32_t n, int32_t lanes,
         float* x, float*) { k.set_scores(dots, q, row, n, lanes, x); },

@@ -155,14 +155,13 @@ constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 8;
 
 using VectorTotals = __m256i;
 using VectorRows = __m256;
-using ColumnScales = float;
-constexpr int kVectorRows = 8, kVectorColumns = 1, kVectors = kTilePanels;
+constexpr int kVectorRows = 8, kVectors = kTilePanels;
+
+#include "generic/single_columns.h"
 
 PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(b)); }
 PITH_INLINE VectorRows load_rows(const float* y, size_t) { return _mm256_loadu_ps(y); }
 PITH_INLINE void store_rows(VectorRows rows, float* y, size_t) { store_rows(rows, y); }
-PITH_INLINE void store_scales(Scales scales, float* out) { store_rows(scales, out); }
-PITH_INLINE ColumnScales load_column_scales(const float* d, size_t) { return *d; }
 PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
   return accumulate(total, _mm256_load_ps(scales), d, acc);
 }

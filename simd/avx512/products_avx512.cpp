@@ -142,15 +142,14 @@ constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 16;
 
 using VectorTotals = __m512i;
 using VectorRows = __m512;
-using ColumnScales = float;
-constexpr int kVectorRows = 16, kVectorColumns = 1, kVectors = kTilePanels / 2;
+constexpr int kVectorRows = 16, kVectors = kTilePanels / 2;
+
+#include "generic/single_columns.h"
 
 PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
 PITH_INLINE void store_totals(VectorTotals totals, int32_t* out) { _mm512_storeu_si512(out, totals); }
 PITH_INLINE VectorRows load_rows(const float* y, size_t) { return _mm512_loadu_ps(y); }
 PITH_INLINE void store_rows(VectorRows rows, float* y, size_t) { _mm512_storeu_ps(y, rows); }
-PITH_INLINE void store_scales(Scales scales, float* out) { store_rows(scales, out); }
-PITH_INLINE ColumnScales load_column_scales(const float* d, size_t) { return *d; }
 PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(_mm512_load_ps(scales), _mm512_set1_ps(d)), acc);
 }

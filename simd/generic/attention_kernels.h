@@ -107,43 +107,48 @@ PITH_FLAT void blend_sums_i8(const float* w, size_t w_stride, int32_t n_heads, i
   sum_all_heads(w, w_stride, n_heads, n_heads, width, rows, n, BlendSums{keep, weight}, out, out_stride);
 }
 
-PITH_FLAT void add_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
+// scale_at(i, at): that of row i for 16 heads, from element `at` of what is [n][lanes].
+template <bool kAdds, typename F>
+PITH_INLINE void score_rows(const int32_t* dots, const float* q, const F& scale_at, int32_t n, int32_t lanes,
+                            float* x) {
   for (int32_t h = 0; h < lanes; h += kLanes) {
     const Lanes q_f32x16 = load(q + h);
     size_t at = size_t(h);
-    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
-      store(fma(load_i32(dots + at), q_f32x16 * splat(row[i]), load(x + at)), x + at);
+    for (int32_t i = 0; i < n; ++i, at += size_t(lanes)) {
+      const Lanes dot = load_i32(dots + at), scale = q_f32x16 * scale_at(i, at);
+      store(kAdds ? fma(dot, scale, load(x + at)) : dot * scale, x + at);
+    }
   }
+}
+
+PITH_FLAT void add_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
+  score_rows<true>(
+      dots, q, [=](int32_t i, size_t) { return splat(row[i]); }, n, lanes, x);
 }
 
 PITH_FLAT void add_head_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes,
                                float* x) {
-  for (int32_t h = 0; h < lanes; h += kLanes) {
-    const Lanes q_f32x16 = load(q + h);
-    size_t at = size_t(h);
-    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
-      store(fma(load_i32(dots + at), q_f32x16 * load(row + at), load(x + at)), x + at);
-  }
+  score_rows<true>(
+      dots, q, [=](int32_t, size_t at) { return load(row + at); }, n, lanes, x);
 }
 
 PITH_FLAT void set_scores(const int32_t* dots, const float* q, const float* row, int32_t n, int32_t lanes, float* x) {
-  for (int32_t h = 0; h < lanes; h += kLanes) {
-    const Lanes q_f32x16 = load(q + h);
-    size_t at = size_t(h);
-    for (int32_t i = 0; i < n; ++i, at += size_t(lanes))
-      store(load_i32(dots + at) * (q_f32x16 * splat(row[i])), x + at);
-  }
+  score_rows<false>(
+      dots, q, [=](int32_t i, size_t) { return splat(row[i]); }, n, lanes, x);
+}
+
+// Of 16 heads and n rows, `lanes` apart.
+PITH_INLINE Lanes max_columns(const float* x, int32_t n, int32_t lanes, Lanes largest) {
+  for (int32_t i = 0; i < n; ++i) largest = max(load(x + size_t(lanes) * size_t(i)), largest);
+  return largest;
 }
 
 PITH_FLAT void max_rows(const float* x, int32_t n, int32_t lanes, float* max_of_heads) {
-  for (int32_t h = 0; h < lanes; h += kLanes) {
-    Lanes largest = load(max_of_heads + h);
-    for (int32_t i = 0; i < n; ++i) largest = max(load(x + size_t(lanes) * size_t(i) + h), largest);
-    store(largest, max_of_heads + h);
-  }
+  for (int32_t h = 0; h < lanes; h += kLanes)
+    store(max_columns(x + h, n, lanes, load(max_of_heads + h)), max_of_heads + h);
 }
 
-// n rows of 16 heads, `lanes` apart, in place; their sums added to total in order. kScaled: rows times their scale afterwards.
+// In place; their sums added to total in order. kScaled: rows times their scale afterwards.
 template <bool kScaled>
 PITH_INLINE void exp_columns(float* x, Lanes largest, const float* scale, int32_t n, int32_t lanes, Lanes* total) {
   const auto run = [&]<size_t n_rows>(int32_t i) {
@@ -175,8 +180,8 @@ PITH_FLAT void exp_rows(float* x, const float* max_of_heads, int32_t n, int32_t 
 PITH_FLAT void weigh_rows(float* x, const float* scale, int32_t n, int32_t lanes, float* max_of_heads,
                           float* sum_of_heads) {
   for (int32_t h = 0; h < lanes; h += kLanes) {
-    Lanes largest = load(max_of_heads + h), total = load(sum_of_heads + h);
-    for (int32_t i = 0; i < n; ++i) largest = max(load(x + size_t(lanes) * size_t(i) + h), largest);
+    const Lanes largest = max_columns(x + h, n, lanes, load(max_of_heads + h));
+    Lanes total = load(sum_of_heads + h);
     exp_columns<true>(x + h, largest, scale, n, lanes, &total);
     store(largest, max_of_heads + h);
     store(total, sum_of_heads + h);

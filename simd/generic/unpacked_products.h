@@ -13,6 +13,7 @@
 //   template <WeightType type, int n> void dot_unpacked(const UnpackedBlock&, const Columns&,
 //   VectorTotals (&total)[n / kVectorColumns][kVectors])    as dot_q4 and dot_q8
 //   int32_t kUnpackedFrom    with how many columns this begins to pay
+// Where vectors are of one column, generic/single_columns.h has what follows from that.
 // No include guard: one inclusion per tier.
 
 // What is unpacked lies on the stack, which may be small, and leaves room in a first cache of 32 KB.

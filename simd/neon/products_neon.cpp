@@ -103,7 +103,6 @@ constexpr int kTilePanels = 1, kTileColumns = 2, kIntegerTileColumns = 2;
 // About where it begins to gain, as estimated (bench/results/kernels.md).
 constexpr int32_t kUnpackedFrom = 4, kIntegersUnpackedFrom = 4;
 
-#include "neon/unpack.h"
 #include "neon/vector_rows.h"
 
 // Rows in natural order, of two halves of 16 columns.
@@ -112,10 +111,7 @@ struct alignas(16) UnpackedBlock {
   float scales[kPanelRows];
 };
 
-template <WeightType type>
-PITH_INLINE void unpack_block(const uint8_t* block, int, UnpackedBlock* out) {
-  int8x16_t octets[kOctets][kRowPairs];
-  load_octets<type>(block, octets);
+PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int, UnpackedBlock* out) {
   PITH_UNROLL
   for (int half = 0; half < 2; ++half) {
     PITH_UNROLL
@@ -127,6 +123,8 @@ PITH_INLINE void unpack_block(const uint8_t* block, int, UnpackedBlock* out) {
     }
   }
 }
+
+#include "neon/unpack.h"
 
 // Computed at this place of the program: g++ would form chains out of what can run side by side.
 PITH_INLINE int16x8_t in_place(int16x8_t sums) {

@@ -2,6 +2,7 @@
 // No include guard: one inclusion per tier.
 
 constexpr size_t kPrefetchQ4 = 2048, kPrefetchQ8 = 2048;  // not measured
+constexpr int kOctets = kBlockCols / 8, kRowPairs = kPanelRows / 2;
 
 struct Totals {
   int32x4_t rows0123, rows4567;

@@ -1,7 +1,7 @@
-// What the NEON tiers share of panels unpacked for many columns. Included in a tier's anonymous namespace, behind neon/rows.h. No
-// include guard: one inclusion per tier.
-
-constexpr int kOctets = kBlockCols / 8, kRowPairs = kPanelRows / 2;
+// Panels unpacked for many columns, on the NEON tiers. Included in a tier's anonymous namespace, behind neon/rows.h, its
+// UnpackedBlock, and
+//   void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int panel, UnpackedBlock*)    as load_octets gives them
+// No include guard: one inclusion per tier.
 
 // Octet p of rows 2 i and 2 i + 1 as signed bytes, u - 8 of q4: octets[p][i].
 template <WeightType type>
@@ -23,4 +23,11 @@ PITH_INLINE void load_octets(const uint8_t* block, int8x16_t (&octets)[kOctets][
       for (int p = 0; p < kOctets; ++p) octets[p][i] = vreinterpretq_s8_u8(vld1q_u8(slots + 64 * p));
     }
   }
+}
+
+template <WeightType type>
+PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
+  int8x16_t octets[kOctets][kRowPairs];
+  load_octets<type>(block, octets);
+  store_octets(octets, panel, out);
 }

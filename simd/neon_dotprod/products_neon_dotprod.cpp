@@ -46,7 +46,6 @@ constexpr int kTilePanels = 1, kTileColumns = 4, kIntegerTileColumns = 8;
 // It gains from 8 and 12 on, as estimated (bench/results/kernels.md); a tile of integers has 8.
 constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 16;
 
-#include "neon/unpack.h"
 #include "neon/vector_rows.h"
 
 // Quads: 4 columns of each of 4 rows in natural order.
@@ -56,10 +55,7 @@ struct alignas(16) UnpackedBlock {
   float scales[kPanelRows];
 };
 
-template <WeightType type>
-PITH_INLINE void unpack_block(const uint8_t* block, int, UnpackedBlock* out) {
-  int8x16_t octets[kOctets][kRowPairs];
-  load_octets<type>(block, octets);
+PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int, UnpackedBlock* out) {
   PITH_UNROLL
   for (int p = 0; p < kOctets; ++p) {
     PITH_UNROLL
@@ -70,6 +66,8 @@ PITH_INLINE void unpack_block(const uint8_t* block, int, UnpackedBlock* out) {
     }
   }
 }
+
+#include "neon/unpack.h"
 
 // Both stay at their places in the program: g++ would put loads right before their uses, for which small cores wait, form chains
 // out of what can run side by side, and copy registers.

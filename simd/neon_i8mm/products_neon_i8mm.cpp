@@ -144,24 +144,21 @@ PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, Colum
   return vfmaq_f32(acc, vcvtq_f32_s32(total), vmulq_f32(vld1q_f32(scales), d));
 }
 
-#include "neon/unpack.h"
-
 // Octets of two rows, and their scales twice.
 struct alignas(16) UnpackedBlock {
   int8_t w[kOctets][kVectors][16];
   float scales[kTilePanels * kPanelRows * kVectorColumns];
 };
 
-template <WeightType type>
-PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
-  int8x16_t octets[kOctets][kRowPairs];
-  load_octets<type>(block, octets);
+PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int panel, UnpackedBlock* out) {
   PITH_UNROLL
   for (int p = 0; p < kOctets; ++p) {
     PITH_UNROLL
     for (int i = 0; i < kRowPairs; ++i) vst1q_s8(out->w[p][kRowPairs * panel + i], octets[p][i]);
   }
 }
+
+#include "neon/unpack.h"
 
 template <WeightType, int n>
 PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[1][kVectors]) {
