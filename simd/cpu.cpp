@@ -8,7 +8,7 @@
 #include <sys/auxv.h>
 #endif
 
-namespace pith {
+namespace pith::internal {
 
 #if defined(__x86_64__) || defined(__i386__)
 
@@ -63,4 +63,4 @@ bool cpu_has_i8mm() { return false; }
 
 #endif
 
-}  // namespace pith
+}  // namespace pith::internal

@@ -5,7 +5,7 @@
 #include "cpu.h"
 #include "tables.h"
 
-namespace pith {
+namespace pith::internal {
 namespace {
 
 bool always() { return true; }
@@ -40,4 +40,4 @@ const Kernels* choose_tier(const char* name) {
   return nullptr;
 }
 
-}  // namespace pith
+}  // namespace pith::internal

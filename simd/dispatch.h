@@ -6,7 +6,7 @@
 
 #include "kernels.h"
 
-namespace pith {
+namespace pith::internal {
 
 struct Tier {
   const Kernels* kernels;
@@ -19,6 +19,6 @@ Tier tier_at(size_t index);  // best first, index < tier_count()
 // The best usable tier, or the named one; NULL if there is no usable tier of that name.
 const Kernels* choose_tier(const char* name);
 
-}  // namespace pith
+}  // namespace pith::internal
 
 #endif

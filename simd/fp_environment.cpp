@@ -1,6 +1,6 @@
 #include "fp_environment.h"
 
-namespace pith {
+namespace pith::internal {
 
 #if defined(__x86_64__) || defined(__i386__)
 
@@ -35,4 +35,4 @@ static uint64_t read_control() {
 FpEnvironment::FpEnvironment() : saved_(read_control()) { write_control(kDefault); }
 FpEnvironment::~FpEnvironment() { write_control(saved_); }
 
-}  // namespace pith
+}  // namespace pith::internal

@@ -4,7 +4,7 @@
 
 #include <cstdint>
 
-namespace pith {
+namespace pith::internal {
 
 // Sets it for the calling thread and gives back what the host had at the end of the scope, status flags included.
 class FpEnvironment {
@@ -18,6 +18,6 @@ class FpEnvironment {
   uint64_t saved_;
 };
 
-}  // namespace pith
+}  // namespace pith::internal
 
 #endif

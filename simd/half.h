@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <cstring>
 
-namespace pith {
+namespace pith::internal {
 
 static inline float half_to_float(uint16_t h) {
   const uint32_t sign = uint32_t(h & 0x8000u) << 16, exponent = (h >> 10) & 31u, mantissa = h & 1023u;
@@ -49,6 +49,6 @@ static inline uint16_t float_to_half(float f) {
   return uint16_t(sign | ((rounded - 0x38000000u) >> 13));
 }
 
-}  // namespace pith
+}  // namespace pith::internal
 
 #endif

@@ -14,7 +14,7 @@
 
 #include "packed.h"
 
-namespace pith {
+namespace pith::internal {
 
 // The input of a matrix product, K = 32 blocks wide (zero-padded). Float products read x, the others the rest.
 struct Activation {
@@ -180,6 +180,6 @@ constexpr bool is_full(const Kernels& table) {
 #define PITH_ASSERT_FULL(table) static_assert(is_full(table))
 #endif
 
-}  // namespace pith
+}  // namespace pith::internal
 
 #endif

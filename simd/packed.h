@@ -24,7 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace pith {
+namespace pith::internal {
 
 constexpr int32_t kPanelRows = 8;
 constexpr int32_t kBlockCols = 32;
@@ -72,6 +72,6 @@ constexpr BlockPlace q8_place(int32_t b, int32_t blocks) { return block_place(b,
 static_assert(panel_bytes(WeightType::q4, 4) == 576 && panel_bytes(WeightType::q8, 2) == 544);
 static_assert(q4_place(5, 6).q == 576 + 128 && q4_place(5, 6).d == 576 + 256 + 16);
 
-}  // namespace pith
+}  // namespace pith::internal
 
 #endif

@@ -4,7 +4,7 @@
 
 #include "kernels.h"
 
-namespace pith {
+namespace pith::internal {
 
 extern const Kernels kKernelsScalar;
 #ifdef PITH_TIERS_X86
@@ -14,6 +14,6 @@ extern const Kernels kKernelsAvx2, kKernelsAvx512;
 extern const Kernels kKernelsNeon, kKernelsNeonDotprod, kKernelsNeonI8mm;
 #endif
 
-}  // namespace pith
+}  // namespace pith::internal
 
 #endif

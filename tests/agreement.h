@@ -9,6 +9,8 @@
 
 namespace pith::test {
 
+using namespace internal;
+
 inline Vector as_vector(const std::vector<float>& x) {
   return Eigen::Map<const Eigen::VectorXf>(x.data(), int64_t(x.size())).cast<double>();
 }

@@ -4,6 +4,7 @@
 #include "kernel_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

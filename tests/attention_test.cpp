@@ -8,6 +8,7 @@
 #include "variants.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

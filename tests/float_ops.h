@@ -11,6 +11,8 @@
 
 namespace pith::test {
 
+using namespace internal;
+
 constexpr double u = 0x1p-24, tiny = 0x1p-149;
 
 using Doubles = std::vector<double>;

@@ -13,6 +13,8 @@
 
 namespace pith::test {
 
+using namespace internal;
+
 // PITH_SOURCE names the repository where it is not where it was built.
 inline Bytes read_golden(const std::string& name) {
   const char* elsewhere = std::getenv("PITH_SOURCE");

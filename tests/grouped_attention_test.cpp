@@ -10,10 +10,11 @@
 #include "golden_file.h"
 #include "reference/reference_model.h"
 #include "runtime.h"
-#include "session.h"
+#include "session/session.h"
 #include "variants.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

@@ -11,6 +11,7 @@
 #include "raw_gguf.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

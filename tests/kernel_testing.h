@@ -17,6 +17,8 @@
 
 namespace pith::test {
 
+using namespace internal;
+
 using Floats = std::vector<float>;
 
 constexpr float kNan = __builtin_nanf(""), kInf = __builtin_inff();

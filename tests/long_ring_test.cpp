@@ -7,10 +7,11 @@
 #include <list>
 
 #include "reference/reference_model.h"
-#include "session.h"
+#include "session/session.h"
 #include "session_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

@@ -7,6 +7,7 @@
 #include "variants.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

@@ -9,13 +9,16 @@
 #include <string_view>
 #include <vector>
 
-#include "config.h"
+#include "model/config.h"
 #include "half.h"
-#include "model_file.h"
+#include "model/model_file.h"
 #include "packed.h"
 #include "raw_gguf.h"
+#include "model/config_reader.h"
 
 namespace pith::test {
+
+using namespace internal;
 
 struct OpenedFile {
   Block bytes;

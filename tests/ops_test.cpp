@@ -4,6 +4,7 @@
 #include "float_ops.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

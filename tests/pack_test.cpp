@@ -14,6 +14,8 @@
 #include "synth.h"
 
 using namespace pith;
+using namespace pith::internal;
+using namespace pith::quantize;
 using namespace pith::test;
 
 namespace {

@@ -2,6 +2,7 @@
 #include "kernel_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 // Threads share a product by ranges of panels: a range computes the bits of the whole, and writes nothing else.

@@ -1,5 +1,5 @@
 // The team: every piece of every job exactly once, by more threads than there are CPUs, over many regions.
-#include "parallel.h"
+#include "ground/parallel.h"
 
 #include <thread>
 #include <vector>
@@ -7,6 +7,7 @@
 #include "kernel_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {
@@ -75,7 +76,7 @@ void on_new_threads(void* calls, uint32_t n, Task task, void* context) {
 TEST_CASE("a team on the threads of an executor, which may run its tasks in any order, runs every piece once") {
   Random random;
   CAPTURE(random.seed);
-  for (const pith_executor executor : {one_by_one, on_new_threads}) {
+  for (const Executor executor : {one_by_one, on_new_threads}) {
     for (int32_t n_threads = 2; n_threads <= 5; ++n_threads) {
       int calls = 0;
       Team team;

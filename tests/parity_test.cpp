@@ -5,7 +5,7 @@
 
 #include "comparison.h"
 #include "golden_file.h"
-#include "model.h"
+#include "model/model.h"
 #include "opened_file.h"
 #include "reference.h"
 #include "runtime.h"
@@ -13,6 +13,7 @@
 #include "variants.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 using namespace pith::parity;
 

@@ -9,10 +9,11 @@
 #include "agreement.h"
 #include "golden_file.h"
 #include "reference/reference_model.h"
-#include "session.h"
+#include "session/session.h"
 #include "session_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

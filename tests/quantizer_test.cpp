@@ -16,6 +16,8 @@
 #include "opened_file.h"
 
 using namespace pith;
+using namespace pith::internal;
+using namespace pith::quantize;
 using namespace pith::test;
 
 namespace {

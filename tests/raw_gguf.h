@@ -11,10 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "config.h"
-#include "weights.h"
+#include "model/config.h"
+#include "model/tensor_list.h"
 
 namespace pith::test {
+
+using namespace internal;
 
 using Bytes = std::vector<uint8_t>;
 

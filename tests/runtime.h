@@ -12,6 +12,8 @@
 
 namespace pith::test {
 
+using namespace internal;
+
 // A model and the bytes that it lies in.
 struct Runtime {
   explicit Runtime(const Bytes& packed)

@@ -10,6 +10,7 @@
 #include "runtime.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

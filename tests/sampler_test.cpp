@@ -16,6 +16,7 @@
 #include "raw_gguf.h"
 
 using namespace pith;
+using namespace pith::internal;
 using pith::test::Block;
 using pith::test::block_of;
 

@@ -9,6 +9,7 @@
 #include "session_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

@@ -5,10 +5,11 @@
 #include <map>
 #include <string>
 
-#include "session.h"
+#include "session/session.h"
 #include "session_testing.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {
@@ -41,12 +42,12 @@ std::vector<Scenario> small_scenarios(uint64_t seed) {
 }
 
 // The state of a gated session with the same tokens, whose groups hold rows as chance has it: any number of them that the pool has, in
-// any order. Groups as src/token_groups.cpp writes them: counts by kind; by kind and size id, tokens, row of the gate, slots with the
+// any order. Groups as src/cache/token_groups.cpp writes them: counts by kind; by kind and size id, tokens, row of the gate, slots with the
 // rows of their keys; the free rows.
 Bytes with_other_rows(const Bytes& state, Session* session, int32_t n_rows, std::mt19937_64* random) {
   enum { kKeys, kGate, kNone };
   const pith_session& inner = *session->get();
-  TokenCache& cache = session->get()->transformer.cache();
+  KvCache& cache = session->get()->transformer.cache();
   const int32_t capacity = inner.plan.capacity, filled = std::min(capacity, int32_t(inner.position));
   const size_t latents = size_t(inner.model->config.n_layers) * size_t(filled) * cache.ring().slot_bytes();
   std::map<int32_t, std::vector<int32_t>> slots_of;

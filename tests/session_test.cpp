@@ -7,6 +7,7 @@
 #include "variants.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 TEST_CASE("pith_session_bytes is exact for 50 random configurations") {

@@ -10,11 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "row_pool.h"
+#include "cache/row_pool.h"
 #include "runtime.h"
 #include "variants.h"
 
 namespace pith::test {
+
+using namespace internal;
 
 inline Runtime runtime_of(const SynthSpec& spec, const char* type = "q4") {
   const Bytes floats = synth_float(spec);
@@ -127,7 +129,7 @@ inline Bytes saved(pith_session* session) {
   return state;
 }
 
-// Where a state has its words: the format of src/session_state.h.
+// Where a state has its words: the format of src/session/session_state.h.
 namespace state_at {
 constexpr size_t kBytes = 16, kHash = 32, kHashed = 40, kPosition = 88, kHasLogits = 96, kCacheBytes = 104,
                  kCache = 112;

@@ -19,15 +19,15 @@ echo '#include <stdlib.h>
 void* f(void) { return malloc(1); }' | "$cc" -x c -c - -o "$work/control.o"
 [ -n "$(undefined "$work/control.o")" ] || fail "the check for malloc does not see malloc"
 
-# The trace of src/trace.h is in the traced build alone: neither its symbols nor its names are here.
+# The trace of src/ground/trace.h is in the traced build alone: neither its symbols nor its names are here.
 source=$(cd "$(dirname "$0")/.." && pwd)
 traces() { "$nm" "$1" | grep -i trace || true; }
 [ -z "$(traces "$archive")" ] || fail "the trace is in $archive: $(traces "$archive")"
-"$cxx" -std=c++20 -DPITH_TRACE -c "$source/src/trace.cpp" -o "$work/trace.o"
+"$cxx" -std=c++20 -DPITH_TRACE -c "$source/src/ground/trace.cpp" -o "$work/trace.o"
 [ -n "$(traces "$work/trace.o")" ] || fail "the check for the trace does not see it"
 names() { grep -caE 'c_scale|attn_in' "$1" || true; }
 [ "$(names "$archive")" -eq 0 ] || fail "names of traced tensors are in $archive"
-[ "$(names "$source/src/transformer.cpp")" -gt 0 ] || fail "the check for traced names does not see one"
+[ "$(names "$source/src/forward/transformer.cpp")" -gt 0 ] || fail "the check for traced names does not see one"
 
 # A tier's objects define no weak symbols: the linker could choose a copy with the wrong instructions.
 (cd "$work" && "$ar" x "$archive")

@@ -1,4 +1,5 @@
 // Models of random weights: shapes, sizes, vocabulary, and that they run.
+#include "model/tensor_list.h"
 #include "synth.h"
 
 #include <doctest/doctest.h>
@@ -18,6 +19,8 @@
 #include "opened_file.h"
 
 using namespace pith;
+using namespace pith::internal;
+using namespace pith::quantize;
 using namespace pith::test;
 
 namespace {

@@ -9,9 +9,11 @@
 #include <utility>
 #include <vector>
 
-#include "token_groups.h"
+#include "cache/token_groups.h"
 
 namespace pith::test::token_groups {
+
+using namespace internal;
 
 struct Shape {
   int vocab_size, capacity, n_rows;

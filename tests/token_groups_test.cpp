@@ -16,6 +16,7 @@
 #include "token_groups_model.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test::token_groups;  // other tests have a Model and a Shape too
 
 namespace {
@@ -31,7 +32,7 @@ class Groups {
   explicit Groups(const Shape& with) : shape(with), groups_(new TokenGroups) {
     Arena measure;
     lay_out(&measure);
-    memory_.reset(static_cast<uint8_t*>(std::aligned_alloc(PITH_ALIGNMENT, measure.used())));
+    memory_.reset(static_cast<uint8_t*>(std::aligned_alloc(kAlignment, measure.used())));
     std::memset(memory_.get(), 0xa5, measure.used());
     Arena arena(memory_.get());
     lay_out(&arena);

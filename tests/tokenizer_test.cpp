@@ -20,6 +20,7 @@
 #include "vocabulary.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 namespace {

@@ -10,6 +10,9 @@
 
 namespace pith::test {
 
+using namespace internal;
+using namespace quantize;
+
 inline SynthSpec small_spec(const char* name) {
   SynthSpec spec;
   Config& c = spec.config;

@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "raw_gguf.h"
-#include "tokenizer.h"
+#include "text/tokenizer.h"
 
 namespace pith::test {
+
+using namespace internal;
 
 using Ids = std::vector<int32_t>;
 

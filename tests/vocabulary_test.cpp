@@ -8,6 +8,7 @@
 #include "vocabulary.h"
 
 using namespace pith;
+using namespace pith::internal;
 using namespace pith::test;
 
 TEST_CASE("vocabulary: begin and end of text are there or -1") {

@@ -7,7 +7,7 @@
 
 #include "unroll.h"
 
-namespace pith::avx2 {
+namespace pith::internal::avx2 {
 namespace {
 
 // Measured on Zen 4: shorter ones lose up to half of the bandwidth, longer ones of int8 a fifth (bench/results/kernels.md).
@@ -250,4 +250,4 @@ PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_
   dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
-}  // namespace pith::avx2
+}  // namespace pith::internal::avx2

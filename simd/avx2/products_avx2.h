@@ -4,7 +4,7 @@
 
 #include "kernels.h"
 
-namespace pith::avx2 {
+namespace pith::internal::avx2 {
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y);
 void matvec_q8_i8(PanelRange w, Activation a, float* y);
@@ -15,6 +15,6 @@ void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_
 void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows, int32_t n,
                   int32_t* out, size_t out_stride);
 
-}  // namespace pith::avx2
+}  // namespace pith::internal::avx2
 
 #endif

@@ -7,7 +7,7 @@
 #include "tables.h"
 #include "unroll.h"
 
-namespace pith::avx2 {
+namespace pith::internal::avx2 {
 namespace {
 
 using Batch = xsimd::batch<float, xsimd::fma3<xsimd::avx2>>;
@@ -52,9 +52,9 @@ PITH_INLINE void narrow(const Batch (&part)[2], int8_t* q) {
 #include "generic/kernels_xsimd.h"
 
 }  // namespace
-}  // namespace pith::avx2
+}  // namespace pith::internal::avx2
 
-namespace pith {
+namespace pith::internal {
 
 using namespace avx2;
 constexpr Kernels kTable = {
@@ -75,4 +75,4 @@ constexpr Kernels kTable = {
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsAvx2 = kTable;
 
-}  // namespace pith
+}  // namespace pith::internal

@@ -7,7 +7,7 @@
 
 #include "unroll.h"
 
-namespace pith::avx512 {
+namespace pith::internal::avx512 {
 namespace {
 
 // Measured on Zen 4 (bench/results/kernels.md): hardware alone keeps up with int8.
@@ -217,4 +217,4 @@ PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_
   dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
-}  // namespace pith::avx512
+}  // namespace pith::internal::avx512

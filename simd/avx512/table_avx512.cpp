@@ -7,7 +7,7 @@
 #include "tables.h"
 #include "unroll.h"
 
-namespace pith::avx512 {
+namespace pith::internal::avx512 {
 namespace {
 
 using Batch = xsimd::batch<float, xsimd::avx512bw>;
@@ -44,9 +44,9 @@ PITH_INLINE float largest(const Batch (&part)[1]) {
 #include "generic/kernels_xsimd.h"
 
 }  // namespace
-}  // namespace pith::avx512
+}  // namespace pith::internal::avx512
 
-namespace pith {
+namespace pith::internal {
 
 using namespace avx512;
 constexpr Kernels kTable = {
@@ -67,4 +67,4 @@ constexpr Kernels kTable = {
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsAvx512 = kTable;
 
-}  // namespace pith
+}  // namespace pith::internal

@@ -4,7 +4,7 @@
 
 #include "unroll.h"
 
-namespace pith::neon {
+namespace pith::internal::neon {
 namespace {
 
 #include "neon/rows.h"
@@ -241,4 +241,4 @@ PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_
   dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
-}  // namespace pith::neon
+}  // namespace pith::internal::neon

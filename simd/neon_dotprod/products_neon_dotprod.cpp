@@ -7,7 +7,7 @@
 
 #include "unroll.h"
 
-namespace pith::neon_dotprod {
+namespace pith::internal::neon_dotprod {
 namespace {
 
 #include "neon/rows.h"
@@ -139,4 +139,4 @@ PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_
   dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
-}  // namespace pith::neon_dotprod
+}  // namespace pith::internal::neon_dotprod

@@ -7,7 +7,7 @@
 #include "tables.h"
 #include "unroll.h"
 
-namespace pith::neon_dotprod {
+namespace pith::internal::neon_dotprod {
 namespace {
 
 #include "neon/batch.h"
@@ -15,9 +15,9 @@ namespace {
 #include "generic/kernels_xsimd.h"
 
 }  // namespace
-}  // namespace pith::neon_dotprod
+}  // namespace pith::internal::neon_dotprod
 
-namespace pith {
+namespace pith::internal {
 
 using namespace neon_dotprod;
 constexpr Kernels kTable = {
@@ -38,4 +38,4 @@ constexpr Kernels kTable = {
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsNeonDotprod = kTable;
 
-}  // namespace pith
+}  // namespace pith::internal

@@ -7,7 +7,7 @@
 
 #include "unroll.h"
 
-namespace pith::neon_i8mm {
+namespace pith::internal::neon_i8mm {
 namespace {
 
 #include "neon/rows.h"
@@ -201,4 +201,4 @@ PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_
   dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
-}  // namespace pith::neon_i8mm
+}  // namespace pith::internal::neon_i8mm

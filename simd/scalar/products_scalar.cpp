@@ -2,7 +2,7 @@
 
 #include "half.h"
 
-namespace pith::scalar {
+namespace pith::internal::scalar {
 namespace {
 
 // sum_k u q over the 32 columns of one row slot: `bytes` is the slot's first byte.
@@ -99,4 +99,4 @@ void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_
   }
 }
 
-}  // namespace pith::scalar
+}  // namespace pith::internal::scalar

@@ -5,7 +5,7 @@
 #include "tables.h"
 #include "unroll.h"
 
-namespace pith::scalar {
+namespace pith::internal::scalar {
 namespace {
 
 #include "scalar/lanes_scalar.h"
@@ -16,9 +16,9 @@ namespace {
 #include "generic/quantize_kernels.h"
 
 }  // namespace
-}  // namespace pith::scalar
+}  // namespace pith::internal::scalar
 
-namespace pith {
+namespace pith::internal {
 
 using namespace scalar;
 constexpr Kernels kTable = {
@@ -39,4 +39,4 @@ constexpr Kernels kTable = {
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsScalar = kTable;
 
-}  // namespace pith
+}  // namespace pith::internal

@@ -1,4 +1,4 @@
-"""A second, independent writer of packed models (float32 panels), from the prose of simd/packed.h and src/model_file.h.
+"""A second, independent writer of packed models (float32 panels), from the prose of simd/packed.h and src/model/model_file.h.
 
 It shares no code with `pith quantize`: the runtime must agree with PyTorch through either of them.
 """

@@ -6,6 +6,8 @@
 #include <stdexcept>
 
 namespace pith::test {
+
+using namespace internal;
 namespace {
 
 // A metadata number of any width, or a boolean.

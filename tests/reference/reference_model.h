@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "model_file.h"
+#include "model/model_file.h"
 
 namespace pith::test {
+
+using namespace internal;
 
 using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 using Vector = Eigen::VectorXd;

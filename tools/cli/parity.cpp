@@ -20,6 +20,8 @@
 #include "text_tokens.h"
 
 namespace pith::cli {
+
+using namespace quantize;
 namespace {
 
 using namespace pith::parity;

@@ -13,6 +13,8 @@
 #include "pack.h"
 
 namespace pith::cli {
+
+using namespace quantize;
 namespace {
 
 struct QuantizeOptions {

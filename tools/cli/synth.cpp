@@ -8,6 +8,8 @@
 #include "pack.h"
 
 namespace pith::cli {
+
+using namespace quantize;
 namespace {
 
 struct SynthOptions {

@@ -5,6 +5,8 @@
 #include "sha256.h"
 
 namespace pith::cli {
+
+using namespace quantize;
 namespace {
 
 void verify(const ModelOption& option, bool json, int* status) {

@@ -1,6 +1,6 @@
-"""Writes src/unicode_tables.cpp: the ranges of Unicode letters, numbers and white space that the pre-tokeniser knows.
+"""Writes src/text/unicode_tables.cpp: the ranges of Unicode letters, numbers and white space that the pre-tokeniser knows.
 
-    pip install unicodedata2==16.0.0 && python3 tools/export/make_unicode_tables.py > src/unicode_tables.cpp
+    pip install unicodedata2==16.0.0 && python3 tools/export/make_unicode_tables.py > src/text/unicode_tables.cpp
 
 Letters are the categories L*, numbers N*; white space is the property White_Space. The version is the one that the
 `tokenizers` package (0.23) splits by: tests/python/test_tokenizer_cpp.py compares every character.

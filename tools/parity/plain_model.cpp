@@ -9,9 +9,10 @@
 
 #include "fold.h"
 #include "half.h"
-#include "model_file.h"
+#include "model/model_file.h"
 #include "packed.h"
-#include "weights.h"
+#include "model/tensor_list.h"
+#include "model/config_reader.h"
 
 namespace pith::parity {
 namespace {
@@ -200,7 +201,7 @@ PlainModel load_plain_model(const void* data, size_t size, uint64_t noise_seed) 
     model.is_rounded = model.is_rounded || (is_packed && t->packed_type != WeightType::f32);
     model.tensors[spec.name] = std::move(x);
   }
-  model.rope_turns = c.folded ? packed_turns(file, c) : rope_turns(c, divisors(file, c));
+  model.rope_turns = c.folded ? packed_turns(file, c) : quantize::rope_turns(c, divisors(file, c));
   if (c.folded) unfold(&model);
   return model;
 }

@@ -9,9 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "config.h"
+#include "model/config.h"
 
 namespace pith::parity {
+
+using namespace internal;
 
 struct PlainModel {
   Config config;

@@ -2,11 +2,13 @@
 
 #include <string_view>
 
-#include "head_rows.h"
+#include "attention/head_rows.h"
 #include "plain_model.h"
-#include "session.h"
+#include "session/session.h"
 
 namespace pith::parity {
+
+using namespace internal;
 namespace {
 
 class Recorder {
@@ -146,12 +148,12 @@ class Recorder {
     const CacheShape& shape = ring.shape();
     const bool is_i8 = session_.get()->plan.cache_i8;
     const int32_t slot = ring.slot_of(token_);
-    const uint8_t* first = ring.first_of(n) + ring.first_stride() * size_t(slot);
-    const uint8_t* second = ring.second_of(n) + ring.second_stride() * size_t(slot);
+    const uint8_t* first = ring.latents_of(n) + ring.latent_stride() * size_t(slot);
+    const uint8_t* second = ring.ropes_of(n) + ring.rope_stride() * size_t(slot);
     std::vector<float> scales(size_t(shape.n_scalars()) + 1);
     ring.gather_scalars(n, &slot, 1, 0, shape.n_scalars(), scales.data(), shape.n_scalars() + 1);
     const double m = rope_magnitude(c_);
-    const float* second_scales = is_i8 ? scales.data() + shape.second_scale_at() : nullptr;
+    const float* second_scales = is_i8 ? scales.data() + shape.rope_scale_at() : nullptr;
     if (c_.is_mha()) {
       const size_t head = size_t(c_.value_width), stride = is_i8 ? size_t(shape.stored_block) : head;
       const size_t width = size_t(c_.n_kv_heads) * head;
@@ -161,9 +163,9 @@ class Recorder {
       put(layer_name(n, "v"), {c_.n_kv_heads, c_.value_width}, [&](size_t i) { return v[i]; });
       return;
     }
-    if (is_i8 && shape.first_block == 0) scales[0] = c_scale_[size_t(n)];
+    if (is_i8 && shape.latent_block == 0) scales[0] = c_scale_[size_t(n)];
     const size_t r = size_t(c_.latent_width), d_r = size_t(c_.rope_width);
-    const size_t block = shape.first_block == 0 ? r : size_t(shape.first_block);
+    const size_t block = shape.latent_block == 0 ? r : size_t(shape.latent_block);
     const std::vector<double> rope = stored(second, d_r, d_r, d_r, second_scales);
     const std::vector<double> latent = stored(first, r, block, block, is_i8 ? scales.data() : nullptr);
     put(layer_name(n, "c"), {c_.latent_width}, [&](size_t i) { return latent[i]; });

@@ -7,7 +7,7 @@
 
 #include <fmt/format.h>
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 constexpr std::string_view kLetters = "etaoinshrdlucmwfgypbvkxjqz";  // by frequency in English
@@ -53,4 +53,4 @@ void write_byte_vocabulary(int32_t vocab_size, GgufWriter* out) {
   out->add_u32("tokenizer.ggml.eos_token_id", 0);
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -5,7 +5,7 @@
 #include <numbers>
 #include <stdexcept>
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 double score_scale(const Config& c) {
@@ -111,4 +111,4 @@ std::vector<uint64_t> rope_turns(const Config& c, const std::vector<float>& divi
   return turns;
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -15,9 +15,11 @@
 #include <string>
 #include <vector>
 
-#include "config.h"
+#include "model/config.h"
 
-namespace pith {
+namespace pith::quantize {
+
+using namespace internal;
 
 // A layer's tensors by name without "blk.N.", such as "attn_q.weight"; matrices row by row.
 using LayerTensors = std::map<std::string, std::vector<float>>;
@@ -34,6 +36,6 @@ void fold_layer(const Config& config, LayerTensors* tensors);
 // for divisors that are not positive, and for YaRN with a base of 1.
 std::vector<uint64_t> rope_turns(const Config& config, const std::vector<float>& divisors);
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 template <typename T>
@@ -198,4 +198,4 @@ std::vector<uint8_t> GgufWriter::bytes() const {
   return out;
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -1,4 +1,4 @@
-// Writes GGUF v3 files (src/model_file.h states the bytes), whole or tensor by tensor.
+// Writes GGUF v3 files (src/model/model_file.h states the bytes), whole or tensor by tensor.
 #ifndef PITH_QUANTIZE_GGUF_WRITER_H
 #define PITH_QUANTIZE_GGUF_WRITER_H
 
@@ -10,9 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include "model_file.h"
+#include "model/model_file.h"
 
-namespace pith {
+namespace pith::quantize {
+
+using namespace internal;
 
 // Takes the next bytes of a file.
 using ByteSink = std::function<void(const void* data, size_t bytes)>;
@@ -95,6 +97,6 @@ class GgufWriter {
   uint64_t data_bytes_ = 0;  // tensors and the padding after each
 };
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

@@ -6,8 +6,9 @@
 #include <string_view>
 
 #include <fmt/format.h>
+#include "model/config_reader.h"
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 const char* word(AttentionKind kind) { return kind == AttentionKind::mha ? "mha" : "latent"; }
@@ -156,4 +157,4 @@ Config config_from_json(const nlohmann::json& object) {
   return config;
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -4,10 +4,12 @@
 
 #include <nlohmann/json.hpp>
 
-#include "config.h"
+#include "model/config.h"
 #include "gguf_writer.h"
 
-namespace pith {
+namespace pith::quantize {
+
+using namespace internal;
 
 // general.architecture and the keys "egmla.*" that read_config reads.
 void write_config(const Config& config, GgufWriter* writer);
@@ -16,6 +18,6 @@ void write_config(const Config& config, GgufWriter* writer);
 // std::runtime_error naming the key.
 Config config_from_json(const nlohmann::json& object);
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

@@ -6,14 +6,15 @@
 
 #include <fmt/format.h>
 
-#include "config.h"
+#include "model/config_reader.h"
+#include "model/config.h"
 #include "fold.h"
 #include "half.h"
 #include "quantizer.h"
 #include "sha256.h"
-#include "weights.h"
+#include "model/tensor_list.h"
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 void check(pith_status status, const pith_error& error) {
@@ -262,4 +263,4 @@ std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions
   return out;
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

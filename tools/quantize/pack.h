@@ -10,9 +10,11 @@
 
 #include "gguf_writer.h"
 #include "packed.h"
-#include "weights.h"
+#include "model/tensor_list.h"
 
-namespace pith {
+namespace pith::quantize {
+
+using namespace internal;
 
 struct PackOptions {
   WeightType type = WeightType::q4;            // of the matrices
@@ -41,6 +43,6 @@ struct FloatSource {
 // hashes.
 void pack_tensors(const Config& config, const FloatSource& source, const PackOptions& options, const ByteSink& sink);
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

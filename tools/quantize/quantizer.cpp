@@ -7,7 +7,7 @@
 
 #include "half.h"
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 constexpr int kLanes = 8;   // partial sums of a block, in a fixed order
@@ -202,4 +202,4 @@ bool pack_matrix(WeightType type, const float* w, int64_t rows, int64_t cols, ui
   return fits;
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -6,7 +6,9 @@
 
 #include "packed.h"
 
-namespace pith {
+namespace pith::quantize {
+
+using namespace internal;
 
 // w [rows, cols], finite -> out [packed_bytes(type, rows, cols)]. Deterministic for any number of threads. Returns false,
 // with `out` useless, where a block's scale is beyond fp16 (weights above 4.5e5 in q4, 8.3e6 in q8).
@@ -22,6 +24,6 @@ struct BlockCodes {
 BlockCodes quantize_q8(const float (&x)[kBlockCols]);
 BlockCodes quantize_q4(const float (&x)[kBlockCols]);
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-namespace pith {
+namespace pith::quantize {
 
 std::string sha256_hex(const void* data, size_t bytes) {
   unsigned char digest[EVP_MAX_MD_SIZE];
@@ -18,4 +18,4 @@ std::string sha256_hex(const void* data, size_t bytes) {
   return hex;
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -5,11 +5,11 @@
 #include <cstddef>
 #include <string>
 
-namespace pith {
+namespace pith::quantize {
 
 // 64 lower-case hex digits. Throws std::runtime_error where OpenSSL refuses.
 std::string sha256_hex(const void* data, size_t bytes);
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

@@ -10,9 +10,9 @@
 
 #include "byte_vocabulary.h"
 #include "metadata_writer.h"
-#include "weights.h"
+#include "model/tensor_list.h"
 
-namespace pith {
+namespace pith::quantize {
 namespace {
 
 uint64_t mix(uint64_t x) {  // SplitMix64's finaliser
@@ -219,4 +219,4 @@ void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteS
   pack_tensors(spec.config, source, options, sink);
 }
 
-}  // namespace pith
+}  // namespace pith::quantize

@@ -6,11 +6,13 @@
 #include <string>
 #include <vector>
 
-#include "config.h"
+#include "model/config.h"
 #include "gguf_writer.h"
 #include "pack.h"
 
-namespace pith {
+namespace pith::quantize {
+
+using namespace internal;
 
 struct SynthSpec {
   std::string name;
@@ -34,6 +36,6 @@ std::vector<uint8_t> synth_float(const SynthSpec& spec);
 // The same, folded and packed, tensor by tensor: for models that do not fit into memory as floats.
 void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink);
 
-}  // namespace pith
+}  // namespace pith::quantize
 
 #endif

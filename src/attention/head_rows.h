@@ -1,0 +1,59 @@
+// Rows of numbers that heads read - cached keys, values, latents, rotary keys - and the two things that attention does
+// with them: scores of a query with n rows, and sums of n rows by weights. Rows are int8 with scales or float32, picked
+// by number.
+//
+// Whatever belongs to a token and a head is [n, lanes]: heads lie in vector lanes, padded to a multiple of 16.
+#ifndef PITH_ATTENTION_HEAD_ROWS_H
+#define PITH_ATTENTION_HEAD_ROWS_H
+
+#include <cstdint>
+
+#include "attention/query.h"
+#include "ground/arena.h"
+#include "layers/head_lanes.h"
+#include "kernels.h"
+
+namespace pith::internal {
+
+struct HeadRows {
+  const uint8_t* first = nullptr;  // row i begins at first + stride * index[i]
+  size_t stride = 0;               // bytes
+  const int32_t* index = nullptr;  // [n]
+  int32_t width = 0;               // numbers that a head reads
+  int32_t part_width = 0;         // head h reads from number h / heads_per_kv * part_width on; int8: padded_cols(width)
+  int32_t heads_per_kv = 1;       // n_heads where all heads read the same
+  bool is_i8 = true;              // otherwise float32
+  const float* scales = nullptr;  // [n, lanes]: what the row counts for a head; NULL:
+  const float* row_scales = nullptr;  // [n]: what the row counts; NULL: 1
+};
+
+struct HeadScratch {
+  int32_t* dots;   // [max_rows, lanes]
+  float* weights;  // [max_rows, lanes]
+  float* part;     // [max_width]
+
+  void lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena);
+};
+
+// Asks for bytes that will be read soon.
+inline void prefetch(const uint8_t* first, size_t bytes) {
+  constexpr size_t kLine = 64;
+  constexpr int kRead = 0, kSecondCache = 2;
+  for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(first + at, kRead, kSecondCache);
+}
+
+// Asks for n rows, so that they are on their way while something else is computed.
+void prefetch_rows(const HeadRows& rows, int32_t n_heads, int32_t n);
+
+// x [n, lanes] += scale * (query . row).
+void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
+                const HeadScratch& scratch, float* x);
+
+// out[h out_stride + j] += sum over the rows of weights[i, h] * scale * row[j]. out_stride: at least
+// padded_cols(width); int8 rows are summed beyond the width, in whole 16s, and what comes out there is of no meaning.
+void add_sums(const Kernels& kernels, const float* weights, const HeadRows& rows, int32_t n_heads, int32_t n,
+              const HeadScratch& scratch, float* out, int32_t out_stride);
+
+}  // namespace pith::internal
+
+#endif

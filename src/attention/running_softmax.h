@@ -1,0 +1,67 @@
+// Softmax over tokens that come block by block: for every head the largest score so far, the sum of e^(score -
+// largest), and the values summed by those weights. When a block has a larger score, what was summed before shrinks.
+#ifndef PITH_ATTENTION_RUNNING_SOFTMAX_H
+#define PITH_ATTENTION_RUNNING_SOFTMAX_H
+
+#include <cstdint>
+
+#include "ground/arena.h"
+#include "attention/head_rows.h"
+#include "kernels.h"
+
+namespace pith::internal {
+
+struct RunningSoftmax {
+  float* max;     // [lanes]
+  float* sum;     // [lanes]
+  float* out;     // [n_heads, width]; NULL: sums and maxima alone
+  float* factor;  // [3, lanes] scratch
+  int32_t n_heads, lanes, width;
+
+  void reset();
+  void reset_sum();  // all but out
+
+  // Turns the scores x [n, lanes] of a block into weights in place, and makes max, sum and out ready for it: the caller
+  // adds the block's values, times these weights, to out.
+  void weigh(const Kernels& kernels, int32_t n, float* x);
+
+  // Takes in what another softmax of the same queries found in tokens of its own, and uses it up. A head's first
+  // value_width channels count. The order of such calls is part of the result.
+  void add(const Kernels& kernels, const RunningSoftmax& part, int32_t value_width);
+  // That without the values, which the caller adds: out[h] = weight()[h] part.out[h] + keep()[h] out[h].
+  void add_sum(const Kernels& kernels, const RunningSoftmax& part);
+  const float* keep() const { return factor; }
+  const float* weight() const { return factor + lanes; }
+
+  // Divides by the sums: out holds the heads' outputs.
+  void finish(const Kernels& kernels, int32_t value_width);
+};
+
+// The softmax of one query over disjoint runs of tokens, side by side.
+class SoftmaxSplits {
+ public:
+  void lay_out(int32_t max_pieces, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena);
+
+  // Piece `piece`, computed by one thread; starts empty.
+  RunningSoftmax begin(int32_t piece, int32_t thread) const;
+
+  // The same for n heads alone.
+  RunningSoftmax begin_heads(int32_t piece, int32_t n, int32_t thread) const;
+
+  // The heads' outputs [n_heads, value_width] of all pieces together, added in order. Uses the pieces up.
+  void merge(const Kernels& kernels, int32_t n_pieces, int32_t value_width, float* out) const;
+
+ private:
+  RunningSoftmax piece(int32_t piece, float* factor) const;
+
+  float* max_ = nullptr;     // [max_pieces, lanes]
+  float* sum_ = nullptr;     // [max_pieces, lanes]
+  float* out_ = nullptr;     // [max_pieces, n_heads, width]
+  float* total_ = nullptr;   // [5, lanes] scratch
+  float* factor_ = nullptr;  // [max_threads, 3, lanes] scratch
+  int32_t n_heads_ = 0, lanes_ = 0, width_ = 0;
+};
+
+}  // namespace pith::internal
+
+#endif

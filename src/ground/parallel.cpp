@@ -1,0 +1,242 @@
+#include "ground/parallel.h"
+
+#include "fp_environment.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef __linux__
+#include <linux/futex.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#else
+#include <sched.h>
+#endif
+
+namespace pith::internal {
+namespace {
+
+// Looks before a wait becomes a sleep: about 50 us, longer than the serial stretches between the jobs of a token, and
+// short beside the milliseconds after which a system takes a core away.
+constexpr int32_t kSpins = 2000;
+
+// Regions alone after one that was mostly waiting, and after many in a row.
+constexpr int32_t kFirstSerial = 4;
+constexpr int32_t kMostSerial = 1024;
+
+void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb" ::: "memory");  // `yield` does nothing on most cores; isb waits some tens of cycles
+#endif
+}
+
+// A counter of constant rate, whose unit does not matter; 0 where there is none.
+uint64_t read_ticks() {
+#if defined(__x86_64__)
+  return __builtin_ia32_rdtsc();
+#elif defined(__aarch64__)
+  uint64_t ticks;
+  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
+  return ticks;
+#else
+  return 0;
+#endif
+}
+
+// Sleeps while *word == value, or returns at once. Without futexes the thread gives way, and looks again.
+void sleep_on([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_t value) {
+#ifdef __linux__
+  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
+#else
+  sched_yield();
+#endif
+}
+
+void wake([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_t n_threads) {
+#ifdef __linux__
+  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n_threads, nullptr, nullptr, 0);
+#endif
+}
+
+uint32_t pieces_left(uint64_t claim) { return uint32_t(claim); }
+uint32_t generation_of(uint64_t claim) { return uint32_t(claim >> 32); }
+
+}  // namespace
+
+int32_t Team::count_cpus() {
+#ifdef __linux__
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
+#endif
+#ifdef _OPENMP
+  return omp_get_num_procs();
+#else
+  return 1;
+#endif
+}
+
+void Team::warm_up(int32_t max_threads, int32_t n_cpus) {
+  n_threads_ = n_working_ = max_threads < n_cpus ? max_threads : n_cpus;
+#ifndef _OPENMP
+  if (executor_ == nullptr) n_threads_ = n_working_ = 1;
+#endif
+  assemble([] {});
+  serial_left_ = last_serial_ = 0;  // starting threads takes long
+}
+
+void Team::assemble(void (*body)(const void* context), const void* context) {
+  if (n_working_ == 1 || serial_left_ > 0) {
+    if (serial_left_ > 0) --serial_left_;
+    body(context);
+    return;
+  }
+  n_running_ = n_working_;
+  lost_ticks_ = 0;
+  const uint64_t start = read_ticks();
+  open_region(body, context);
+  judge(read_ticks() - start);
+  n_running_ = 1;
+}
+
+// What the threads of one region share.
+struct Team::Region {
+  Team* team;
+  void (*body)(const void* context);
+  const void* context;
+  uint32_t generation;  // the last one before: whoever arrives late follows from here
+  uint64_t closed_at;
+  std::atomic<int32_t> n_arrived;
+};
+
+void Team::open_region(void (*body)(const void* context), const void* context) {
+  Region region{this, body, context, generation_.load(std::memory_order_relaxed), 0, {0}};
+  is_open_.store(1, std::memory_order_relaxed);
+  if (executor_ != nullptr) {
+    executor_(
+        executor_context_, uint32_t(n_running_),
+        [](void* opaque, uint32_t) {
+          Region* shared = static_cast<Region*>(opaque);
+          shared->team->join(shared);
+        },
+        &region);
+  } else {
+#ifdef _OPENMP
+#pragma omp parallel num_threads(n_threads_)
+    {
+      const int32_t thread = omp_get_thread_num();
+      if (thread == 0) {
+        lead(&region);
+      } else if (thread < n_running_) {
+        const FpEnvironment environment;
+        follow(region.generation, thread);
+      } else {
+        while (is_open_.load(std::memory_order_acquire) != 0) sleep_on(&is_open_, 1);
+      }
+    }
+#else
+    lead(&region);
+#endif
+  }
+  lost_ticks_ += read_ticks() - region.closed_at;
+}
+
+void Team::lead(Region* region) {
+  region->body(region->context);
+  close();
+  region->closed_at = read_ticks();
+}
+
+// A task of an executor. The first to come leads, so that tasks may run in any order, one after the other as well.
+void Team::join(Region* region) {
+  const FpEnvironment environment;
+  const int32_t thread = region->n_arrived.fetch_add(1, std::memory_order_acq_rel);
+  if (thread == 0) lead(region);
+  else if (thread < n_running_) follow(region->generation, thread);
+}
+
+// If most of the region was lost: so many regions alone that the next attempt, if it fails too, costs little beside
+// them.
+void Team::judge(uint64_t ticks) {
+  if (lost_ticks_ <= ticks / 2) {
+    last_serial_ = 0;
+    return;
+  }
+  last_serial_ = last_serial_ == 0 ? kFirstSerial : last_serial_ < kMostSerial ? 2 * last_serial_ : kMostSerial;
+  serial_left_ = last_serial_;
+}
+
+void Team::close() {
+  is_open_.store(0, std::memory_order_release);
+  publish(0);
+  if (n_running_ < n_threads_) wake(&is_open_, uint32_t(n_threads_));
+}
+
+// Makes the next generation known. With 0 pieces there is nothing to claim, only is_open_ to see.
+void Team::publish(uint32_t n_pieces) {
+  const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
+  claim_.store(uint64_t(generation) << 32 | n_pieces, std::memory_order_release);
+  generation_.store(generation, std::memory_order_seq_cst);
+  if (n_sleeping_.load(std::memory_order_seq_cst) > 0) wake(&generation_, uint32_t(n_running_));
+}
+
+void Team::run_job(int32_t n_pieces, Call call, const void* context) {
+  ++n_jobs_;
+  call_.store(call, std::memory_order_relaxed);
+  context_.store(context, std::memory_order_relaxed);
+  n_pieces_.store(n_pieces, std::memory_order_relaxed);
+  n_done_.store(0, std::memory_order_relaxed);
+  publish(uint32_t(n_pieces));
+  work(0);
+  for (int32_t spin = 0; spin < kSpins; ++spin) {
+    if (n_done_.load(std::memory_order_acquire) == uint32_t(n_pieces)) return;
+    pause();
+  }
+  const uint64_t start = read_ticks();
+  caller_sleeps_.store(1, std::memory_order_seq_cst);
+  for (;;) {
+    const uint32_t n_done = n_done_.load(std::memory_order_seq_cst);
+    if (n_done == uint32_t(n_pieces)) break;
+    sleep_on(&n_done_, n_done);
+  }
+  caller_sleeps_.store(0, std::memory_order_relaxed);
+  lost_ticks_ += read_ticks() - start;
+}
+
+// Claims pieces until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring
+// memory and late ones level out what the threads have done.
+void Team::work(int32_t thread) {
+  uint64_t claim = claim_.load(std::memory_order_acquire);
+  while (pieces_left(claim) > 0) {
+    const Call call = call_.load(std::memory_order_relaxed);
+    const void* context = context_.load(std::memory_order_relaxed);
+    const int32_t n_pieces = n_pieces_.load(std::memory_order_relaxed);
+    const uint32_t left = pieces_left(claim), share = left / uint32_t(2 * n_running_), n = share > 0 ? share : 1;
+    if (!claim_.compare_exchange_weak(claim, claim - n, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+    const int32_t first = n_pieces - int32_t(left);
+    for (int32_t piece = first; piece < first + int32_t(n); ++piece) call(context, piece, thread);
+    const uint32_t n_done = n_done_.fetch_add(n, std::memory_order_seq_cst) + n;
+    if (n_done == uint32_t(n_pieces) && caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(&n_done_, 1);
+    claim = claim_.load(std::memory_order_acquire);
+  }
+}
+
+// A thread other than the caller's, from one generation to the next until the region closes.
+void Team::follow(uint32_t generation, int32_t thread) {
+  for (;;) {
+    for (int32_t spin = 0; spin < kSpins && generation_of(claim_.load(std::memory_order_acquire)) == generation; ++spin)
+      pause();
+    while (generation_of(claim_.load(std::memory_order_acquire)) == generation) {
+      n_sleeping_.fetch_add(1, std::memory_order_seq_cst);
+      sleep_on(&generation_, generation);
+      n_sleeping_.fetch_sub(1, std::memory_order_relaxed);
+    }
+    generation = generation_of(claim_.load(std::memory_order_acquire));
+    work(thread);
+    if (is_open_.load(std::memory_order_relaxed) == 0) return;
+  }
+}
+
+}  // namespace pith::internal

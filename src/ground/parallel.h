@@ -1,0 +1,108 @@
+// Threads: the only file that knows OpenMP, and the only one that waits.
+#ifndef PITH_GROUND_PARALLEL_H
+#define PITH_GROUND_PARALLEL_H
+
+#include <atomic>
+#include <cstdint>
+
+namespace pith::internal {
+
+// pith_executor of the C ABI: runs task(task_context, i) for every i in [0, n), at the same time as far as it can.
+using Executor = void (*)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
+                          void* task_context);
+
+// A team that runs jobs of numbered pieces. Which thread runs which piece changes no result.
+//
+// assemble() opens one OpenMP region, or one run of the caller's executor, for a whole call; within it, run() publishes
+// a job, and every thread claims pieces until none is left. A job waits for claimed pieces only: a thread that the
+// system keeps off its core delays no one until it holds a piece. Waiting threads spin for some microseconds and then
+// sleep in the kernel, so that other programs get the cores. A region that waited for most of its time, because other
+// programs have the cores, is followed by some without the others.
+class Team {
+ public:
+  // The caller's threads instead of OpenMP's; NULL: OpenMP's. Before warm_up().
+  void use(Executor executor, void* executor_context) {
+    executor_ = executor;
+    executor_context_ = executor_context;
+  }
+
+  // Starts the runtime's threads, so that it allocates now and not later: max_threads, but no more than the CPUs that
+  // this process may use, on which more would only take turns.
+  void warm_up(int32_t max_threads) { warm_up(max_threads, count_cpus()); }
+  void warm_up(int32_t max_threads, int32_t n_cpus);
+
+  // How many of them work in the next regions; the rest sleep.
+  void set_threads(int32_t n_threads) { n_working_ = n_threads < n_threads_ ? n_threads : n_threads_; }
+
+  // Jobs so far that threads joined for.
+  uint64_t n_jobs() const { return n_jobs_; }
+
+  // Inside assemble(): how many work now.
+  int32_t n_running() const { return n_running_; }
+
+  // Runs body() on the calling thread, with the others at hand.
+  template <typename Body>
+  void assemble(const Body& body) {
+    assemble([](const void* context) { (*static_cast<const Body*>(context))(); }, &body);
+  }
+
+  // Inside assemble(), by its thread: task(piece, thread) for every piece in [0, n_pieces), thread in [0, max_threads).
+  // On the calling thread alone when there is one piece or `is_small`: a job costs about a microsecond.
+  template <typename Task>
+  void run(int32_t n_pieces, bool is_small, const Task& task) {
+    if (n_running_ == 1 || n_pieces == 1 || is_small) {
+      for (int32_t piece = 0; piece < n_pieces; ++piece) task(piece, 0);
+    } else {
+      run_job(
+          n_pieces,
+          [](const void* context, int32_t piece, int32_t thread) {
+            (*static_cast<const Task*>(context))(piece, thread);
+          },
+          &task);
+    }
+  }
+
+ private:
+  using Call = void (*)(const void* context, int32_t piece, int32_t thread);
+
+  static int32_t count_cpus();
+  void assemble(void (*body)(const void* context), const void* context);
+  struct Region;
+  void open_region(void (*body)(const void* context), const void* context);
+  void lead(Region* region);
+  void join(Region* region);
+  void judge(uint64_t ticks);
+  void run_job(int32_t n_pieces, Call call, const void* context);
+  void publish(uint32_t n_pieces);
+  void work(int32_t thread);
+  void follow(uint32_t generation, int32_t thread);
+  void close();
+
+  Executor executor_ = nullptr;
+  void* executor_context_ = nullptr;
+
+  int32_t n_threads_ = 1;  // of the region
+  int32_t n_working_ = 1;  // of them
+  int32_t n_running_ = 1;  // now: 1 or n_working_
+
+  uint64_t n_jobs_ = 0;
+  uint64_t lost_ticks_ = 0;  // of the open region: the caller waited for threads that did not run
+  int32_t serial_left_ = 0;  // regions still to be run by the caller alone
+  int32_t last_serial_ = 0;  // how many it was after the region before
+
+  // The job. Its fields are written while no piece of it is left to claim, so whoever claims one has read the right
+  // ones.
+  std::atomic<Call> call_{nullptr};
+  std::atomic<const void*> context_{nullptr};
+  std::atomic<int32_t> n_pieces_{0};
+  alignas(64) std::atomic<uint64_t> claim_{0};  // generation << 32 | pieces left
+  alignas(64) std::atomic<uint32_t> n_done_{0};
+  std::atomic<uint32_t> caller_sleeps_{0};
+  alignas(64) std::atomic<uint32_t> generation_{0};  // the upper half of claim_, to sleep on
+  std::atomic<uint32_t> n_sleeping_{0};
+  std::atomic<uint32_t> is_open_{0};
+};
+
+}  // namespace pith::internal
+
+#endif

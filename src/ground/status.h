@@ -1,0 +1,57 @@
+// Statuses inside the library: a status and the sentence for the caller's pith_error.
+#ifndef PITH_GROUND_STATUS_H
+#define PITH_GROUND_STATUS_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "ground/arena.h"
+#include "pith/pith.h"
+
+namespace pith::internal {
+
+// A piece of an error sentence: text, or a number in decimal.
+class Piece {
+ public:
+  Piece(const char* text) : text_(text) {}
+  Piece(std::string_view text) : text_(text) {}
+  Piece(uint64_t number) : number_(number), is_number_(true) {}
+  Piece(int64_t number)
+      : number_(number < 0 ? 0 - uint64_t(number) : uint64_t(number)), is_number_(true), minus_(number < 0) {}
+  Piece(uint32_t number) : Piece(uint64_t(number)) {}
+  Piece(int32_t number) : Piece(int64_t(number)) {}
+
+  // Appends to `out` [capacity] from `used` on, cutting what does not fit and escaping what is not printable ASCII.
+  size_t append(char* out, size_t capacity, size_t used) const;
+
+ private:
+  std::string_view text_;
+  uint64_t number_ = 0;
+  bool is_number_ = false, minus_ = false;
+};
+
+// Writes the pieces as one sentence into `error` (may be NULL) and returns `status`.
+pith_status fail_pieces(pith_error* error, pith_status status, const Piece* pieces, size_t n_pieces);
+
+template <typename... Pieces>
+pith_status fail(pith_error* error, pith_status status, const Pieces&... pieces) {
+  const Piece list[] = {Piece(pieces)...};
+  return fail_pieces(error, status, list, sizeof...(pieces));
+}
+
+static_assert(kAlignment == PITH_ALIGNMENT);
+inline bool is_aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % kAlignment == 0; }
+
+// The memory that a caller handed in for `what`.
+pith_status check_memory(const char* what, const void* memory, size_t have, size_t need, pith_error* error);
+
+}  // namespace pith::internal
+
+// Returns from the enclosing function if `expression` is not PITH_OK.
+#define PITH_TRY(expression)                                                          \
+  do {                                                                                \
+    if (const pith_status status_ = (expression); status_ != PITH_OK) return status_; \
+  } while (0)
+
+#endif

@@ -1,0 +1,69 @@
+// The shape of a model: what design calls data in the model file, never a compile-time choice.
+#ifndef PITH_MODEL_CONFIG_H
+#define PITH_MODEL_CONFIG_H
+
+#include <cstdint>
+
+namespace pith::internal {
+
+enum class AttentionKind : uint8_t { latent, mha };
+enum class Gate : uint8_t { none, up, latent };  // u * (W_UE E[id]), or c * (W_UE E[id])
+enum class GateNorm : uint8_t { none, rms, layer, layer_split };
+enum class KvNorm : uint8_t { rms, none };
+enum class BlockNorm : uint8_t { rms, layer };
+enum class FeedForward : uint8_t { swiglu, relu2, gelu_tanh, gelu_erf };
+enum class RopeScaling : uint8_t { none, yarn, longrope };
+
+struct Config {
+  AttentionKind attention = AttentionKind::latent;
+  Gate gate = Gate::none;
+  GateNorm gate_norm = GateNorm::none;
+  KvNorm kv_norm = KvNorm::rms;
+  BlockNorm block_norm = BlockNorm::rms;
+  FeedForward feed_forward = FeedForward::swiglu;
+  RopeScaling rope_scaling = RopeScaling::none;
+  bool rope_interleaved = true;  // pairs (2i, 2i+1); otherwise (i, d_r/2 + i)
+  bool folded = false;           // gamma, beta and the score scale are inside W_Q and W_O
+
+  int32_t n_layers = 0;            // L
+  int32_t width = 0;               // d
+  int32_t n_heads = 0;             // n_h
+  int32_t n_kv_heads = 0;          // MHA only; = n_heads otherwise
+  int32_t content_width = 0;       // d_n; 0 for MHA
+  int32_t rope_width = 0;          // d_r; the head width for MHA
+  int32_t value_width = 0;         // d_v; the head width for MHA
+  int32_t latent_width = 0;        // r; 0 for MHA
+  int32_t query_latent_width = 0;  // 0: full-rank query
+  int32_t gate_width = 0;          // d_e; 0 without gate
+  int32_t layer_group_size = 0;    // lgz; 0 without gate
+  int32_t feed_forward_width = 0;
+  int32_t vocab_size = 0;  // V
+  int32_t context_length = 0;
+
+  float block_norm_epsilon = 1e-6f;
+  float kv_norm_epsilon = 1e-6f;
+  float q_norm_epsilon = 1e-6f;
+  float gate_norm_epsilon = 1e-6f;
+  float embedding_scale = 1, residual_scale = 1, logit_scale = 1;
+
+  float rope_base = 10000;
+  float rope_factor = 1;              // YaRN, LongRoPE
+  int32_t rope_original_context = 0;  // YaRN, LongRoPE
+  float yarn_log_multiplier = 0;      // 0.1 mscale_all_dim
+  float yarn_beta_fast = 32, yarn_beta_slow = 1;
+
+  constexpr bool is_mha() const { return attention == AttentionKind::mha; }
+  constexpr int32_t query_head_width() const { return content_width + rope_width; }  // d_n + d_r
+  constexpr int32_t query_width() const { return n_heads * query_head_width(); }
+  constexpr int32_t head_output_width() const { return n_heads * value_width; }    // input of W_O
+  constexpr int32_t kv_head_width() const { return content_width + value_width; }  // d_n + d_v
+  constexpr int32_t kv_width() const { return n_heads * kv_head_width(); }         // N: rows of W_UKV
+  constexpr int32_t n_gate_tables() const {
+    return gate == Gate::none ? 0 : (n_layers + layer_group_size - 1) / layer_group_size;
+  }
+  constexpr int32_t gate_output_width() const { return gate == Gate::up ? kv_width() : latent_width; }  // rows of W_UE
+};
+
+}  // namespace pith::internal
+
+#endif

@@ -1,0 +1,54 @@
+// The weights: typed views into the bytes of a model file.
+#ifndef PITH_MODEL_WEIGHTS_H
+#define PITH_MODEL_WEIGHTS_H
+
+#include <cstddef>
+#include <cstdint>
+
+#include "packed.h"
+
+namespace pith::internal {
+
+// y = W x + bias. W [rows, cols] in a layout of simd/packed.h.
+struct Linear {
+  const uint8_t* w = nullptr;   // NULL: the model has no such matrix
+  const float* bias = nullptr;  // [rows] or NULL
+  int32_t rows = 0, cols = 0;
+  int32_t blocks = 0;  // 32-column blocks: padded_cols(cols) / 32
+  WeightType type = WeightType::f32;
+};
+
+struct Layer {
+  const float* attn_norm = nullptr;       // [d]
+  const float* attn_norm_bias = nullptr;  // [d]
+  Linear q;                               // [n_h (d_n + d_r), d]; full-rank query, MHA
+  Linear q_a;                             // [query latent, d]
+  const float* q_a_norm = nullptr;        // [query latent]
+  Linear q_b;                             // [n_h (d_n + d_r), query latent]
+  Linear kv_a;                            // [r + d_r, d]: W_DKV, then W_KR
+  const float* kv_a_norm = nullptr;       // [r]
+  Linear kv_b;                            // [n_h (d_n + d_v), r]: W_UKV, per head d_n rows, then d_v rows
+  Linear gate_up;                         // [n_h (d_n + d_v) or r, d_e]: W_UE
+  const float* gate_norm = nullptr;       // [rows of gate_up]
+  const float* gate_norm_bias = nullptr;  // [rows of gate_up]
+  Linear k, v;                            // [n_kv d_v, d]; MHA
+  Linear output;                          // [d, n_h d_v]: W_O
+  const float* ffn_norm = nullptr;        // [d]
+  const float* ffn_norm_bias = nullptr;   // [d]
+  Linear ffn_gate, ffn_up;                // [feed-forward, d]; ffn_gate for SwiGLU only
+  Linear ffn_down;                        // [d, feed-forward]
+};
+
+struct Weights {
+  Linear embedding;                         // [V, d]
+  Linear output;                            // [V, d]; the embedding where tied
+  const float* output_norm = nullptr;       // [d]
+  const float* output_norm_bias = nullptr;  // [d]
+  Linear* gate_tables = nullptr;            // [n_gate_tables] of [V, d_e]
+  Layer* layers = nullptr;                  // [n_layers]
+  uint64_t* rope_turns = nullptr;           // [d_r / 2] turns per position, 0.64 fixed point
+};
+
+}  // namespace pith::internal
+
+#endif

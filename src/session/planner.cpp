@@ -1,0 +1,84 @@
+#include "session/planner.h"
+
+#include "dispatch.h"
+#include "ground/status.h"
+
+namespace pith::internal {
+namespace {
+
+constexpr uint32_t kMaxCapacity = 1u << 24;
+constexpr uint32_t kMaxThreads = 64;
+constexpr uint32_t kMaxChunk = 2048;
+static_assert(kDefaultPool == PITH_POOL_DEFAULT);
+// Beyond, a prompt's keys and values of the chunks before are recomputed no less, and memory grows (bench/results/prefill.md).
+constexpr uint32_t kDefaultChunk = 512;
+
+pith_status check_ranges(const pith_session_options& o, pith_error* error) {
+  if (o.capacity > kMaxCapacity)
+    return fail(error, PITH_E_ARGUMENT, "option capacity: ", o.capacity, "; at most ", kMaxCapacity);
+  if (o.max_threads > kMaxThreads)
+    return fail(error, PITH_E_ARGUMENT, "option max_threads: ", o.max_threads, "; at most 64");
+  if (o.chunk > kMaxChunk) return fail(error, PITH_E_ARGUMENT, "option chunk: ", o.chunk, "; at most ", kMaxChunk);
+  if (o.cache > PITH_PRECISION_F32)
+    return fail(error, PITH_E_ARGUMENT, "option cache: ", o.cache, " is no pith_precision");
+  if (o.activations > PITH_PRECISION_F32)
+    return fail(error, PITH_E_ARGUMENT, "option activations: ", o.activations, " is no pith_precision");
+  if (o.attention > PITH_ATTENTION_MATERIALISE)
+    return fail(error, PITH_E_ARGUMENT, "option attention: ", o.attention, " is no pith_attention");
+  return PITH_OK;
+}
+
+AttentionForm form_of(const Config& config, uint32_t attention) {
+  if (config.is_mha()) return AttentionForm::mha;
+  if (attention == PITH_ATTENTION_MATERIALISE) return AttentionForm::materialise;
+  return config.gate == Gate::up ? AttentionForm::grouped : AttentionForm::absorbed;
+}
+
+}  // namespace
+
+pith_status make_plan(const Config& config, const pith_session_options* options, Plan* plan, pith_error* error) {
+  pith_session_options defaults;
+  pith_session_options_init(&defaults);
+  const pith_session_options& o = options == nullptr ? defaults : *options;
+  if (o.struct_size != sizeof(pith_session_options))
+    return fail(error, PITH_E_ABI, "option struct_size: ", o.struct_size, "; call pith_session_options_init first");
+  PITH_TRY(check_ranges(o, error));
+  const uint32_t context =
+      uint32_t(config.context_length) < kMaxCapacity ? uint32_t(config.context_length) : kMaxCapacity;
+  const uint32_t capacity = o.capacity == 0 ? context : o.capacity;
+  if (o.n_keep >= capacity)
+    return fail(error, PITH_E_ARGUMENT, "option n_keep: ", o.n_keep, " must be below the capacity of ", capacity);
+  const AttentionForm form = form_of(config, o.attention);
+  const uint32_t window = capacity - o.n_keep, wanted = o.chunk == 0 ? kDefaultChunk : o.chunk;
+  const uint32_t chunk = wanted < window ? wanted : window;
+  const bool is_worth_it = chunk >= uint32_t(least_prompt(form));
+  const Kernels* kernels = choose_tier(o.tier);
+  if (kernels == nullptr)
+    return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier,
+                "\" is not a tier of this build, or this CPU lacks it");
+  *plan = {form,
+           o.cache == PITH_PRECISION_I8,
+           o.activations == PITH_PRECISION_I8,
+           int32_t(capacity),
+           int32_t(o.n_keep),
+           int32_t(o.max_threads == 0 ? 1 : o.max_threads),
+           is_worth_it ? int32_t(chunk) : 1,
+           o.pool_bytes,
+           kernels,
+           o.clock,
+           o.clock_context,
+           o.executor,
+           o.executor_context,
+           o.progress,
+           o.progress_context};
+  return PITH_OK;
+}
+
+}  // namespace pith::internal
+
+extern "C" void pith_session_options_init(pith_session_options* options) {
+  if (options == nullptr) return;
+  *options = pith_session_options{};
+  options->struct_size = sizeof(pith_session_options);
+  options->pool_bytes = PITH_POOL_DEFAULT;
+}

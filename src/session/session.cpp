@@ -1,0 +1,95 @@
+#include "session/session.h"
+
+#include <new>
+
+#include "fp_environment.h"
+
+namespace pith::internal {
+
+size_t session_bytes(const pith_model& model, const Plan& plan) {
+  Arena arena;
+  arena.take<pith_session>(1);
+  Team team;
+  Transformer().lay_out(model.config, plan, model.weights, team, &arena);
+  return arena.used();
+}
+
+pith_session* session_init(const pith_model& model, const Plan& plan, void* memory) {
+  Arena arena(memory);
+  pith_session* session =
+      new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}, {false}};
+  session->transformer.lay_out(model.config, session->plan, model.weights, session->team, &arena);
+  session->team.use(plan.executor, plan.executor_context);
+  session->team.warm_up(plan.max_threads);
+  return session;
+}
+
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens) {
+  if (session->is_poisoned) return PITH_E_STATE;
+  const int32_t vocab_size = session->model->config.vocab_size;
+  for (size_t i = 0; i < n_tokens; ++i) {
+    if (tokens[i] < 0 || tokens[i] >= vocab_size) return PITH_E_ARGUMENT;
+  }
+  if (n_tokens == 0) return PITH_OK;
+  const FpEnvironment environment;
+  session->is_cancelled.store(false, std::memory_order_relaxed);
+  const Plan& plan = session->plan;
+  const uint64_t n_layers = uint64_t(session->model->config.n_layers);
+  size_t n_done = 0;
+  uint64_t n_steps = 0;
+  const auto progress = [&](int32_t n) {
+    n_steps += uint64_t(n);
+    if (plan.progress != nullptr) plan.progress(plan.progress_context, n_steps, uint64_t(n_tokens) * n_layers);
+  };
+  session->team.assemble([&] {
+    Transformer& transformer = session->transformer;
+    bool goes_on = true;
+    while (goes_on && n_done < n_tokens) {
+      const size_t left = n_tokens - n_done, n = left < size_t(plan.chunk) ? left : size_t(plan.chunk);
+      const bool is_chunk = transformer.is_prompt(n);
+      const size_t n_now = is_chunk ? n : 1;
+      const bool is_last = n_done + n_now == n_tokens;
+      goes_on = is_chunk ? transformer.prefill(tokens + n_done, int32_t(n), session->position, is_last,
+                                               session->is_cancelled, progress)
+                         : transformer.step(tokens[n_done], session->position, is_last, session->is_cancelled);
+      if (!goes_on) break;
+      session->position += n_now;
+      n_done += n_now;
+      if (!is_chunk) n_steps += n_layers;
+    }
+  });
+  if (n_done < n_tokens) {
+    session->has_logits = session->has_logits && n_done == 0;
+    return PITH_E_CANCELLED;
+  }
+  session->has_logits = true;
+  session->is_poisoned = session->plan.kernels->all_finite(session->transformer.logits(), vocab_size) == 0;
+  return session->is_poisoned ? PITH_E_NUMERIC : PITH_OK;
+}
+
+pith_status session_rewind(pith_session* session, uint64_t position) {
+  if (position > session->position) return PITH_E_ARGUMENT;
+  if (position == session->position) return PITH_OK;  // a poisoned one stays so: what spoiled it is still cached
+  // Once the ring is full, every token took the place of one that an earlier position could see.
+  if (session->position > uint64_t(session->plan.capacity)) return PITH_E_STATE;
+  while (session->position > position) session->transformer.cache().forget(--session->position);
+  session->has_logits = session->is_poisoned = false;
+  return PITH_OK;
+}
+
+pith_status session_copy(pith_session* to, const pith_session& from) {
+  const Plan &a = to->plan, &b = from.plan;
+  const bool is_alike = to->model == from.model && a.form == b.form && a.cache_i8 == b.cache_i8 &&
+                        a.activations_i8 == b.activations_i8 && a.capacity == b.capacity && a.n_keep == b.n_keep &&
+                        pool_bytes(to->model->config, a) == pool_bytes(from.model->config, b);
+  if (!is_alike) return PITH_E_ARGUMENT;
+  to->transformer.cache().copy_from(from.transformer.cache(), from.position);
+  for (int32_t i = 0; i < to->model->config.vocab_size && from.has_logits; ++i)
+    to->transformer.logits()[i] = from.transformer.logits()[i];
+  to->position = from.position;
+  to->has_logits = from.has_logits;
+  to->is_poisoned = from.is_poisoned;
+  return PITH_OK;
+}
+
+}  // namespace pith::internal

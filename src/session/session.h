@@ -1,0 +1,59 @@
+// The session behind the C handle: position, state, and the transformer's buffers, all in the caller's memory.
+#ifndef PITH_SESSION_SESSION_H
+#define PITH_SESSION_SESSION_H
+
+#include <atomic>
+#include <cstdint>
+
+#include "model/model.h"
+#include "ground/parallel.h"
+#include "model/plan.h"
+#include "forward/transformer.h"
+
+struct pith_session {
+  const pith_model* model;
+  pith::internal::Plan plan;
+  pith::internal::Team team;
+  pith::internal::Transformer transformer;
+  uint64_t position;
+  bool has_logits;
+  bool is_poisoned;  // a logit was not finite
+  std::atomic<bool> is_busy;
+  std::atomic<bool> is_cancelled;  // the evaluation that runs
+};
+
+namespace pith::internal {
+
+// Bytes of a session, exactly.
+size_t session_bytes(const pith_model& model, const Plan& plan);
+
+// Builds a session in `memory` [session_bytes].
+pith_session* session_init(const pith_model& model, const Plan& plan, void* memory);
+
+// The body of pith_session_eval, entered by one thread.
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
+
+// The bodies of pith_session_rewind and pith_session_copy; the arguments are checked.
+pith_status session_rewind(pith_session* session, uint64_t position);
+pith_status session_copy(pith_session* to, const pith_session& from);
+
+// Holds a session for the calling thread, or finds it held.
+class SessionGuard {
+ public:
+  explicit SessionGuard(pith_session* session)
+      : session_(session), entered_(!session->is_busy.exchange(true, std::memory_order_acquire)) {}
+  ~SessionGuard() {
+    if (entered_) session_->is_busy.store(false, std::memory_order_release);
+  }
+  SessionGuard(const SessionGuard&) = delete;
+  SessionGuard& operator=(const SessionGuard&) = delete;
+  bool entered() const { return entered_; }
+
+ private:
+  pith_session* session_;
+  bool entered_;
+};
+
+}  // namespace pith::internal
+
+#endif

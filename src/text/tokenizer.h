@@ -1,0 +1,73 @@
+// Byte-level BPE: text -> pieces (the GPT-2 pattern, by a hand-written scanner) -> merges -> token ids.
+#ifndef PITH_TEXT_TOKENIZER_H
+#define PITH_TEXT_TOKENIZER_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "ground/arena.h"
+#include "model/model_file.h"
+
+namespace pith::internal {
+
+// (pith::internal::Tokenizer is the class of pith.hpp: a program that links libpith.a has both.)
+class BpeTokenizer {
+ public:
+  // Memory for init(), from the metadata.
+  static pith_status bytes(const ModelFile& file, size_t* out_bytes, pith_error* error);
+  pith_status init(const ModelFile& file, void* memory, pith_error* error);
+
+  int32_t bos() const { return bos_; }
+  int32_t eos() const { return eos_; }
+  int32_t n_tokens() const { return n_tokens_; }
+
+  static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
+
+  // Writes at most `capacity` ids and returns how many the text has. work: [work_bytes], any alignment.
+  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work) const;
+
+  // The bytes of a token, 0 <= token < n_tokens; none for special tokens.
+  std::string_view decode(int32_t token) const {
+    return {text_ + offsets_[token], size_t(offsets_[token + 1] - offsets_[token])};
+  }
+
+ private:
+  struct Merge {
+    int32_t left, right;  // token ids; left -1: an empty slot
+    int32_t rank, merged;
+  };
+  struct Layout;
+  struct Symbol;
+  struct Candidate;
+  class Queue;
+
+  const Merge* find_merge(int32_t left, int32_t right) const;
+  int32_t find_token(std::string_view bytes) const;  // -1: none
+  pith_status read_tokens(const MetaEntry& tokens, const MetaEntry* types, pith_error* error);
+  pith_status read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error);
+  pith_status read_bytes(pith_error* error);
+  pith_status read_merges(const MetaEntry& merges, pith_error* error);
+  pith_status read_merge(int32_t rank, std::string_view line, pith_error* error);
+  pith_status read_special(const ModelFile& file, const char* key, int32_t* id, pith_error* error) const;
+  size_t encode_piece(std::string_view piece, int32_t* tokens, size_t capacity, size_t count, void* work) const;
+
+  int32_t n_tokens_ = 0;
+  int32_t bos_ = -1, eos_ = -1;
+  char* text_ = nullptr;         // the bytes of all tokens; behind them [longest] for the text of a merge
+  size_t longest_ = 0;           // bytes of the longest token as stored
+  uint32_t* offsets_ = nullptr;  // [n_tokens + 1]
+  int32_t* id_slots_ = nullptr;  // hash table of ids by bytes, -1 = empty; [id_mask + 1]
+  uint32_t id_mask_ = 0;
+  Merge* merges_ = nullptr;  // hash table by (left, right); [merge_mask + 1]
+  uint32_t merge_mask_ = 0;
+  int32_t byte_ids_[256] = {};
+};
+
+// The first piece of text: `'s`, `'t`, ... | ` ?letters` | ` ?numbers` | ` ?others` | white space not before a word |
+// white space. Bytes that are not UTF-8 count as others. Returns its length in bytes; 0 for no text.
+size_t next_piece(std::string_view text);
+
+}  // namespace pith::internal
+
+#endif
