@@ -200,7 +200,7 @@ pith_status pith_session_init(const pith_model* model, const pith_session_option
 pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens) {
   if (session == nullptr || (tokens == nullptr && n_tokens > 0)) return PITH_E_ARGUMENT;
   const SessionGuard guard(session);
-  return guard.entered() ? session_eval(session, tokens, n_tokens) : PITH_E_BUSY;
+  return guard.entered() ? session_eval(session, tokens, n_tokens, {}) : PITH_E_BUSY;
 }
 
 const float* pith_session_logits(const pith_session* session) {

@@ -40,23 +40,23 @@ struct RunningSoftmax {
 // The softmax of one query over disjoint runs of tokens, side by side.
 class SoftmaxSplits {
  public:
-  void lay_out(int32_t max_pieces, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena);
+  void lay_out(int32_t max_splits, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena);
 
-  // Piece `piece`, computed by one thread; starts empty.
-  RunningSoftmax begin(int32_t piece, int32_t thread) const;
+  // The softmax of split `split`, computed by one thread; starts empty.
+  RunningSoftmax begin(int32_t split, int32_t thread) const;
 
   // The same for n heads alone.
-  RunningSoftmax begin_heads(int32_t piece, int32_t n, int32_t thread) const;
+  RunningSoftmax begin_heads(int32_t split, int32_t n, int32_t thread) const;
 
-  // The heads' outputs [n_heads, value_width] of all pieces together, added in order. Uses the pieces up.
-  void merge(const Kernels& kernels, int32_t n_pieces, int32_t value_width, float* out) const;
+  // The heads' outputs [n_heads, value_width] of all splits together, added in order. Uses them up.
+  void merge(const Kernels& kernels, int32_t n_splits, int32_t value_width, float* out) const;
 
  private:
-  RunningSoftmax piece(int32_t piece, float* factor) const;
+  RunningSoftmax split(int32_t split, float* factor) const;
 
-  float* max_ = nullptr;     // [max_pieces, lanes]
-  float* sum_ = nullptr;     // [max_pieces, lanes]
-  float* out_ = nullptr;     // [max_pieces, n_heads, width]
+  float* max_ = nullptr;     // [max_splits, lanes]
+  float* sum_ = nullptr;     // [max_splits, lanes]
+  float* out_ = nullptr;     // [max_splits, n_heads, width]
   float* total_ = nullptr;   // [5, lanes] scratch
   float* factor_ = nullptr;  // [max_threads, 3, lanes] scratch
   int32_t n_heads_ = 0, lanes_ = 0, width_ = 0;

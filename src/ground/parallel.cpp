@@ -61,7 +61,7 @@ void wake([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_
 #endif
 }
 
-uint32_t pieces_left(uint64_t claim) { return uint32_t(claim); }
+uint32_t tasks_left(uint64_t claim) { return uint32_t(claim); }
 uint32_t generation_of(uint64_t claim) { return uint32_t(claim >> 32); }
 
 }  // namespace
@@ -174,51 +174,51 @@ void Team::close() {
   if (n_running_ < n_threads_) wake(&is_open_, uint32_t(n_threads_));
 }
 
-// Makes the next generation known. With 0 pieces there is nothing to claim, only is_open_ to see.
-void Team::publish(uint32_t n_pieces) {
+// Makes the next generation known. With 0 tasks there is nothing to claim, only is_open_ to see.
+void Team::publish(uint32_t n_tasks) {
   const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
-  claim_.store(uint64_t(generation) << 32 | n_pieces, std::memory_order_release);
+  claim_.store(uint64_t(generation) << 32 | n_tasks, std::memory_order_release);
   generation_.store(generation, std::memory_order_seq_cst);
   if (n_sleeping_.load(std::memory_order_seq_cst) > 0) wake(&generation_, uint32_t(n_running_));
 }
 
-void Team::run_job(int32_t n_pieces, Call call, const void* context) {
+void Team::run_job(int32_t n_tasks, Call call, const void* context) {
   ++n_jobs_;
   call_.store(call, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
-  n_pieces_.store(n_pieces, std::memory_order_relaxed);
+  n_tasks_.store(n_tasks, std::memory_order_relaxed);
   n_done_.store(0, std::memory_order_relaxed);
-  publish(uint32_t(n_pieces));
+  publish(uint32_t(n_tasks));
   work(0);
   for (int32_t spin = 0; spin < kSpins; ++spin) {
-    if (n_done_.load(std::memory_order_acquire) == uint32_t(n_pieces)) return;
+    if (n_done_.load(std::memory_order_acquire) == uint32_t(n_tasks)) return;
     pause();
   }
   const uint64_t start = read_ticks();
   caller_sleeps_.store(1, std::memory_order_seq_cst);
   for (;;) {
     const uint32_t n_done = n_done_.load(std::memory_order_seq_cst);
-    if (n_done == uint32_t(n_pieces)) break;
+    if (n_done == uint32_t(n_tasks)) break;
     sleep_on(&n_done_, n_done);
   }
   caller_sleeps_.store(0, std::memory_order_relaxed);
   lost_ticks_ += read_ticks() - start;
 }
 
-// Claims pieces until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring
+// Claims tasks until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring
 // memory and late ones level out what the threads have done.
 void Team::work(int32_t thread) {
   uint64_t claim = claim_.load(std::memory_order_acquire);
-  while (pieces_left(claim) > 0) {
+  while (tasks_left(claim) > 0) {
     const Call call = call_.load(std::memory_order_relaxed);
     const void* context = context_.load(std::memory_order_relaxed);
-    const int32_t n_pieces = n_pieces_.load(std::memory_order_relaxed);
-    const uint32_t left = pieces_left(claim), share = left / uint32_t(2 * n_running_), n = share > 0 ? share : 1;
+    const int32_t n_tasks = n_tasks_.load(std::memory_order_relaxed);
+    const uint32_t left = tasks_left(claim), share = left / uint32_t(2 * n_running_), n = share > 0 ? share : 1;
     if (!claim_.compare_exchange_weak(claim, claim - n, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-    const int32_t first = n_pieces - int32_t(left);
-    for (int32_t piece = first; piece < first + int32_t(n); ++piece) call(context, piece, thread);
+    const int32_t first = n_tasks - int32_t(left);
+    for (int32_t task = first; task < first + int32_t(n); ++task) call(context, task, thread);
     const uint32_t n_done = n_done_.fetch_add(n, std::memory_order_seq_cst) + n;
-    if (n_done == uint32_t(n_pieces) && caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(&n_done_, 1);
+    if (n_done == uint32_t(n_tasks) && caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(&n_done_, 1);
     claim = claim_.load(std::memory_order_acquire);
   }
 }

@@ -10,7 +10,7 @@ size_t session_bytes(const pith_model& model, const Plan& plan) {
   Arena arena;
   arena.take<pith_session>(1);
   Team team;
-  Transformer().lay_out(model.config, plan, model.weights, team, &arena);
+  Transformer().lay_out({model.config, model.weights, plan, team}, &arena);
   return arena.used();
 }
 
@@ -18,15 +18,15 @@ pith_session* session_init(const pith_model& model, const Plan& plan, void* memo
   Arena arena(memory);
   pith_session* session =
       new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, {false}, {false}};
-  session->transformer.lay_out(model.config, session->plan, model.weights, session->team, &arena);
+  session->transformer.lay_out({model.config, model.weights, session->plan, session->team}, &arena);
   session->team.use(plan.executor, plan.executor_context);
   session->team.warm_up(plan.max_threads);
   return session;
 }
 
-pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens) {
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, const EveryToken& every) {
   if (session->is_poisoned) return PITH_E_STATE;
-  const int32_t vocab_size = session->model->config.vocab_size;
+  const int32_t vocab_size = session->model->config.vocab_size, width = session->model->config.width;
   for (size_t i = 0; i < n_tokens; ++i) {
     if (tokens[i] < 0 || tokens[i] >= vocab_size) return PITH_E_ARGUMENT;
   }
@@ -37,25 +37,23 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
   const uint64_t n_layers = uint64_t(session->model->config.n_layers);
   size_t n_done = 0;
   uint64_t n_steps = 0;
-  const auto progress = [&](int32_t n) {
-    n_steps += uint64_t(n);
-    if (plan.progress != nullptr) plan.progress(plan.progress_context, n_steps, uint64_t(n_tokens) * n_layers);
-  };
   session->team.assemble([&] {
     Transformer& transformer = session->transformer;
-    bool goes_on = true;
-    while (goes_on && n_done < n_tokens) {
-      const size_t left = n_tokens - n_done, n = left < size_t(plan.chunk) ? left : size_t(plan.chunk);
-      const bool is_chunk = transformer.is_prompt(n);
-      const size_t n_now = is_chunk ? n : 1;
-      const bool is_last = n_done + n_now == n_tokens;
-      goes_on = is_chunk ? transformer.prefill(tokens + n_done, int32_t(n), session->position, is_last,
-                                               session->is_cancelled, progress)
-                         : transformer.step(tokens[n_done], session->position, is_last, session->is_cancelled);
-      if (!goes_on) break;
-      session->position += n_now;
-      n_done += n_now;
-      if (!is_chunk) n_steps += n_layers;
+    while (n_done < n_tokens) {
+      const size_t left = n_tokens - n_done, n_chunk = left < size_t(plan.chunk) ? left : size_t(plan.chunk);
+      const size_t n = transformer.is_prompt(n_chunk) ? n_chunk : 1;
+      const Chunk chunk{tokens + n_done, int32_t(n), session->position};
+      const auto progress = [&](int32_t n_layer_steps) {
+        n_steps += uint64_t(n_layer_steps);
+        if (plan.progress != nullptr && !chunk.is_step())
+          plan.progress(plan.progress_context, n_steps, uint64_t(n_tokens) * n_layers);
+      };
+      const Outputs outputs{n_done + n == n_tokens,
+                            every.logits == nullptr ? nullptr : every.logits + n_done * size_t(vocab_size),
+                            every.hidden == nullptr ? nullptr : every.hidden + n_done * size_t(width)};
+      if (!transformer.run(chunk, outputs, session->is_cancelled, progress)) return;
+      session->position += n;
+      n_done += n;
     }
   });
   if (n_done < n_tokens) {

@@ -30,8 +30,14 @@ size_t session_bytes(const pith_model& model, const Plan& plan);
 // Builds a session in `memory` [session_bytes].
 pith_session* session_init(const pith_model& model, const Plan& plan, void* memory);
 
-// The body of pith_session_eval, entered by one thread.
-pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
+// What of every token is wanted, beside the last one's logits.
+struct EveryToken {
+  float* logits = nullptr;  // [n_tokens, V] or NULL
+  float* hidden = nullptr;  // [n_tokens, d] or NULL
+};
+
+// The body of pith_session_eval and pith_session_eval_each, entered by one thread.
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, const EveryToken& every);
 
 // The bodies of pith_session_rewind and pith_session_copy; the arguments are checked.
 pith_status session_rewind(pith_session* session, uint64_t position);

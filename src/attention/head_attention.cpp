@@ -1,0 +1,32 @@
+#include "attention/head_attention.h"
+
+namespace pith::internal {
+
+void HeadAttention::lay_out(const Setup& setup, const LatentRing& ring, Arena* arena) {
+  const Config& c = setup.config;
+  const Plan& plan = setup.plan;
+  config_ = &c;
+  kernels_ = plan.kernels;
+  team_ = &setup.team;
+  ring_ = &ring;
+  splits_.lay_out(RingTiles::max_tiles(plan), plan.max_threads, c.n_heads, int32_t(padded_cols(c.value_width)), arena);
+  scratch_ = arena->take<TileScratch>(size_t(plan.max_threads));
+  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
+    TileScratch s{};
+    s.lay_out(kTileSlots, padded_lanes(c.n_heads), c.value_width, arena);
+    if (!arena->is_measuring()) scratch_[thread] = s;
+  }
+}
+
+void HeadAttention::attend(int32_t layer, const Step& step, float* out) {
+  const RingLayer ring{*kernels_, *config_, *ring_, layer, step.trace};
+  const int32_t n = step.tiles.n();
+  team_->run(n, [&](int32_t index, int32_t thread) {
+    const SlotTile tile = step.tiles.at(index);
+    RunningSoftmax running = splits_.begin(index, thread);
+    attend_cached_heads(ring, tile.slots, tile.n, step.query(tile.region).heads(), scratch_[thread], &running);
+  });
+  splits_.merge(*kernels_, n, config_->value_width, out);
+}
+
+}  // namespace pith::internal
