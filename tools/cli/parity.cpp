@@ -31,6 +31,7 @@ struct ParityOptions {
   std::vector<int32_t> ids, save_layers;
   std::map<std::string, std::string> notes;
   size_t limit = 32;
+  uint32_t chunk = 1;
   std::string weights = "f32", cache = "i8", activations = "i8", attention = "materialise", tier;
   bool each = false, json = false;
   double float_bound = 2e-5, margin = 3;
@@ -89,7 +90,8 @@ pith_session_options session_of(const ParityOptions& o, const std::string& activ
   options.activations = precision_of(activations);
   options.cache = precision_of(cache);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
-  options.pool_bytes = 0;  // a pool of finished rows would make grouped attention exact, as far as it goes
+  options.pool_bytes = 0;  // rows of a pool would make grouped attention exact, as far as they go
+  options.chunk = o.chunk;
   options.tier = o.tier.empty() ? nullptr : o.tier.c_str();
   return options;
 }
@@ -227,8 +229,9 @@ void parity(const ParityOptions& o, int* status) {
   if (!o.save_trace.empty()) save(o, run, o.save_trace);
   Report report;
   report.model = o.model.empty() ? "built-in" : o.model;
-  report.mode = fmt::format("{}activations {}, cache {}, attention {}", has_floats ? "weights " + o.weights + ", " : "",
-                            o.activations, o.cache, o.attention);
+  report.mode = fmt::format("{}activations {}, cache {}, attention {}{}",
+                            has_floats ? "weights " + o.weights + ", " : "", o.activations, o.cache, o.attention,
+                            o.chunk == 1 ? "" : fmt::format(", chunks of {}", options.chunk));
   report.tier = pith_session_tier(Session(model, options).get());
   report.provenance = trace.provenance;
   report.n_tokens = trace.tokens.size();
@@ -284,8 +287,12 @@ void add_parity(CLI::App* app, int* status) {
       ->capture_default_str();
   for (const auto& [option, value] : {std::pair{"--cache", &o->cache}, {"--activations", &o->activations}})
     command->add_option(option, *value, "Precision")->check(CLI::IsMember({"i8", "f32"}))->capture_default_str();
-  command->add_option("--attention", o->attention, "grouped has no keys, values and scores to compare")
+  command->add_option("--attention", o->attention, "Token by token, grouped has no keys, values and scores to compare")
       ->check(CLI::IsMember({"grouped", "materialise"}))
+      ->capture_default_str();
+  command
+      ->add_option("--chunk", o->chunk, "Tokens that go through the layers together, as a prompt's do; 1: one by one")
+      ->check(CLI::Range(1, 2048))
       ->capture_default_str();
   command->add_option("--tier", o->tier, "Instruction set; the best of this CPU if left out");
   command->add_flag("--each", o->each,
