@@ -1,5 +1,5 @@
-// Latent attention where nothing stands between latent and keys (MLA, gated latents): scores read the latents as they are
-// cached, with W_UK moved into the query, and values are up-projected once per head instead of once per token:
+// Latent attention where nothing stands between latent and keys (MLA, gated latents): scores read the latents as they
+// are cached, with W_UK moved into the query, and values are up-projected once per head instead of once per token:
 //
 //   score_t = (W_UK^T q) . c_t + q^R . k^R_t        out = W_UV (sum_t p_t c_t)
 #ifndef PITH_ATTENTION_ABSORBED_ATTENTION_H
@@ -22,8 +22,8 @@ class AbsorbedAttention {
   void attend(int32_t layer, const Step& step, float* out);
 
  private:
-  // Runs of tiles that threads share where the context is long, and tiles of one at least: so few that what every run does
-  // for itself, absorbing the query, stays small beside them.
+  // Runs of tiles that threads share where the context is long, and tiles of one at least: so few that what every run
+  // does for itself, absorbing the query, stays small beside them.
   static constexpr int32_t kMaxRuns = 8, kRunTiles = 4;
 
   // Heads [first, first + n).

@@ -28,11 +28,12 @@ class Attention {
  public:
   void lay_out(const Setup& setup, Arena* arena);
 
-  // The chunk that the following calls are about. Its tokens enter the cache; in every layer project() all its batches, then
-  // attend(), then load() them; at the end commit() or roll_back().
+  // The chunk that the following calls are about. Its tokens enter the cache; in every layer project() all its batches,
+  // then attend(), then load() them; at the end commit() or roll_back().
   void begin(const Chunk& chunk);
 
-  // Queries of a batch, and what the cache keeps of it. x: its normed residual stream, prepared for projection_readers().
+  // Queries of a batch, and what the cache keeps of it. x: its normed residual stream, prepared for
+  // projection_readers().
   void project(int32_t layer, const Batch& batch, Activation x);
 
   // All tokens of the chunk, each over those that it sees.

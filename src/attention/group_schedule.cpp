@@ -3,8 +3,9 @@
 namespace pith::internal {
 namespace {
 
-// What tiles cost, in units of some 40 ns on a current core: a token that is read, a group whose gate is absorbed, one whose
-// gate is computed first, a token that is materialised. Only their proportions matter, and they only balance threads.
+// What tiles cost, in units of some 40 ns on a current core: a token that is read, a group whose gate is absorbed, one
+// whose gate is computed first, a token that is materialised. Only their proportions matter, and they only balance
+// threads.
 constexpr int64_t kTokenCost = 2, kSegmentCost = 50, kGateCost = 250, kMaterialisedCost = 150;
 constexpr int64_t kSplitCost =
     200;  // at least, of a split: some 8 us, below which another thread's joining does not pay
@@ -23,8 +24,8 @@ void GroupSchedule::lay_out(const Setup& setup, const TokenGroups& groups, Arena
   slots_ = arena->take<int32_t>(capacity);
   rows_ = arena->take<int32_t>(capacity);
   segments_ = arena->take<GroupSegment>(capacity);
-  // Rows fill tiles of 64, with two left over; of two neighbouring absorbed tiles one has 16 groups or both together 512
-  // tokens.
+  // Rows fill tiles of 64, with two left over; of two neighbouring absorbed tiles one has 16 groups or both together
+  // 512 tokens.
   tiles_ = arena->take<GroupTile>(capacity / 8 + 16);
 }
 

@@ -1,6 +1,6 @@
-// The order in which a step of grouped attention takes the cached tokens: by what they are read from, tile by tile, and the
-// tiles in splits that threads share. It follows from the groups of ids alone, so that results do not depend on threads; found
-// once per step, for all layers.
+// The order in which a step of grouped attention takes the cached tokens: by what they are read from, tile by tile, and
+// the tiles in splits that threads share. It follows from the groups of ids alone, so that results do not depend on
+// threads; found once per step, for all layers.
 #ifndef PITH_ATTENTION_GROUP_SCHEDULE_H
 #define PITH_ATTENTION_GROUP_SCHEDULE_H
 

@@ -8,8 +8,7 @@
 //
 // where mean_t is what norm_g subtracts from the token, as the ring keeps it.
 //
-// Tokens of groups that hold finished rows are read from the pool instead. group_schedule.h orders
-// them.
+// Tokens of groups that hold rows are read from the pool instead. group_schedule.h orders them.
 #ifndef PITH_ATTENTION_GROUPED_ATTENTION_H
 #define PITH_ATTENTION_GROUPED_ATTENTION_H
 

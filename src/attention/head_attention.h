@@ -1,5 +1,5 @@
-// Multi-head attention: keys and values are cached as they are, of as many heads as the model keeps. Tiles are shared by the
-// threads, each with a softmax of its own.
+// Multi-head attention: keys and values are cached as they are, of as many heads as the model keeps. Tiles are shared
+// by the threads, each with a softmax of its own.
 #ifndef PITH_ATTENTION_HEAD_ATTENTION_H
 #define PITH_ATTENTION_HEAD_ATTENTION_H
 

@@ -1,6 +1,20 @@
-// What a chunk of a prompt attends to: the cached tokens and its own, in tiles of 64 slots as decoding has them, so that
-// sums have the same order. A slot that a token of the chunk takes over counts twice: as it is for the tokens before that
-// one, and as it will be for those from it on. Found once for all layers, from positions and ids alone.
+// What a chunk of a prompt attends to: the cached tokens and its own, in tiles of 64 slots as decoding has them, so
+// that sums have the same order. Found once for all layers, from positions and ids alone.
+//
+// A slot that a token of the chunk takes over counts twice: as it is for the tokens before that one, and as it will be
+// for those from it on. With capacity 8, n_keep 0, and a chunk of the 3 tokens at positions 10, 11, 12 (numbers 0, 1,
+// 2):
+//
+//   slot                    0    1    2       3       4       5    6    7
+//   holds position          8    9    2       3       4       5    6    7
+//   and will hold                     10      11      12
+//   rows: position,         8    9    2       3       4       5    6    7
+//         seen by tokens    0-2  0-2  -       0       0-1     0-2  0-2  0-2
+//         position                    10      11      12
+//         seen by tokens              0-2     1-2     2
+//
+// (2 is seen by none: 10, the first of them, has its slot.) So a tile has up to 128 rows. Rows lie in the order of
+// slots, an old token before the one that takes its slot over.
 #ifndef PITH_ATTENTION_KEY_TILES_H
 #define PITH_ATTENTION_KEY_TILES_H
 

@@ -1,5 +1,5 @@
-// Latent attention as its definition has it: keys and values of every cached token are materialised from its latent, tile by
-// tile, in every step. What the other forms are measured against.
+// Latent attention as its definition has it: keys and values of every cached token are materialised from its latent,
+// tile by tile, in every step. What the other forms are measured against.
 #ifndef PITH_ATTENTION_MATERIALISED_ATTENTION_H
 #define PITH_ATTENTION_MATERIALISED_ATTENTION_H
 

@@ -1,6 +1,6 @@
-// Attention of a chunk of a prompt in one layer. Keys and values of the cached tokens and of the chunk's own are materialised,
-// span by span, and every query takes them in tile by tile, in the order and with the arithmetic of MaterialisedAttention and
-// HeadAttention: to the same bits.
+// Attention of a chunk of a prompt in one layer. Keys and values of the cached tokens and of the chunk's own are
+// materialised, span by span, and every query takes them in tile by tile, in the order and with the arithmetic of
+// MaterialisedAttention and HeadAttention: to the same bits.
 //
 // Where queries and keys are int8, 64 queries of one head lie in vector lanes and a tile is a matrix product; otherwise
 // (float32 activations or cache: for parity) queries come one by one, all heads together, as in decoding.
@@ -25,8 +25,8 @@ class PrefillAttention {
   // After the cache has begun the chunk.
   void begin(const Chunk& chunk);
 
-  // A token of the chunk: its query [n_h, d_n + d_r], not rotated yet, and what KvCache::store gave. Several threads at the same
-  // time.
+  // A token of the chunk: its query [n_h, d_n + d_r], not rotated yet, and what KvCache::store gave. Several threads at
+  // the same time.
   void set_token(int32_t layer, int32_t token, const float* query, float scale, int32_t thread);
 
   // After set_token() and KvCache::store() of all tokens.

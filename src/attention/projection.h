@@ -1,5 +1,5 @@
-// From the normed residual stream to the query, and to what the cache keeps: the products before attention, for a batch of
-// tokens.
+// From the normed residual stream to the query, and to what the cache keeps: the products before attention, for a batch
+// of tokens.
 #ifndef PITH_ATTENTION_PROJECTION_H
 #define PITH_ATTENTION_PROJECTION_H
 

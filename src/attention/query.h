@@ -17,8 +17,8 @@ struct HeadQuery {
   const float* d;   // [lanes] x ~= d q; 0 after the heads
 };
 
-// The query of every head, score scale included: for the content of keys, and for the rotary key that all heads share. MHA has
-// no second one.
+// The query of every head, score scale included: for the content of keys, and for the rotary key that all heads share.
+// MHA has no second one.
 struct QueryHeads {
   HeadQuery content, rope;
 };

@@ -1,5 +1,14 @@
-// Softmax over tokens that come block by block: for every head the largest score so far, the sum of e^(score -
-// largest), and the values summed by those weights. When a block has a larger score, what was summed before shrinks.
+// Softmax over tokens that come tile by tile (Milakov and Gimelshein, arXiv 1805.02867). For every head
+//
+//   max = the largest score so far     sum = sum_t e^(score_t - max)     out = sum_t e^(score_t - max) value_t
+//
+// and a tile with a larger score m' first shrinks sum and out by e^(max - m'). Two such states of disjoint tokens join
+// by the same rule, each shrunk to the larger of the two maxima. At the end out / sum is the head's output. Scores of
+// -inf never occur: every query sees a token; what a query does not see has a score so low that its weight is exactly
+// 0.
+//
+// Rounding depends on the order of tiles and of joins, never on who computes them: splits are fixed by the context, and
+// merged by number.
 #ifndef PITH_ATTENTION_RUNNING_SOFTMAX_H
 #define PITH_ATTENTION_RUNNING_SOFTMAX_H
 

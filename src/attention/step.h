@@ -18,8 +18,8 @@ struct SlotTile {
   Region region;
 };
 
-// The filled slots of a ring, tile by tile: the pinned ones, then the window. Tiles begin at the same slots whatever is filled,
-// so that sums have the same order in every form and for every chunking.
+// The filled slots of a ring, tile by tile: the pinned ones, then the window. Tiles begin at the same slots whatever is
+// filled, so that sums have the same order in every form and for every chunking.
 class RingTiles {
  public:
   void lay_out(const Setup& setup, Arena* arena);

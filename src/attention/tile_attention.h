@@ -39,12 +39,14 @@ struct RingLayer {
   // The rotary keys of n slots; their scales come to lie in `scales` [n].
   HeadRows ropes(const int32_t* slots, int32_t n, float* scales) const;
 
-  // Block `block` (CacheShape::n_blocks) of the latents of n slots, times rho [n], or NULL for 1. scales [n] holds the block's.
+  // Block `block` (CacheShape::n_blocks) of the latents of n slots, times rho [n], or NULL for 1. scales [n] holds the
+  // block's.
   HeadRows latents(const int32_t* slots, int32_t n, int32_t block, int32_t n_heads, const float* rho,
                    float* scales) const;
 };
 
-// Adds tokens to the softmax: their materialised rows are `rows`, their rotary keys lie in `slots` [rows.n] of the ring.
+// Adds tokens to the softmax: their materialised rows are `rows`, their rotary keys lie in `slots` [rows.n] of the
+// ring.
 void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slots, const QueryHeads& query,
                  const TileScratch& scratch, RunningSoftmax* running);
 

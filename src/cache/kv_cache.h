@@ -1,8 +1,8 @@
-// The KV cache: what attention keeps of the tokens. The ring of latents (or of keys and values, MHA), and of models with gate
-// `up` the groups of ids and the pool of rows. The tokens of a chunk enter together: begin(), then in every layer
-// begin_layer() and store(), then commit() or roll_back(). The one token of a step is stored in its slot, and what the slot
-// held is put aside; the tokens of a longer chunk wait in slots of their own, so that all of them still see the older ones.
-// The whole goes into bytes and comes back.
+// The KV cache: what attention keeps of the tokens. The ring of latents (or of keys and values, MHA), and of models
+// with gate `up` the groups of ids and the pool of rows. The tokens of a chunk enter together: begin(), then in every
+// layer begin_layer() and store(), then commit() or roll_back(). The one token of a step is stored in its slot, and
+// what the slot held is put aside; the tokens of a longer chunk wait in slots of their own, so that all of them still
+// see the older ones. The whole goes into bytes and comes back.
 #ifndef PITH_CACHE_KV_CACHE_H
 #define PITH_CACHE_KV_CACHE_H
 
@@ -35,12 +35,12 @@ class KvCache {
   // Where a token of the chunk is stored.
   int32_t slot_of(int32_t token) const { return chunk_.is_step() ? slot_ : ring_.staged_slot(token); }
 
-  // Before a layer's stores. Appends to `products` the gates that a step needs in this layer and no row holds, for the caller
-  // to compute; returns how many.
+  // Before a layer's stores. Appends to `products` the gates that a step needs in this layer and no row holds, for the
+  // caller to compute; returns how many.
   size_t begin_layer(int32_t layer, Product* products);
 
-  // latent [r + d_r]: W_DKV x, then W_KR x. Both are changed. Several threads at the same time, for tokens of their own.
-  // Returns what CachedToken::scale takes.
+  // latent [r + d_r]: W_DKV x, then W_KR x. Both are changed. Several threads at the same time, for tokens of their
+  // own. Returns what CachedToken::scale takes.
   float store(int32_t layer, int32_t token, float* latent, const Angles& angles, int32_t thread);
   // keys and values [n_kv d_v], not rotated yet; MHA.
   void store_heads(int32_t layer, int32_t token, float* keys, const float* values, const Angles& angles);
@@ -58,8 +58,8 @@ class KvCache {
   // Becomes what `other` is. Both were laid out alike.
   void copy_from(const KvCache& other, uint64_t n_tokens);
 
-  // The first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and answers false, with
-  // no token cached, if they are not a state of this shape. Inside Team::assemble().
+  // The first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and answers false,
+  // with no token cached, if they are not a state of this shape. Inside Team::assemble().
   size_t max_state_bytes() const;
   size_t save(uint64_t n_tokens, uint8_t* out) const;
   bool load(uint64_t n_tokens, const uint8_t* in, size_t n);

@@ -1,5 +1,5 @@
-// Materialises what attention would read if nothing were compressed: the gate of an id, and keys and values of cached tokens
-// from their latents,
+// Materialises what attention would read if nothing were compressed: the gate of an id, and keys and values of cached
+// tokens from their latents,
 //   [k ; v] = rho (u g - mean(u g)),  u = W_UKV c,  g = W_UE E[id]
 // gamma and beta of norm_g are folded into W_Q and W_O. A gate counts as a row holds it, rounded where rows are int8,
 // so that it does not matter whether it was stored or computed.
@@ -73,8 +73,8 @@ class Materialiser {
   void store_norm(int32_t layer, int32_t slot, const float* up, const float* gate, float scale,
                   const Scratch& scratch) const;
 
-  // Keys and values of n <= kMaxTokens tokens, one row after the other from `rows` on. Gates that no row of the pool holds are
-  // computed, once for all of these tokens that share an id.
+  // Keys and values of n <= kMaxTokens tokens, one row after the other from `rows` on. Gates that no row of the pool
+  // holds are computed, once for all of these tokens that share an id.
   void materialise_tokens(int32_t layer, const CachedToken* tokens, int32_t n, const RowPool& pool,
                           const Scratch& scratch, Row rows) const;
 

@@ -1,5 +1,5 @@
-// Rows: what attention reads of a token whose keys and values are materialised, or of an id whose gate is, in one layer. One
-// layout for both, so that a row of the pool can hold either.
+// Rows: what attention reads of a token whose keys and values are materialised, or of an id whose gate is, in one
+// layer. One layout for both, so that a row of the pool can hold either.
 //
 //   keys      numbers [n_h, d_n]
 //   values    numbers [n_h, d_v]
@@ -66,7 +66,8 @@ struct RowList {
   int32_t n;
 };
 
-// int8 rows: the scales of the heads of their keys or values, out [n, lanes]. Beyond the heads comes out whatever lies there.
+// int8 rows: the scales of the heads of their keys or values, out [n, lanes]. Beyond the heads comes out whatever lies
+// there.
 void gather_scales(const Kernels& kernels, const RowList& list, RowSide side, int32_t lanes, float* out);
 
 // n rows, one after the other.

@@ -133,8 +133,8 @@ Activation Transformer::output_in(const Batch& batch, float* hidden) {
 
 // ---- Who computes ----
 
-// f(batch) for the whole chunk: a step at the caller's thread, whose products the team shares; otherwise as many batches for
-// every thread. A token's numbers do not depend on its neighbours.
+// f(batch) for the whole chunk: a step at the caller's thread, whose products the team shares; otherwise as many
+// batches for every thread. A token's numbers do not depend on its neighbours.
 template <typename F>
 void Transformer::for_batches(const F& f) {
   if (chunk_.is_step()) return f(Batch{0, 1, {team_, 0}});

@@ -23,9 +23,9 @@ class Transformer {
  public:
   void lay_out(const Setup& setup, Arena* arena);
 
-  // Runs the chunk through all layers and into the cache, and computes the outputs. `is_cancelled` is looked at before every
-  // layer and before the outputs: once it is set, the chunk is taken back and the result is false. progress(n) after every
-  // layer: it counts n steps.
+  // Runs the chunk through all layers and into the cache, and computes the outputs. `is_cancelled` is looked at before
+  // every layer and before the outputs: once it is set, the chunk is taken back and the result is false. progress(n)
+  // after every layer: it counts n steps.
   template <typename Progress>
   bool run(const Chunk& chunk, const Outputs& outputs, const std::atomic<bool>& is_cancelled,
            const Progress& progress) {

@@ -14,6 +14,29 @@
 #include <sched.h>
 #endif
 
+// The protocol. One thread, the caller, publishes jobs; all claim tasks of them, without locks:
+//
+//   claim_       generation << 32 | tasks left. A job is published by storing the next generation with its number of
+//                tasks; a task is claimed by a compare-and-swap that lowers it. Whoever succeeds holds tasks
+//                [n_tasks - left, n_tasks - left + n): they are claimed in order, each once.
+//   call_, context_, n_tasks_   the job. They are plain data in effect: stored before claim_ (release) and read after it
+//                (acquire). A thread may read the old job's fields beside the new job's claim_ only if its own value of
+//                claim_ is old, and then its compare-and-swap fails: generations differ, 2^32 of them before one returns.
+//   n_done_      tasks that have returned. The caller waits until it equals n_tasks: then no thread is inside a task, and
+//                all that tasks wrote is visible (acquire after release). Threads that hold no task are not waited for:
+//                one that the system keeps off its core delays nobody.
+//
+// Sleep. A waiter spins kSpins looks, then sleeps in the kernel on a 32-bit word (futex), which wakes it at once if the
+// word has changed since it was read. Followers sleep on generation_, the caller on n_done_. Neither side may miss the
+// other:
+//   a follower adds itself to n_sleeping_, then looks at the generation;  publish() stores the generation, then looks at
+//   n_sleeping_. All four are sequentially consistent, so one of the two sees the other. Likewise caller_sleeps_ and
+//   n_done_.
+//
+// Regions. assemble() brings the team together for a whole call and lets it go at the end: close() publishes a job of
+// no tasks with is_open_ = 0. A follower that arrives after the first jobs takes part from the generation that it
+// finds. Where other programs hold the cores, a region waits for threads that do not run; judge() sees it by ticks and
+// lets the caller work alone for a while, twice as long after every failure.
 namespace pith::internal {
 namespace {
 

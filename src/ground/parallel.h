@@ -46,8 +46,8 @@ class Team {
     assemble([](const void* context) { (*static_cast<const Body*>(context))(); }, &body);
   }
 
-  // Inside assemble(), by its thread: f(task, thread) for every task in [0, n_tasks), thread in [0, max_threads). One task is
-  // the calling thread's: a job costs about a microsecond.
+  // Inside assemble(), by its thread: f(task, thread) for every task in [0, n_tasks), thread in [0, max_threads). One
+  // task is the calling thread's: a job costs about a microsecond.
   template <typename F>
   void run(int32_t n_tasks, const F& f) {
     if (n_running_ == 1 || n_tasks == 1) return run_alone(n_tasks, f);

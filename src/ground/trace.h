@@ -1,8 +1,9 @@
-// What the forward pass computes on its way, handed out by name: in the traced build of src/ (PITH_TRACE), which tests and
-// tools/parity link. In the library itself a Trace is empty and its calls are nothing: tests/symbols_test.sh looks.
+// What the forward pass computes on its way, handed out by name: in the traced build of src/ (PITH_TRACE), which tests
+// and tools/parity link. In the library itself a Trace is empty and its calls are nothing: tests/symbols_test.sh looks.
 //
-// A traced session has one thread and one sink. `token` counts the tokens of the chunk that is being evaluated. Names and
-// shapes, a token each, as they are here, folded and rounded (tools/parity/runtime_trace.h says what becomes of them):
+// A traced session has one thread and one sink. `token` counts the tokens of the chunk that is being evaluated. Names
+// and shapes, a token each, as they are here, folded and rounded (tools/parity/runtime_trace.h says what becomes of
+// them):
 //   embedding [d]            layer -1
 //   attn_in, ffn_in [d]      normed, as the matrix products see them
 //   q [n_h, d_n + d_r]       rotated as the window sees it

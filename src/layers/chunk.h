@@ -1,7 +1,8 @@
 // What goes through the layers together, and who computes it.
 //
-// A chunk is a run of tokens; one token is a decoding step. Between the joins of a layer a chunk is cut into batches, one at
-// a time for every thread. The one token of a step is a batch of the calling thread, whose products the whole team computes.
+// A chunk is a run of tokens; one token is a decoding step. Between the joins of a layer a chunk is cut into batches,
+// one at a time for every thread. The one token of a step is a batch of the calling thread, whose products the whole
+// team computes.
 #ifndef PITH_LAYERS_CHUNK_H
 #define PITH_LAYERS_CHUNK_H
 

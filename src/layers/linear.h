@@ -1,5 +1,5 @@
-// Products of weights with columns of activations: y = W x + bias. What a layer asks for is the same for one column and for
-// many; the kernel is chosen here, by the weights' type, the columns and the worker.
+// Products of weights with columns of activations: y = W x + bias. What a layer asks for is the same for one column and
+// for many; the kernel is chosen here, by the weights' type, the columns and the worker.
 #ifndef PITH_LAYERS_LINEAR_H
 #define PITH_LAYERS_LINEAR_H
 
@@ -13,7 +13,8 @@
 
 namespace pith::internal {
 
-// n vectors that go into one product, one after the other, in the forms that kernels read. Write x, then call prepare().
+// n vectors that go into one product, one after the other, in the forms that kernels read. Write x, then call
+// prepare().
 struct Columns {
   float* x = nullptr;        // [n, cols]
   int8_t* q = nullptr;       // [n, cols]
@@ -31,12 +32,13 @@ struct Columns {
   // Zeros after the first `width` numbers of n columns.
   void pad(int32_t n, int32_t width) const;
 
-  // Quantises n padded columns if activations are int8. `readers`: what reads them; f32 weights read x, where the rounded
-  // numbers are put back, so that float and integer kernels see the same.
+  // Quantises n padded columns if activations are int8. `readers`: what reads them; f32 weights read x, where the
+  // rounded numbers are put back, so that float and integer kernels see the same.
   Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType readers) const;
 };
 
-// What columns are prepared for that several matrices read: floats if one of them is. A matrix that is absent reads nothing.
+// What columns are prepared for that several matrices read: floats if one of them is. A matrix that is absent reads
+// nothing.
 WeightType readers_of(std::initializer_list<const Linear*> matrices);
 
 // y[j y_stride + i] = row i of w times column j, plus the bias. y: rows padded to whole panels.
@@ -47,8 +49,8 @@ struct Product {
   size_t y_stride = 0;
 };
 
-// Products of n columns that do not wait for each other: one column over the worker's team, as one job that threads join once;
-// otherwise by the worker alone.
+// Products of n columns that do not wait for each other: one column over the worker's team, as one job that threads
+// join once; otherwise by the worker alone.
 void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n);
 
 // y[j y_stride + i] = row 8 first + i of W times column j, for panels [first, last) of w and n columns. No bias.

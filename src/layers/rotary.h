@@ -9,8 +9,8 @@
 
 namespace pith::internal {
 
-// The two regions of a ring. Queries see the pinned tokens of a full ring at another distance than that of their positions:
-// at the one that they had when the ring became full, the longest that they ever show.
+// The two regions of a ring. Queries see the pinned tokens of a full ring at another distance than that of their
+// positions: at the one that they had when the ring became full, the longest that they ever show.
 enum class Region : uint8_t { window, pinned };
 
 // cos and sin of the angles of one position, for both regions.

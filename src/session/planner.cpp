@@ -10,7 +10,8 @@ constexpr uint32_t kMaxCapacity = 1u << 24;
 constexpr uint32_t kMaxThreads = 64;
 constexpr uint32_t kMaxChunk = 2048;
 static_assert(kDefaultPool == PITH_POOL_DEFAULT);
-// Beyond, a prompt's keys and values of the chunks before are recomputed no less, and memory grows (bench/results/prefill.md).
+// Beyond, a prompt's keys and values of the chunks before are materialised no less, and memory grows
+// (bench/results/prefill.md).
 constexpr uint32_t kDefaultChunk = 512;
 
 pith_status check_ranges(const pith_session_options& o, pith_error* error) {
