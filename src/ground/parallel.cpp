@@ -29,10 +29,9 @@
 //
 // Sleep. A waiter spins kSpins looks, then sleeps in the kernel on a 32-bit word (futex), which wakes it at once if the
 // word has changed since it was read. Followers sleep on generation_, the caller on n_done_. Neither side may miss the
-// other:
-//   a follower adds itself to n_sleeping_, then looks at the generation;  publish() stores the generation, then looks at
-//   n_sleeping_. All four are sequentially consistent, so one of the two sees the other. Likewise caller_sleeps_ and
-//   n_done_.
+// other: a follower adds itself to n_sleeping_, then looks at the generation; publish() stores the generation, then looks
+// at n_sleeping_. All four are sequentially consistent, so that one of the two sees the other. Likewise caller_sleeps_
+// and n_done_.
 //
 // Regions. assemble() brings the team together for a whole call and lets it go at the end: close() publishes a job of
 // no tasks with is_open_ = 0. A follower that arrives after the first jobs takes part from the generation that it
