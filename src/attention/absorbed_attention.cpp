@@ -3,33 +3,25 @@
 namespace pith::internal {
 
 void AbsorbedAttention::lay_out(const Setup& setup, const LatentRing& ring, Arena* arena) {
+  refer_to(setup);
   const Config& c = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &c;
-  weights_ = &setup.weights;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
   ring_ = &ring;
-  max_threads_ = plan.max_threads;
-  activations_i8_ = plan.activations_i8;
   has_integer_scores_ = has_integer_scores(plan);
   const int32_t head_tasks = std::min(c.n_heads, plan.max_threads), lanes = padded_lanes(c.n_heads);
   const size_t latent = size_t(padded_cols(c.latent_width)), heads = size_t(c.n_heads);
-  splits_.lay_out(std::max(head_tasks, kMaxRuns), plan.max_threads, c.n_heads, int32_t(latent), arena);
+  splits_.lay_out(setup, std::max(head_tasks, kMaxRuns), int32_t(latent), arena);
   merged_ = arena->take<float>(heads * size_t(c.latent_width));
-  scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
-  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
-    Scratch s{};
-    s.tile.lay_out(kTileSlots, lanes, std::max(c.latent_width, c.rope_width), arena);
-    s.sum.lay_out(1, c.latent_width, arena);
-    s.absorbed = arena->take<float>(heads * latent);
-    s.absorbed_q = arena->take_zeros<int8_t>(heads * latent);
-    s.absorbed_d = arena->take_zeros<float>(latent / kBlockCols * size_t(lanes));
-    s.rope_d = arena->take_zeros<float>(size_t(lanes));
-    s.rho = arena->take<float>(kTileSlots);
-    s.row_scales = arena->take<float>(kTileSlots);
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    s->tile.lay_out(kTileSlots, lanes, std::max(c.latent_width, c.rope_width), arena);
+    s->sum.lay_out(1, c.latent_width, arena);
+    s->absorbed = arena->take<float>(heads * latent);
+    s->absorbed_q = arena->take_zeros<int8_t>(heads * latent);
+    s->absorbed_d = arena->take_zeros<float>(latent / kBlockCols * size_t(lanes));
+    s->rope_d = arena->take_zeros<float>(size_t(lanes));
+    s->rho = arena->take<float>(kTileSlots);
+    s->row_scales = arena->take<float>(kTileSlots);
+  });
 }
 
 // Few tokens: threads share the heads, from absorption to output. Many: they share the tokens, in as many runs as the
@@ -61,7 +53,7 @@ void AbsorbedAttention::share_tiles(const RingLayer& ring, const Step& step, int
   const Config& c = *config_;
   const Heads all{0, c.n_heads};
   const int32_t n = step.tiles.n();
-  for (int32_t thread = 0; thread < max_threads_; ++thread) scratch_[thread].is_absorbed = false;
+  for (int32_t thread = 0; thread < plan_.max_threads; ++thread) scratch_[thread].is_absorbed = false;
   team_->run(n_runs, [&](int32_t run, int32_t thread) {
     Scratch& s = scratch_[thread];
     if (!s.is_absorbed) absorb(ring, step, all, s);  // by every thread for itself: no other join
@@ -134,7 +126,7 @@ void AbsorbedAttention::up_project(int32_t layer, int32_t head, const Scratch& s
   const Config& c = *config_;
   const Linear& up = weights_->layers[layer].kv_b;
   s.sum.pad(1, c.latent_width);
-  const Activation sum = s.sum.prepare(*kernels_, 1, activations_i8_, up.type);
+  const Activation sum = s.sum.prepare(*kernels_, 1, plan_.activations_i8, up.type);
   const int32_t row = (head * c.kv_head_width() + c.content_width) / kPanelRows;
   apply_columns(*kernels_, up, row, row + c.value_width / kPanelRows, sum, 1, out + head * c.value_width, 0);
 }

@@ -11,10 +11,11 @@
 #include "attention/step.h"
 #include "attention/tile_attention.h"
 #include "layers/linear.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class AbsorbedAttention {
+class AbsorbedAttention : Part {
  public:
   void lay_out(const Setup& setup, const LatentRing& ring, Arena* arena);
 
@@ -50,13 +51,7 @@ class AbsorbedAttention {
                    RunningSoftmax* running) const;
   void up_project(int32_t layer, int32_t head, const Scratch& s, float* out) const;
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
   const LatentRing* ring_ = nullptr;
-  int32_t max_threads_ = 1;
-  bool activations_i8_ = true;
   bool has_integer_scores_ = true;
   SoftmaxSplits splits_;
   Scratch* scratch_ = nullptr;  // [max_threads]

@@ -23,8 +23,7 @@ class Attention::Stopwatch {
 };
 
 void Attention::lay_out(const Setup& setup, Arena* arena) {
-  config_ = &setup.config;
-  plan_ = setup.plan;
+  refer_to(setup);
   cache_.lay_out(setup, arena);
   angles_.lay_out(setup, arena);
   step_.window.lay_out(setup, arena);

@@ -21,10 +21,11 @@
 #include "attention/projection.h"
 #include "attention/step.h"
 #include "cache/kv_cache.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class Attention {
+class Attention : Part {
  public:
   void lay_out(const Setup& setup, Arena* arena);
 
@@ -61,8 +62,6 @@ class Attention {
   void set_step_query(int32_t layer);
   void attend_step(int32_t layer);
 
-  const Config* config_ = nullptr;
-  Plan plan_{};
   KvCache cache_;
   AngleTable angles_;
   Projection projection_;

@@ -3,33 +3,23 @@
 namespace pith::internal {
 
 void GroupedAttention::lay_out(const Setup& setup, const KvCache& cache, Arena* arena) {
+  refer_to(setup);
   const Config& c = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &c;
-  weights_ = &setup.weights;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
   cache_ = &cache;
   ring_ = &cache.ring();
   pool_ = &cache.pool();
   materialiser_ = &cache.materialiser();
-  cache_i8_ = plan.cache_i8;
-  activations_i8_ = plan.activations_i8;
   is_integer_ = has_integer_scores(plan) && AbsorbedKeys::is_possible(c, setup.weights);
   latent_stride_ = int32_t(padded_cols(c.latent_width));
   n_latent_blocks_ = ring_->shape().n_blocks();
   schedule_.lay_out(setup, cache.groups(), arena);
   if (is_integer_) keys_.lay_out(c, setup.weights, arena);
-  splits_.lay_out(GroupSchedule::kMaxSplits, plan.max_threads, c.n_heads, int32_t(padded_cols(c.value_width)), arena);
+  splits_.lay_out(setup, GroupSchedule::kMaxSplits, int32_t(padded_cols(c.value_width)), arena);
   const size_t heads = size_t(c.n_heads), content = size_t(padded_cols(c.content_width));
   scaled_query_ = arena->take_zeros<float>(is_integer_ ? heads * size_t(keys_.n_blocks()) * content : 0);
   query_sums_ = arena->take_zeros<float>(size_t(padded_lanes(c.n_heads)));
-  scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
-  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
-    Scratch s{};
-    lay_out_scratch(&s, arena);
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) { lay_out_scratch(s, arena); });
 }
 
 void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
@@ -153,7 +143,7 @@ void GroupedAttention::load_gates(const Task& task) const {
   if (n_missing > 0) materialiser_->compute_gates(task.ring.layer, ids, n_missing, task.materialiser_scratch);
   for (int32_t i = 0; i < n_missing; ++i)
     store_row(*kernels_, shape, task.materialiser_scratch.gates + i * materialiser_->up_stride(), s.gates[missing[i]]);
-  for (int32_t i = 0; i < task.tile.n_segments && cache_i8_; ++i) {
+  for (int32_t i = 0; i < task.tile.n_segments && plan_.cache_i8; ++i) {
     const int32_t self = 0;
     const RowList gate{&shape, s.gates[i], &self, 1};
     gather_scales(*kernels_, gate, RowSide::keys, lanes, s.content_d + i * lanes);
@@ -164,7 +154,7 @@ void GroupedAttention::load_gates(const Task& task) const {
 // A head's gate of the content, as floats: in place, or widened into `buffer`.
 const float* GroupedAttention::gate_of(Row row, int32_t head, float scale, float* buffer) const {
   const int32_t at = head * pool_->shape().padded_content;
-  if (!cache_i8_) return reinterpret_cast<const float*>(row.keys) + at;
+  if (!plan_.cache_i8) return reinterpret_cast<const float*>(row.keys) + at;
   kernels_->dequantize_row(reinterpret_cast<const int8_t*>(row.keys) + at, scale, config_->content_width, buffer);
   return buffer;
 }
@@ -205,7 +195,7 @@ void GroupedAttention::absorb_floats(const Task& task) const {
   for (int32_t i = 0; i < task.tile.n_segments; ++i) {
     for (int32_t h = 0; h < c.n_heads; ++h) {
       const float* q = task.query.content.x + h * task.query.content.stride;
-      const float scale = cache_i8_ ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1;
+      const float scale = plan_.cache_i8 ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1;
       const float* gate = gate_of(s.gates[i], h, scale, s.widened);
       float *product = s.product, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
@@ -307,11 +297,11 @@ void GroupedAttention::add_values(const Task& task, RunningSoftmax* running) con
     float* out = running->out + h * running->width;
     const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
     apply_columns(*kernels_, up, first, first + c.value_width / kPanelRows,
-                  sums.prepare(*kernels_, n, activations_i8_, up.type), n, s.values, size_t(shape.padded_value));
+                  sums.prepare(*kernels_, n, plan_.activations_i8, up.type), n, s.values, size_t(shape.padded_value));
     for (int32_t i = 0; i < n; ++i) {
       const uint8_t* gate = s.gates[i].values + size_t(h * shape.padded_value) * shape.number_bytes();
       float* values = s.values + i * shape.padded_value;
-      if (cache_i8_) {
+      if (plan_.cache_i8) {
         kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, s.value_d[i * lanes + h], c.value_width,
                             out);
       } else {

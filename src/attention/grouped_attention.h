@@ -20,10 +20,11 @@
 #include "attention/step.h"
 #include "attention/tile_attention.h"
 #include "cache/kv_cache.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class GroupedAttention {
+class GroupedAttention : Part {
  public:
   void lay_out(const Setup& setup, const KvCache& cache, Arena* arena);
 
@@ -85,15 +86,10 @@ class GroupedAttention {
   void add_values(const Task& task, RunningSoftmax* running) const;
   HeadRows latents_of(const Task& task, const GroupSegment& segment, int32_t block, const float* rho) const;
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
   const KvCache* cache_ = nullptr;
   const LatentRing* ring_ = nullptr;
   const RowPool* pool_ = nullptr;
   const Materialiser* materialiser_ = nullptr;
-  bool cache_i8_ = true, activations_i8_ = true;
   bool is_integer_ = true;       // queries are absorbed by integer products
   int32_t n_latent_blocks_ = 1;  // of a latent
   int32_t latent_stride_ = 0;    // R

@@ -3,19 +3,13 @@
 namespace pith::internal {
 
 void HeadAttention::lay_out(const Setup& setup, const LatentRing& ring, Arena* arena) {
+  refer_to(setup);
   const Config& c = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &c;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
   ring_ = &ring;
-  splits_.lay_out(RingTiles::max_tiles(plan), plan.max_threads, c.n_heads, int32_t(padded_cols(c.value_width)), arena);
-  scratch_ = arena->take<TileScratch>(size_t(plan.max_threads));
-  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
-    TileScratch s{};
-    s.lay_out(kTileSlots, padded_lanes(c.n_heads), c.value_width, arena);
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  splits_.lay_out(setup, RingTiles::max_tiles(plan), int32_t(padded_cols(c.value_width)), arena);
+  scratch_ = take_scratch<TileScratch>(
+      arena, [&](TileScratch* s) { s->lay_out(kTileSlots, padded_lanes(c.n_heads), c.value_width, arena); });
 }
 
 void HeadAttention::attend(int32_t layer, const Step& step, float* out) {

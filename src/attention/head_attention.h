@@ -8,10 +8,11 @@
 #include "attention/running_softmax.h"
 #include "attention/step.h"
 #include "attention/tile_attention.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class HeadAttention {
+class HeadAttention : Part {
  public:
   void lay_out(const Setup& setup, const LatentRing& ring, Arena* arena);
 
@@ -19,9 +20,6 @@ class HeadAttention {
   void attend(int32_t layer, const Step& step, float* out);
 
  private:
-  const Config* config_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
   const LatentRing* ring_ = nullptr;
   SoftmaxSplits splits_;
   TileScratch* scratch_ = nullptr;  // [max_threads]

@@ -3,20 +3,15 @@
 namespace pith::internal {
 
 void MaterialisedAttention::lay_out(const Setup& setup, const KvCache& cache, Arena* arena) {
+  refer_to(setup);
   const Config& c = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &c;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
   cache_ = &cache;
-  splits_.lay_out(RingTiles::max_tiles(plan), plan.max_threads, c.n_heads, int32_t(padded_cols(c.value_width)), arena);
-  scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
-  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
-    Scratch s{};
-    s.tile.lay_out(kTileSlots, padded_lanes(c.n_heads), std::max(c.kv_head_width(), c.rope_width), arena);
-    s.rows = take_rows(cache.materialiser().rows(), kTileSlots, arena);
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  splits_.lay_out(setup, RingTiles::max_tiles(plan), int32_t(padded_cols(c.value_width)), arena);
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    s->tile.lay_out(kTileSlots, padded_lanes(c.n_heads), std::max(c.kv_head_width(), c.rope_width), arena);
+    s->rows = take_rows(cache.materialiser().rows(), kTileSlots, arena);
+  });
 }
 
 void MaterialisedAttention::attend(int32_t layer, const Step& step, float* out) {

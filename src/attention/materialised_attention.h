@@ -9,10 +9,11 @@
 #include "attention/step.h"
 #include "attention/tile_attention.h"
 #include "cache/kv_cache.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class MaterialisedAttention {
+class MaterialisedAttention : Part {
  public:
   void lay_out(const Setup& setup, const KvCache& cache, Arena* arena);
 
@@ -28,9 +29,6 @@ class MaterialisedAttention {
 
   inline void trace_row(int32_t layer, const SlotTile& tile, const Step& step, int32_t thread) const;
 
-  const Config* config_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
   const KvCache* cache_ = nullptr;
   SoftmaxSplits splits_;
   Scratch* scratch_ = nullptr;  // [max_threads]

@@ -17,14 +17,11 @@ constexpr int32_t kTaskRows = Materialiser::kMaxTokens;  // that one thread make
 // ---- Memory ----
 
 void PrefillAttention::lay_out(const Setup& setup, const KvCache& cache, const AngleTable& angles, Arena* arena) {
+  refer_to(setup);
   const Config& config = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &config;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
   cache_ = &cache;
   angles_ = &angles;
-  plan_ = plan;
   is_rounded_ = has_integer_scores(plan);
   n_query_tiles_ = (plan.chunk + kQueries - 1) / kQueries;
   content_ = int32_t(padded_cols(config.content_width));
@@ -79,26 +76,23 @@ void PrefillAttention::lay_out_scratch(const Setup& setup, Arena* arena) {
     float* out = n_sums > 0 ? arena->take<float>(size_t(n_sums) * size_t(value_)) : nullptr;
     return RunningSoftmax{max, sum, out, factor, n_heads, padded_lanes(n_heads), value_};
   };
-  scratch_ = arena->take<Scratch>(size_t(plan_.max_threads));
-  for (int32_t thread = 0; thread < plan_.max_threads; ++thread) {
-    Scratch s{};
-    if (!c.is_mha()) s.rows = take_rows(cache_->materialiser().rows(), kTileSlots, arena);
-    s.query.lay_out(setup, arena);
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    if (!c.is_mha()) s->rows = take_rows(cache_->materialiser().rows(), kTileSlots, arena);
+    s->query.lay_out(setup, arena);
     if (is_rounded_) {
-      s.dots = arena->take<int32_t>(scores);
-      s.scores = arena->take<float>(scores);
-      s.factor = arena->take<float>(3 * kQueries);
-      s.part = part_of(kQueries, 0, s.factor);
+      s->dots = arena->take<int32_t>(scores);
+      s->scores = arena->take<float>(scores);
+      s->factor = arena->take<float>(3 * kQueries);
+      s->part = part_of(kQueries, 0, s->factor);
     } else {
       const int32_t widest = c.is_mha() ? c.value_width : c.kv_head_width();
-      s.tile.lay_out(kTileSlots, int32_t(lanes), std::max(widest, c.rope_width), arena);
-      s.factor = arena->take<float>(3 * lanes);
-      s.part = part_of(c.n_heads, c.n_heads, s.factor);
-      s.index = arena->take<int32_t>(kTileSlots);
-      s.slots = arena->take<int32_t>(kTileSlots);
+      s->tile.lay_out(kTileSlots, int32_t(lanes), std::max(widest, c.rope_width), arena);
+      s->factor = arena->take<float>(3 * lanes);
+      s->part = part_of(c.n_heads, c.n_heads, s->factor);
+      s->index = arena->take<int32_t>(kTileSlots);
+      s->slots = arena->take<int32_t>(kTileSlots);
     }
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  });
 }
 
 // ---- Queries ----

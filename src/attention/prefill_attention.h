@@ -15,10 +15,11 @@
 #include "layers/rotary.h"
 #include "attention/running_softmax.h"
 #include "cache/kv_cache.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class PrefillAttention {
+class PrefillAttention : Part {
  public:
   void lay_out(const Setup& setup, const KvCache& cache, const AngleTable& angles, Arena* arena);
 
@@ -82,13 +83,8 @@ class PrefillAttention {
   inline void trace_scores(int32_t layer, int32_t head, int32_t first, const KeyTile& tile, int32_t lanes,
                            const float* scores) const;
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
   const KvCache* cache_ = nullptr;
   const AngleTable* angles_ = nullptr;
-  Plan plan_{};
   bool is_rounded_ = true;
   int32_t n_query_tiles_ = 0;
   int32_t content_ = 0, rope_ = 0, value_ = 0;  // padded widths of a head

@@ -3,22 +3,16 @@
 namespace pith::internal {
 
 void Projection::lay_out(const Setup& setup, Arena* arena) {
-  config_ = &setup.config;
-  weights_ = &setup.weights;
-  kernels_ = setup.plan.kernels;
-  activations_i8_ = setup.plan.activations_i8;
-  const int32_t batch = max_batch(setup.plan), max_threads = setup.plan.max_threads;
+  refer_to(setup);
+  const int32_t batch = max_batch(plan_);
   const auto take = [&](int32_t width) { return arena->take<float>(size_t(batch) * size_t(padded_rows(width))); };
-  scratch_ = arena->take<Scratch>(size_t(max_threads));
-  for (int32_t thread = 0; thread < max_threads; ++thread) {
-    Scratch s{};
-    s.query_latent.lay_out(batch, config_->query_latent_width, arena);
-    s.query = take(config_->query_width());
-    s.latent = take(latent_width());
-    s.keys = take(kv_width());
-    s.values = take(kv_width());
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    s->query_latent.lay_out(batch, config_->query_latent_width, arena);
+    s->query = take(config_->query_width());
+    s->latent = take(latent_width());
+    s->keys = take(kv_width());
+    s->values = take(kv_width());
+  });
 }
 
 void Projection::run(int32_t layer, const Batch& batch, Activation x, KvCache* cache) const {
@@ -45,7 +39,7 @@ void Projection::run(int32_t layer, const Batch& batch, Activation x, KvCache* c
   for (int32_t i = 0; i < batch.n; ++i)
     kernels_->rmsnorm(latent.column(i), w.q_a_norm, c.q_norm_epsilon, c.query_latent_width, latent.column(i));
   latent.pad(batch.n, c.query_latent_width);
-  const Activation a = latent.prepare(*kernels_, batch.n, activations_i8_, w.q_b.type);
+  const Activation a = latent.prepare(*kernels_, batch.n, plan_.activations_i8, w.q_b.type);
   const Product up{&w.q_b, a, s.query, size_t(padded_rows(w.q_b.rows))};
   apply(*kernels_, batch.worker, {&up, 1}, batch.n);
 }

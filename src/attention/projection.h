@@ -7,10 +7,11 @@
 
 #include "cache/kv_cache.h"
 #include "layers/linear.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class Projection {
+class Projection : Part {
  public:
   void lay_out(const Setup& setup, Arena* arena);
 
@@ -37,10 +38,6 @@ class Projection {
   int32_t kv_width() const { return config_->is_mha() ? config_->n_kv_heads * config_->value_width : 0; }
   static float* at(float* x, int32_t width, int32_t i) { return x + padded_rows(width) * size_t(i); }
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  bool activations_i8_ = true;
   Scratch* scratch_ = nullptr;  // [max_threads]
 };
 

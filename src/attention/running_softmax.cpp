@@ -52,16 +52,16 @@ void RunningSoftmax::finish(const Kernels& k, int32_t value_width) {
   for (int32_t h = 0; h < n_heads; ++h) k.shift_scale(out + h * width, 0, 1.0f / sum[h], value_width, out + h * width);
 }
 
-void SoftmaxSplits::lay_out(int32_t max_splits, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena) {
-  n_heads_ = n_heads;
-  lanes_ = padded_lanes(n_heads);
+void SoftmaxSplits::lay_out(const Setup& setup, int32_t max_splits, int32_t width, Arena* arena) {
+  n_heads_ = setup.config.n_heads;
+  lanes_ = padded_lanes(n_heads_);
   width_ = width;
   const size_t splits = size_t(max_splits), lanes = size_t(lanes_);
   max_ = arena->take<float>(splits * lanes);
   sum_ = arena->take<float>(splits * lanes);
-  out_ = arena->take<float>(splits * size_t(n_heads) * size_t(width));
+  out_ = arena->take<float>(splits * size_t(n_heads_) * size_t(width));
   total_ = arena->take<float>(5 * lanes);
-  factor_ = arena->take<float>(size_t(max_threads) * 3 * lanes);
+  factor_ = arena->take<float>(size_t(setup.plan.max_threads) * 3 * lanes);
 }
 
 RunningSoftmax SoftmaxSplits::split(int32_t split, float* factor) const {

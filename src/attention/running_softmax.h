@@ -49,7 +49,8 @@ struct RunningSoftmax {
 // The softmax of one query over disjoint runs of tokens, side by side.
 class SoftmaxSplits {
  public:
-  void lay_out(int32_t max_splits, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena);
+  // width: numbers of a head's values, padded.
+  void lay_out(const Setup& setup, int32_t max_splits, int32_t width, Arena* arena);
 
   // The softmax of split `split`, computed by one thread; starts empty.
   RunningSoftmax begin(int32_t split, int32_t thread) const;

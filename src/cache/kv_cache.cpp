@@ -5,23 +5,16 @@
 namespace pith::internal {
 
 void KvCache::lay_out(const Setup& setup, Arena* arena) {
+  refer_to(setup);
   const Config& config = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &config;
-  weights_ = &setup.weights;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
-  plan_ = plan;
   is_gated_ = config.gate == Gate::up;
   ring_.lay_out(config, plan, arena);
   materialiser_.lay_out(setup, &ring_);
   replaced_ = arena->take<uint8_t>(size_t(config.n_layers) * ring_.slot_bytes());
-  materialiser_scratch_ = arena->take<Materialiser::Scratch>(size_t(plan.max_threads));
-  for (int32_t thread = 0; thread < plan.max_threads && !config.is_mha(); ++thread) {
-    Materialiser::Scratch s{};
-    materialiser_.lay_out_scratch(&s, arena);
-    if (!arena->is_measuring()) materialiser_scratch_[thread] = s;
-  }
+  if (!config.is_mha())
+    materialiser_scratch_ = take_scratch<Materialiser::Scratch>(
+        arena, [&](Materialiser::Scratch* s) { materialiser_.lay_out_scratch(s, arena); });
   if (!is_gated_) return;
   const int32_t n_rows = pool_rows(config, plan);
   pool_.lay_out(materialiser_.rows(), config.n_layers, n_rows, arena);

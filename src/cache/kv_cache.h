@@ -17,10 +17,11 @@
 #include "cache/token_groups.h"
 #include "ground/trace.h"
 #include "model/weights.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class KvCache {
+class KvCache : Part {
  public:
   static constexpr int32_t kMaxConversions = TokenGroups::kMaxConversions;
 
@@ -94,11 +95,6 @@ class KvCache {
   void rebuild(int32_t n_layers);
   void rebuild_run(int32_t layer, const StaleRow* rows, int32_t n, const Materialiser::Scratch& s) const;
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
-  Plan plan_{};
   bool is_gated_ = false;
   LatentRing ring_;
   TokenGroups groups_;

@@ -3,13 +3,9 @@
 namespace pith::internal {
 
 void Materialiser::lay_out(const Setup& setup, LatentRing* ring) {
-  config_ = &setup.config;
-  weights_ = &setup.weights;
+  refer_to(setup);
   ring_ = ring;
-  kernels_ = setup.plan.kernels;
-  activations_i8_ = setup.plan.activations_i8;
-  cache_i8_ = setup.plan.cache_i8;
-  rows_ = row_shape(setup.config, cache_i8_);
+  rows_ = row_shape(setup.config, plan_.cache_i8);
 }
 
 void Materialiser::lay_out_scratch(Scratch* s, Arena* arena) const {
@@ -29,7 +25,7 @@ void Materialiser::lay_out_scratch(Scratch* s, Arena* arena) const {
 Activation Materialiser::gate_input(int32_t layer, int32_t id, const Columns& input) const {
   load_row(*kernels_, weights_->gate_tables[layer / config_->layer_group_size], id, input.x);
   input.pad(1, config_->gate_width);
-  return input.prepare(*kernels_, 1, activations_i8_, gate_matrix(layer).type);
+  return input.prepare(*kernels_, 1, plan_.activations_i8, gate_matrix(layer).type);
 }
 
 void Materialiser::compute_gate(int32_t layer, int32_t id, const Scratch& s, float* gate) const {
@@ -41,7 +37,8 @@ void Materialiser::compute_gates(int32_t layer, const int32_t* ids, int32_t n, c
   for (int32_t i = 0; i < n; ++i) load_row(*kernels_, table, ids[i], s.ids.x + i * s.ids.cols);
   s.ids.pad(n, config_->gate_width);
   apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows,
-                s.ids.prepare(*kernels_, n, activations_i8_, gate_matrix(layer).type), n, s.gates, size_t(up_stride()));
+                s.ids.prepare(*kernels_, n, plan_.activations_i8, gate_matrix(layer).type), n, s.gates,
+                size_t(up_stride()));
 }
 
 void Materialiser::round_gate(float* gate, const Scratch& s) const {
@@ -56,7 +53,7 @@ void Materialiser::store_gate(float* gate, Row row) const {
 
 void Materialiser::up_project(int32_t layer, const int32_t* slots, int32_t n, const Scratch& s) const {
   const Linear& up = weights_->layers[layer].kv_b;
-  const bool is_i8 = cache_i8_ && up.type != WeightType::f32;
+  const bool is_i8 = plan_.cache_i8 && up.type != WeightType::f32;
   const int32_t width = config_->latent_width, cols = s.latents.cols, blocks = cols / kBlockCols;
   for (int32_t i = 0; i < n; ++i) {
     if (!is_i8) {

@@ -12,6 +12,7 @@
 #include "cache/row_pool.h"
 #include "ground/trace.h"
 #include "layers/linear.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
@@ -25,7 +26,7 @@ struct CachedToken {
   static constexpr float kIsNormed = -1;
 };
 
-class Materialiser {
+class Materialiser : Part {
  public:
   static constexpr int32_t kMaxTokens = kTileSlots;  // that are up-projected together
   static constexpr int32_t kMaxGates = 16;           // gates that are computed together
@@ -90,11 +91,7 @@ class Materialiser {
 
   float mean_of(const float* product, int32_t offset, int32_t width) const;
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
   LatentRing* ring_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  bool activations_i8_ = true, cache_i8_ = true;
   RowShape rows_{};
   [[no_unique_address]] Trace trace_;
 };

@@ -147,29 +147,22 @@ void Transformer::for_batches(const F& f) {
 }
 
 void Transformer::lay_out(const Setup& setup, Arena* arena) {
+  refer_to(setup);
   const Config& c = setup.config;
   const Plan& plan = setup.plan;
-  config_ = &c;
-  weights_ = &setup.weights;
-  kernels_ = plan.kernels;
-  team_ = &setup.team;
-  plan_ = plan;
   logits_ = arena->take<float>(size_t(padded_rows(c.vocab_size)));
   hidden_ = arena->take<float>(size_t(c.width));
   attention_.lay_out(setup, arena);
   residual_ = arena->take<float>(size_t(plan.chunk) * size_t(c.width));
-  scratch_ = arena->take<Scratch>(size_t(plan.max_threads));
   const int32_t batch = max_batch(plan);
   const auto take = [&](int32_t width) { return arena->take<float>(size_t(batch) * size_t(padded_rows(width))); };
-  for (int32_t thread = 0; thread < plan.max_threads; ++thread) {
-    Scratch s{};
-    s.normed.lay_out(batch, c.width, arena);
-    s.heads.lay_out(batch, c.head_output_width(), arena);
-    s.activation.lay_out(batch, c.feed_forward_width, arena);
-    s.gate = take(c.feed_forward == FeedForward::swiglu ? c.feed_forward_width : 0);
-    s.delta = take(c.width);
-    if (!arena->is_measuring()) scratch_[thread] = s;
-  }
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    s->normed.lay_out(batch, c.width, arena);
+    s->heads.lay_out(batch, c.head_output_width(), arena);
+    s->activation.lay_out(batch, c.feed_forward_width, arena);
+    s->gate = take(c.feed_forward == FeedForward::swiglu ? c.feed_forward_width : 0);
+    s->delta = take(c.width);
+  });
 }
 
 inline void Transformer::trace_columns(const char* name, int32_t layer, const Batch& batch,

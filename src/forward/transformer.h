@@ -9,6 +9,7 @@
 #include "ground/trace.h"
 #include "layers/chunk.h"
 #include "layers/linear.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
@@ -19,7 +20,7 @@ struct Outputs {
   float* every_hidden = nullptr;  // [n, d] likewise
 };
 
-class Transformer {
+class Transformer : Part {
  public:
   void lay_out(const Setup& setup, Arena* arena);
 
@@ -84,11 +85,6 @@ class Transformer {
   const Scratch& scratch(const Batch& batch) const { return scratch_[batch.worker.thread]; }
   float* residual(int32_t token) const { return residual_ + size_t(token) * size_t(config_->width); }
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
-  Plan plan_{};
   Attention attention_;
   Chunk chunk_;
   float* residual_ = nullptr;   // [chunk, d]
