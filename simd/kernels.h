@@ -21,10 +21,10 @@ struct Activation {
   const float* x;   // [K]
   const int8_t* q;  // [K]       -127..127, or NULL: the session computes with float activations
   const float* d;   // [K / 32]  x ~= d q
-  const int32_t*
-      start;  // [K / 32][4]  {-8 s, 0, -8 s, 0} for a block's sum s of q: with which the sums of two row slots begin, to
-              //             take the offset 8 of q4 away
-  const int8_t* octets;  // [K / 8][2][8]  each 8 of q twice, for the two row slots of a vector: where has_octets
+  // [K / 32][4]  {-8 s, 0, -8 s, 0} for a block's sum s of q: with which the sums of two lanes of a panel begin, to take the
+  //             offset 8 of q4 away
+  const int32_t* start;
+  const int8_t* octets;  // [K / 8][2][8]  each 8 of q twice, for two lanes of a panel: where has_octets
 };
 
 // A range of panels of a packed matrix.

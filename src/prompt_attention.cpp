@@ -138,7 +138,7 @@ float* PromptAttention::out_of(int32_t head, int32_t query) const {
 // q [n_h, 32 blocks] and d [n_h] of query i go into one row slot of its panel.
 void PromptAttention::pack(const PackedQueries& packed, int32_t i, const int8_t* q, const float* d) {
   constexpr size_t kOctet = 8;
-  const size_t width = size_t(packed.blocks) * kBlockCols, slot = size_t(kSlotOfRow[i % kPanelRows]);
+  const size_t width = size_t(packed.blocks) * kBlockCols, slot = size_t(kLaneOfRow[i % kPanelRows]);
   for (int32_t h = 0; h < config_->n_heads; ++h, q += width) {
     const size_t at = query_at(h, i);
     packed.d[at] = d[h];

@@ -38,19 +38,19 @@ PITH_INLINE Rows accumulate(Totals total, Scales scales, float d, Rows acc) {
 
 PITH_INLINE __m256i load_i8x32(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
-// 8 bytes of the activation in every 64-bit lane: one row slot each.
+// 8 bytes of the activation in every lane.
 PITH_INLINE __m256i broadcast_i8x8(const int8_t* p) {
   int64_t bytes;
   __builtin_memcpy(&bytes, p, sizeof bytes);
   return _mm256_set1_epi64x(bytes);
 }
 
-// Row slots 0-3 hold rows 0, 1, 4, 5 and slots 4-7 rows 2, 3, 6, 7: the pairwise add of the two delivers 0 .. 7.
-PITH_INLINE Totals join_slots(__m256i low_slots_i32x8, __m256i high_slots_i32x8) {
-  return _mm256_hadd_epi32(low_slots_i32x8, high_slots_i32x8);
+// Lanes 0-3 hold rows 0, 1, 4, 5 and lanes 4-7 rows 2, 3, 6, 7: the pairwise add of the two delivers 0 .. 7.
+PITH_INLINE Totals join_lanes(__m256i low_lanes_i32x8, __m256i high_lanes_i32x8) {
+  return _mm256_hadd_epi32(low_lanes_i32x8, high_lanes_i32x8);
 }
 
-// One octet of a column against low and high nibbles of 4 row slots. u <= 15 and |q| <= 127, so that a maddubs is at most 3,810
+// One octet of a column against low and high nibbles of 4 lanes. u <= 15 and |q| <= 127, so that a maddubs is at most 3,810
 // and four of them fit into int16.
 PITH_INLINE __m256i pairs_q4(__m256i low, __m256i high, const int8_t* q) {
   return _mm256_add_epi16(_mm256_maddubs_epi16(low, broadcast_i8x8(q)),
@@ -72,12 +72,12 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     const int8_t* q = a.q + a.cols * size_t(j);
     const __m256i sum0 = _mm256_add_epi16(pairs_q4(low[0], high[0], q), pairs_q4(low[2], high[2], q + 8));
     const __m256i sum1 = _mm256_add_epi16(pairs_q4(low[1], high[1], q), pairs_q4(low[3], high[3], q + 8));
-    total[j] = _mm256_add_epi32(join_slots(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
+    total[j] = _mm256_add_epi32(join_lanes(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
                                 _mm256_set1_epi32(a.start[4 * a.blocks * size_t(j)]));
   }
 }
 
-// Four row slots of one octet. q_w q = |q_w| (sign(q_w) q): a pair is at most 2 * 127^2 = 32,258 and fits into int16, two do not.
+// Four lanes of one octet. q_w q = |q_w| (sign(q_w) q): a pair is at most 2 * 127^2 = 32,258 and fits into int16, two do not.
 PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
@@ -85,12 +85,12 @@ PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
 
 constexpr int kStoredColumns = 8, kIntegerColumns = 4;
 template <int n>
-struct SlotSums {
+struct LaneSums {
   __m256i halves_i32x8[n][2];
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   PITH_UNROLL
   for (size_t p = 0; p < 4; ++p) {
     PITH_UNROLL
@@ -106,9 +106,9 @@ PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, Slot
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(sums.halves_i32x8[j][0], sums.halves_i32x8[j][1]);
+  for (int j = 0; j < n; ++j) total[j] = join_lanes(sums.halves_i32x8[j][0], sums.halves_i32x8[j][1]);
 }
 
 template <int n>
@@ -123,7 +123,7 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
       for (int half = 0; half < 2; ++half)
         sum[half] = _mm256_add_epi32(sum[half], quads_q8(load_i8x32(block + 64 * p + 32 * half), q));
     }
-    total[j] = join_slots(sum[0], sum[1]);
+    total[j] = join_lanes(sum[0], sum[1]);
   }
 }
 

@@ -36,20 +36,20 @@ PITH_INLINE Rows accumulate(Totals total, Scales scales, float d, Rows acc) {
   return _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), _mm256_mul_ps(scales, _mm256_set1_ps(d)), acc);
 }
 
-// 8 bytes of the activation in every 64-bit lane: one row slot each.
+// 8 bytes of the activation in every lane.
 PITH_INLINE __m512i broadcast_i8x8(const int8_t* p) {
   int64_t bytes;
   __builtin_memcpy(&bytes, p, sizeof bytes);
   return _mm512_set1_epi64(bytes);
 }
 
-// Two partial sums of each row slot; slots 0-3 hold rows 0, 1, 4, 5 and slots 4-7 rows 2, 3, 6, 7: the pairwise add of the
+// Two partial sums of each lane; lanes 0-3 hold rows 0, 1, 4, 5 and lanes 4-7 rows 2, 3, 6, 7: the pairwise add of the
 // halves delivers 0 .. 7.
-PITH_INLINE Totals join_slots(__m512i slots_i32x16) {
-  return _mm256_hadd_epi32(_mm512_castsi512_si256(slots_i32x16), _mm512_extracti64x4_epi64(slots_i32x16, 1));
+PITH_INLINE Totals join_lanes(__m512i lanes_i32x16) {
+  return _mm256_hadd_epi32(_mm512_castsi512_si256(lanes_i32x16), _mm512_extracti64x4_epi64(lanes_i32x16, 1));
 }
 
-// What the sums of all row slots begin with: times 1, or times 16 for an offset of 128.
+// What the sums of all lanes begin with: times 1, or times 16 for an offset of 128.
 PITH_INLINE __m512i load_start(const int32_t* start) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(start)));
 }
@@ -73,7 +73,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, high[0], broadcast_i8x8(q + 16));
     odd = _mm512_dpbusd_epi32(odd, high[1], broadcast_i8x8(q + 24));
-    total[j] = join_slots(_mm512_add_epi32(even, odd));
+    total[j] = join_lanes(_mm512_add_epi32(even, odd));
   }
 }
 
@@ -92,32 +92,32 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, w[2], broadcast_i8x8(q + 16));
     odd = _mm512_dpbusd_epi32(odd, w[3], broadcast_i8x8(q + 24));
-    total[j] = join_slots(_mm512_add_epi32(even, odd));
+    total[j] = join_lanes(_mm512_add_epi32(even, odd));
   }
 }
 
 constexpr int kStoredColumns = 8, kIntegerColumns = 8;
 template <int n>
-struct SlotSums {
-  __m512i slots_i32x16[n];
+struct LaneSums {
+  __m512i lanes_i32x16[n];
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   const __m512i signs = _mm512_set1_epi8(-128);
   PITH_UNROLL
   for (size_t p = 0; p < 4; ++p) {
     const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(block + 64 * p), signs);
     PITH_UNROLL
     for (size_t j = 0; j < n; ++j)
-      sums->slots_i32x16[j] = _mm512_dpbusd_epi32(sums->slots_i32x16[j], w, broadcast_i8x8(q + cols * j + 8 * p));
+      sums->lanes_i32x16[j] = _mm512_dpbusd_epi32(sums->lanes_i32x16[j], w, broadcast_i8x8(q + cols * j + 8 * p));
   }
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&bias)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&bias)[n], Totals (&total)[n]) {
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = _mm256_sub_epi32(join_slots(sums.slots_i32x16[j]), _mm256_set1_epi32(bias[j]));
+  for (int j = 0; j < n; ++j) total[j] = _mm256_sub_epi32(join_lanes(sums.lanes_i32x16[j]), _mm256_set1_epi32(bias[j]));
 }
 
 #include "avx2/head_sums.h"

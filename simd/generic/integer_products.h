@@ -7,10 +7,10 @@
 //   void store_totals(Totals, int32_t* out)
 //   template <int n> void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]), and dot_q8: one block's sums for
 //   n columns; sum_k (u - 8) q and sum_k q_w q
-//   template <int n> struct SlotSums    the sums of n columns with the row slots of a panel, over any number of blocks; {}: none
-//   template <int n> void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums)    adds sum_k q_w q of
+//   template <int n> struct LaneSums    the sums of n columns with the lanes of a panel, over any number of blocks; {}: none
+//   template <int n> void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums)    adds sum_k q_w q of
 //   one block, column j at q + j cols; if kIsBiased (generic/head_dots.h, whose steps it may use here), 128 sum_k q too much
-//   template <int n> void join(const SlotSums<n>&, const int32_t (&bias)[n], Totals (&total)[n])    less bias, where kIsBiased
+//   template <int n> void join(const LaneSums<n>&, const int32_t (&bias)[n], Totals (&total)[n])    less bias, where kIsBiased
 //   int kStoredColumns, kIntegerColumns    how many columns at once it has registers for, of weights and of integers: 4 or 8
 //   size_t kPrefetchQ4, kPrefetchQ8    how many bytes ahead of its loads a matrix-vector product prefetches; 0: it does not
 // where Columns is
@@ -138,7 +138,7 @@ PITH_INLINE void integer_product(const uint8_t* w, int32_t blocks, int32_t panel
   int32_t bias[n_columns] = {};
   if constexpr (kIsBiased) column_biases<n_columns>(q, cols, bias);
   for (int32_t p = 0; p < panels; ++p, out += kPanelRows) {
-    SlotSums<n_columns> sums = {};
+    LaneSums<n_columns> sums = {};
     for (size_t at = 0; at < cols; at += kBlockCols, w += kQ8BlockBytes) add_i8<n_columns>(w, q + at, cols, &sums);
     Totals total[n_columns];
     join<n_columns>(sums, bias, total);

@@ -136,7 +136,7 @@ using Block = float[kPanelRows][kBlockCols];
   for (int32_t row = 0; row < kPanelRows; ++row) {
     const float d = half_to_float(read_half(panel + place.d + 2 * row));
     for (int32_t p = 0; p < 2; ++p) {
-      const uint8_t* bytes = panel + place.q + 64 * p + 8 * kSlotOfRow[row];
+      const uint8_t* bytes = panel + place.q + 64 * p + 8 * kLaneOfRow[row];
       for (int32_t i = 0; i < 8; ++i) {
         out[row][8 * p + i] = d * float((bytes[i] & 15) - 8);
         out[row][16 + 8 * p + i] = d * float((bytes[i] >> 4) - 8);
@@ -150,7 +150,7 @@ void unpack_q8(const uint8_t* panel, int32_t b, int32_t blocks, Block& out) {
   for (int32_t row = 0; row < kPanelRows; ++row) {
     const float d = half_to_float(read_half(panel + place.d + 2 * row));
     for (int32_t p = 0; p < 4; ++p) {
-      const uint8_t* bytes = panel + place.q + 64 * p + 8 * kSlotOfRow[row];
+      const uint8_t* bytes = panel + place.q + 64 * p + 8 * kLaneOfRow[row];
       for (int32_t i = 0; i < 8; ++i) out[row][8 * p + i] = d * float(int8_t(bytes[i]));
     }
   }
@@ -225,7 +225,7 @@ PITH_FLAT void load_row(const uint8_t* w, int32_t blocks, int32_t row, int32_t c
   const auto load_block = [=](int32_t b, float* columns) {
     const BlockPlace place = type == WeightType::q4 ? q4_place(b, blocks) : q8_place(b, blocks);
     const float d = half_to_float(read_half(panel + place.d + 2 * in_panel));
-    load_block_row<type>(panel + place.q + 8 * kSlotOfRow[in_panel], d, columns);
+    load_block_row<type>(panel + place.q + 8 * kLaneOfRow[in_panel], d, columns);
   };
   const int32_t whole = cols / kBlockCols, rest = cols % kBlockCols;
   for (int32_t b = 0; b < whole; ++b) load_block(b, out + b * kBlockCols);

@@ -29,18 +29,18 @@ PITH_INLINE void add_block(const uint8_t* q, const uint8_t* halves, const float*
   }
   for (int32_t row = 0; row < kPanelRows; ++row) {
     const Batch8 d(half_to_float(read_half(halves + 2 * row))), s(x[row]);
-    const uint8_t* slot = q + 8 * kSlotOfRow[row];
+    const uint8_t* lane = q + 8 * kLaneOfRow[row];
     if constexpr (type == WeightType::q4) {
       PITH_UNROLL
       for (size_t p = 0; p < 2; ++p) {
         Octet low, high;
-        widen_nibbles(slot + 64 * p, &low, &high);
+        widen_nibbles(lane + 64 * p, &low, &high);
         add_scaled(low, d, s, &acc[p]);
         add_scaled(high, d, s, &acc[2 + p]);
       }
     } else {
       PITH_UNROLL
-      for (size_t p = 0; p < 4; ++p) add_scaled(widen_bytes(slot + 64 * p), d, s, &acc[p]);
+      for (size_t p = 0; p < 4; ++p) add_scaled(widen_bytes(lane + 64 * p), d, s, &acc[p]);
     }
   }
   PITH_UNROLL

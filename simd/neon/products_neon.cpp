@@ -13,7 +13,7 @@ namespace {
 template <int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const uint8x16_t low_nibbles = vdupq_n_u8(15);
-  int32x4_t slots[n][4];
+  int32x4_t lanes[n][4];
   PITH_UNROLL
   for (int i = 0; i < 4; ++i) {
     const uint8x16_t w0 = vld1q_u8(block + 16 * i), w1 = vld1q_u8(block + 64 + 16 * i);
@@ -29,17 +29,17 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
       odd = vmlal_s8(vmlal_s8(odd, vget_high_s8(low1), a1), vget_high_s8(high0), a2);
       even = vmlal_s8(even, vget_low_s8(high1), a3);
       odd = vmlal_s8(odd, vget_high_s8(high1), a3);
-      slots[j][i] = vpaddlq_s16(vpaddq_s16(even, odd));
+      lanes[j][i] = vpaddlq_s16(vpaddq_s16(even, odd));
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = add_start(join_slots(slots[j]), a.start + 4 * a.blocks * size_t(j));
+  for (int j = 0; j < n; ++j) total[j] = add_start(join_lanes(lanes[j]), a.start + 4 * a.blocks * size_t(j));
 }
 
 // A lane adds two products of at most 127^2, 32,258.
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
-  int32x4_t slots[n][4];
+  int32x4_t lanes[n][4];
   PITH_UNROLL
   for (int i = 0; i < 4; ++i) {
     int8x16_t w[4];
@@ -57,21 +57,21 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
         even = p == 0 ? vpaddlq_s16(even_pairs) : vpadalq_s16(even, even_pairs);
         odd = p == 0 ? vpaddlq_s16(odd_pairs) : vpadalq_s16(odd, odd_pairs);
       }
-      slots[j][i] = vpaddq_s32(even, odd);
+      lanes[j][i] = vpaddq_s32(even, odd);
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
+  for (int j = 0; j < n; ++j) total[j] = join_lanes(lanes[j]);
 }
 
 constexpr int kStoredColumns = 4, kIntegerColumns = 4;
 template <int n>
-struct SlotSums {
+struct LaneSums {
   Totals total[n];
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   Totals total[n];
   dot_q8<n>(block, {q, nullptr, nullptr, cols, 0}, total);
   PITH_UNROLL
@@ -82,7 +82,7 @@ PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, Slot
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
   for (int j = 0; j < n; ++j) total[j] = sums.total[j];
 }

@@ -41,10 +41,10 @@ PITH_INLINE Rows accumulate(const Totals& total, const Scales& scales, float d, 
           vfmaq_f32(acc.rows4567, vcvtq_f32_s32(total.rows4567), vmulq_n_f32(scales.rows4567, d))};
 }
 
-// slots[i]: two partial sums of row slot 2 i, then two of slot 2 i + 1. Slots hold rows 0, 1, 4, 5, 2, 3, 6, 7: pairwise adds
-// of slots 0, 1 with 4, 5, and of 2, 3 with 6, 7, deliver natural order.
-PITH_INLINE Totals join_slots(const int32x4_t (&slots)[4]) {
-  return {vpaddq_s32(slots[0], slots[2]), vpaddq_s32(slots[1], slots[3])};
+// lanes[i]: two partial sums of lane 2 i, then two of lane 2 i + 1. Lanes hold rows 0, 1, 4, 5, 2, 3, 6, 7: pairwise adds
+// of lanes 0, 1 with 4, 5, and of 2, 3 with 6, 7, deliver natural order.
+PITH_INLINE Totals join_lanes(const int32x4_t (&lanes)[4]) {
+  return {vpaddq_s32(lanes[0], lanes[2]), vpaddq_s32(lanes[1], lanes[3])};
 }
 
 PITH_INLINE Totals add_start(const Totals& total, const int32_t* start) {

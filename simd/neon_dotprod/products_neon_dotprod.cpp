@@ -25,17 +25,17 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
 
 constexpr int kStoredColumns = 4, kIntegerColumns = 4;
 template <int n>
-struct SlotSums {
-  int32x4_t slots[n][4];
+struct LaneSums {
+  int32x4_t lanes[n][4];
 };
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
-  add_i8_by_sdot<n>(block, q, cols, sums->slots);
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
+  add_i8_by_sdot<n>(block, q, cols, sums->lanes);
 }
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(sums.slots[j]);
+  for (int j = 0; j < n; ++j) total[j] = join_lanes(sums.lanes[j]);
 }
 
 #include "generic/integer_products.h"

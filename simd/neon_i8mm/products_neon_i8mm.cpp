@@ -14,15 +14,15 @@ namespace {
 // rows first
 #include "neon_dotprod/dots.h"
 
-// Octet p of two columns: the right-hand side of SMMLA, which multiplies two row slots by two columns.
+// Octet p of two columns: the right-hand side of SMMLA, which multiplies two lanes by two columns.
 PITH_INLINE int8x16_t two_columns(const int8_t* q, size_t cols, int p) {
   return vcombine_s8(vld1_s8(q + 8 * p), vld1_s8(q + cols + 8 * p));
 }
 
-// slots[i] is [slot 2 i, slot 2 i + 1][2 columns]. Slots hold rows 0, 1, 4, 5, 2, 3, 6, 7.
-PITH_INLINE void join_columns(const int32x4_t (&slots)[4], Totals* first, Totals* second) {
-  *first = {vuzp1q_s32(slots[0], slots[2]), vuzp1q_s32(slots[1], slots[3])};
-  *second = {vuzp2q_s32(slots[0], slots[2]), vuzp2q_s32(slots[1], slots[3])};
+// lanes[i] is [lane 2 i, lane 2 i + 1][2 columns]. Lanes hold rows 0, 1, 4, 5, 2, 3, 6, 7.
+PITH_INLINE void join_columns(const int32x4_t (&lanes)[4], Totals* first, Totals* second) {
+  *first = {vuzp1q_s32(lanes[0], lanes[2]), vuzp1q_s32(lanes[1], lanes[3])};
+  *second = {vuzp2q_s32(lanes[0], lanes[2]), vuzp2q_s32(lanes[1], lanes[3])};
 }
 
 // One column leaves half of SMMLA idle: SDOT serves it.
@@ -32,7 +32,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     dot_q4_by_sdot<1>(block, a, total);
   } else {
     const uint8x16_t low_nibbles = vdupq_n_u8(15);
-    int32x4_t slots[n / 2][4];
+    int32x4_t lanes[n / 2][4];
     PITH_UNROLL
     for (int i = 0; i < 4; ++i) {
       const uint8x16_t w0 = vld1q_u8(block + 16 * i), w1 = vld1q_u8(block + 64 + 16 * i);
@@ -44,12 +44,12 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
         int32x4_t sum = vdupq_n_s32(0);
         PITH_UNROLL
         for (int p = 0; p < 4; ++p) sum = vmmlaq_s32(sum, w[p], two_columns(a.q + 2 * a.cols * size_t(j), a.cols, p));
-        slots[j][i] = sum;
+        lanes[j][i] = sum;
       }
     }
     PITH_UNROLL
     for (int j = 0; j < n; j += 2) {
-      join_columns(slots[j / 2], &total[j], &total[j + 1]);
+      join_columns(lanes[j / 2], &total[j], &total[j + 1]);
       PITH_UNROLL
       for (int column = j; column < j + 2; ++column)
         total[column] = add_start(total[column], a.start + 4 * a.blocks * size_t(column));
@@ -60,14 +60,14 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
 // Of two columns each; of one by itself.
 constexpr int kStoredColumns = 4, kIntegerColumns = 8;
 template <int n>
-struct SlotSums {
-  int32x4_t slots[n == 1 ? 1 : n / 2][4];
+struct LaneSums {
+  int32x4_t lanes[n == 1 ? 1 : n / 2][4];
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   if constexpr (n == 1) {
-    add_i8_by_sdot<1>(block, q, cols, sums->slots);
+    add_i8_by_sdot<1>(block, q, cols, sums->lanes);
   } else {
     PITH_UNROLL
     for (int p = 0; p < 4; ++p) {
@@ -78,19 +78,19 @@ PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, Slot
       for (size_t i = 0; i < 4; ++i) {
         const int8x16_t w = vreinterpretq_s8_u8(vld1q_u8(block + 64 * p + 16 * int(i)));
         PITH_UNROLL
-        for (size_t j = 0; j < n / 2; ++j) sums->slots[j][i] = vmmlaq_s32(sums->slots[j][i], w, q_i8x8x2[j]);
+        for (size_t j = 0; j < n / 2; ++j) sums->lanes[j][i] = vmmlaq_s32(sums->lanes[j][i], w, q_i8x8x2[j]);
       }
     }
   }
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   if constexpr (n == 1) {
-    total[0] = join_slots(sums.slots[0]);
+    total[0] = join_lanes(sums.lanes[0]);
   } else {
     PITH_UNROLL
-    for (int j = 0; j < n; j += 2) join_columns(sums.slots[j / 2], &total[j], &total[j + 1]);
+    for (int j = 0; j < n; j += 2) join_columns(sums.lanes[j / 2], &total[j], &total[j + 1]);
   }
 }
 
@@ -99,7 +99,7 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   if constexpr (n == 1) {
     dot_q8_by_sdot<1>(block, a, total);
   } else {
-    SlotSums<n> sums = {};
+    LaneSums<n> sums = {};
     add_i8<n>(block, a.q, a.cols, &sums);
     join<n>(sums, {}, total);
   }
