@@ -1,5 +1,4 @@
-// fp16 <-> float32 in integer arithmetic: exact one way, round to nearest even the other, as the hardware conversions
-// do.
+// fp16 <-> float32 in integer arithmetic, as hardware converts: exact one way, to nearest even the other.
 #ifndef PITH_SIMD_HALF_H
 #define PITH_SIMD_HALF_H
 
