@@ -2,9 +2,9 @@
 // from the mapped file.
 //
 // A matrix W [rows, cols] (cols = K, the input width) is cut into panels of 8 rows; rows are padded with zeros to a
-// multiple of 8, columns to a multiple of 32. A block is 32 columns of a panel, which share one scale in each row. Blocks
-// are gathered into superblocks so that whole ones are cache lines; the last superblock of a panel holds what is left (a
-// 32-wide block for the smallest K).
+// multiple of 8, columns to a multiple of 32. A block is 32 columns of a panel, which share one scale in each row.
+// Blocks are gathered into superblocks so that whole ones are cache lines; the last superblock of a panel holds what
+// is left (a 32-wide block for the smallest K).
 //
 //   q4   superblock of n = 4 blocks (576 bytes) or the 1..3 left over:
 //          uint8 q[n][2][8][8]   [block][half p][lane][byte b]: low nibble  = u[row][32 block + 8 p + b],

@@ -5,21 +5,29 @@
 
 #include <arm_neon.h>
 
-#include "unroll.h"
+#include "fragment.h"
+#include "generic/columns.h"
 
 namespace pith::neon_i8mm {
 namespace {
 
-#include "neon/rows.h"
-// rows first
-#include "neon_dotprod/dots.h"
+#include "neon/rows_neon.inc"
+#include "neon_dotprod/dots.inc"
 
-// Octet p of two columns: the right-hand side of SMMLA, which multiplies two lanes by two columns.
+// Octet p of columns x and y: the right-hand side of SMMLA, which multiplies two lanes of a panel by two columns.
+//
+//   w             0 1            lanes of 8 bytes
+//   two_columns   x y
+//   smmla         0x 0y 1x 1y    int32
 PITH_INLINE int8x16_t two_columns(const int8_t* q, size_t cols, int p) {
   return vcombine_s8(vld1_s8(q + 8 * p), vld1_s8(q + cols + 8 * p));
 }
 
-// lanes[i] is [lane 2 i, lane 2 i + 1][2 columns]. Lanes hold rows 0, 1, 4, 5, 2, 3, 6, 7.
+// lanes[i]: lanes 2 i and 2 i + 1 of a panel, times columns x and y; by the order of lanes (packed.h), rows
+//
+//   lanes[0], [2]   0x 0y 1x 1y    2x 2y 3x 3y         lanes[1], [3]   4x 4y 5x 5y    6x 6y 7x 7y
+//   uzp1            0x 1x 2x 3x                        uzp1            4x 5x 6x 7x
+//   uzp2            0y 1y 2y 3y                        uzp2            4y 5y 6y 7y
 PITH_INLINE void join_columns(const int32x4_t (&lanes)[4], Totals* first, Totals* second) {
   *first = {vuzp1q_s32(lanes[0], lanes[2]), vuzp1q_s32(lanes[1], lanes[3])};
   *second = {vuzp2q_s32(lanes[0], lanes[2]), vuzp2q_s32(lanes[1], lanes[3])};
@@ -105,9 +113,8 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
   }
 }
 
-#include "generic/integer_products.h"
-// steps first
-#include "generic/head_dots.h"
+#include "generic/integer_products.inc"
+#include "generic/head_dots.inc"
 
 // Two panels share the pairing of two columns.
 constexpr int kTilePanels = 2, kTileColumns = 2;
@@ -119,21 +126,26 @@ using VectorRows = float32x4_t;
 using ColumnScales = float32x4_t;
 constexpr int kVectorRows = 2, kVectorColumns = 2, kVectors = kTilePanels * kPanelRows / kVectorRows;
 
+//   first, second   0x 1x    0y 1y
+//   zip1, zip2      0x 0y    1x 1y
 PITH_INLINE VectorRows load_rows(const float* y, size_t y_stride) {
   const float32x2_t first = vld1_f32(y), second = vld1_f32(y + y_stride);
   return vcombine_f32(vzip1_f32(first, second), vzip2_f32(first, second));
 }
+// Back: uzp1 gives 0x 1x, uzp2 0y 1y.
 PITH_INLINE void store_rows(VectorRows rows, float* y, size_t y_stride) {
   vst1_f32(y, vuzp1_f32(vget_low_f32(rows), vget_high_f32(rows)));
   vst1_f32(y + y_stride, vuzp2_f32(vget_low_f32(rows), vget_high_f32(rows)));
 }
+//   scales       0 1 2 3    4 5 6 7
+//   zip1, zip2   0 0 1 1    2 2 3 3    4 4 5 5    6 6 7 7
 PITH_INLINE void store_scales(const Scales& scales, float* out) {
   vst1q_f32(out, vzip1q_f32(scales.rows0123, scales.rows0123));
   vst1q_f32(out + 4, vzip2q_f32(scales.rows0123, scales.rows0123));
   vst1q_f32(out + 8, vzip1q_f32(scales.rows4567, scales.rows4567));
   vst1q_f32(out + 12, vzip2q_f32(scales.rows4567, scales.rows4567));
 }
-// Put together in a scalar register: vector pipes have enough to do.
+// x y x y, put together in a scalar register: vector pipes have enough to do.
 PITH_INLINE ColumnScales load_column_scales(const float* d, size_t stride) {
   uint32_t first, second;
   __builtin_memcpy(&first, d, sizeof first);
@@ -158,8 +170,12 @@ PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int
   }
 }
 
-#include "neon/unpack.h"
+#include "neon/unpack_neon.inc"
 
+// Octets p and p + 1 (a and b) of columns x and y, in 64-bit lanes:
+//
+//   first, second   xa xb    ya yb
+//   zip1, zip2      xa ya    xb yb
 template <WeightType, int n>
 PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[1][kVectors]) {
   static_assert(n == 2);
@@ -180,7 +196,7 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
   }
 }
 
-#include "generic/unpacked_products.h"
+#include "generic/unpacked_products.inc"
 
 }  // namespace
 
