@@ -129,14 +129,14 @@ float* PrefillAttention::out_of(int32_t head, int32_t query) const {
   return out_ + query_at(head, query) * size_t(value_);
 }
 
-// q [n_h, 32 blocks] and d [n_h] of query i go into one row slot of its panel.
+// q [n_h, 32 blocks] and d [n_h] of query i go into one lane of its panel.
 void PrefillAttention::pack(const PackedQueries& packed, int32_t i, const int8_t* q, const float* d) {
   constexpr size_t kOctet = 8;
-  const size_t width = size_t(packed.blocks) * kBlockCols, slot = size_t(kSlotOfRow[i % kPanelRows]);
+  const size_t width = size_t(packed.blocks) * kBlockCols, lane = size_t(kLaneOfRow[i % kPanelRows]);
   for (int32_t h = 0; h < config_->n_heads; ++h, q += width) {
     const size_t at = query_at(h, i);
     packed.d[at] = d[h];
-    uint8_t* panel = packed.q + at / kPanelRows * kPanelRows * width + slot * kOctet;
+    uint8_t* panel = packed.q + at / kPanelRows * kPanelRows * width + lane * kOctet;
     for (size_t j = 0; j < width; j += kOctet) std::memcpy(panel + j * kPanelRows, q + j, kOctet);
   }
 }
