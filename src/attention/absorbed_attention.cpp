@@ -78,7 +78,7 @@ void AbsorbedAttention::absorb(const RingLayer& ring, const Step& step, const He
   const int32_t stride = int32_t(padded_cols(c.latent_width)), lanes = padded_lanes(heads.n);
   for (int32_t h = 0; h < heads.n; ++h) {
     const int32_t first = (heads.first + h) * c.kv_head_width() / kPanelRows;
-    apply_transposed(*kernels_, up, first, first + c.content_width / kPanelRows,
+    apply_transposed(*kernels_, {up, first, first + c.content_width / kPanelRows},
                      step.window.x + (heads.first + h) * c.query_head_width(), s.absorbed + h * stride);
   }
   const CacheShape& shape = ring_->shape();
@@ -128,7 +128,7 @@ void AbsorbedAttention::up_project(int32_t layer, int32_t head, const Scratch& s
   s.sum.pad(1, c.latent_width);
   const Activation sum = s.sum.prepare(*kernels_, 1, plan_.activations_i8, up.type);
   const int32_t row = (head * c.kv_head_width() + c.content_width) / kPanelRows;
-  apply_columns(*kernels_, up, row, row + c.value_width / kPanelRows, sum, 1, out + head * c.value_width, 0);
+  apply_columns(*kernels_, {up, row, row + c.value_width / kPanelRows}, sum, 1, out + head * c.value_width, 0);
 }
 
 }  // namespace pith::internal

@@ -200,7 +200,7 @@ void GroupedAttention::absorb_floats(const Task& task) const {
       float *product = s.product, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
       const int32_t first = h * c.kv_head_width() / kPanelRows;
-      apply_transposed(*kernels_, up, first, first + c.content_width / kPanelRows, product, a);
+      apply_transposed(*kernels_, {up, first, first + c.content_width / kPanelRows}, product, a);
     }
   }
 }
@@ -296,7 +296,7 @@ void GroupedAttention::add_values(const Task& task, RunningSoftmax* running) con
   for (int32_t h = 0; h < c.n_heads; ++h, sums.x += kMaxSegments * latent_stride_) {
     float* out = running->out + h * running->width;
     const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
-    apply_columns(*kernels_, up, first, first + c.value_width / kPanelRows,
+    apply_columns(*kernels_, {up, first, first + c.value_width / kPanelRows},
                   sums.prepare(*kernels_, n, plan_.activations_i8, up.type), n, s.values, size_t(shape.padded_value));
     for (int32_t i = 0; i < n; ++i) {
       const uint8_t* gate = s.gates[i].values + size_t(h * shape.padded_value) * shape.number_bytes();

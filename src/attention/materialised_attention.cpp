@@ -10,7 +10,7 @@ void MaterialisedAttention::lay_out(const Setup& setup, const KvCache& cache, Ar
   splits_.lay_out(setup, RingTiles::max_tiles(plan), int32_t(padded_cols(c.value_width)), arena);
   scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
     s->tile.lay_out(kTileSlots, padded_lanes(c.n_heads), std::max(c.kv_head_width(), c.rope_width), arena);
-    s->rows = take_rows(cache.materialiser().rows(), kTileSlots, arena);
+    s->rows = take_rows(cache.row_shape(), kTileSlots, arena);
   });
 }
 
@@ -38,7 +38,7 @@ inline void MaterialisedAttention::trace_row(int32_t layer, const SlotTile& tile
                                              int32_t thread) const {
   const int32_t i = cache_->slot_of(0) - tile.first;
   if (i < 0 || i >= tile.n) return;
-  const RowShape& shape = cache_->materialiser().rows();
+  const RowShape& shape = cache_->row_shape();
   float* x = cache_->materialiser_scratch(thread).product;
   load_row(*kernels_, shape, shape.at(scratch_[thread].rows, size_t(i)), x);
   step.trace.tensor("kv", layer, 0, x, config_->kv_width());

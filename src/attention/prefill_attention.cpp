@@ -63,7 +63,7 @@ void PrefillAttention::lay_out_integers(Arena* arena) {
 
 void PrefillAttention::lay_out_floats(Arena* arena) {
   queries_ = arena->take<float>(size_t(plan_.chunk) * size_t(config_->query_width()));
-  if (!config_->is_mha()) span_rows_ = take_rows(cache_->materialiser().rows(), KeyTiles::kSpanRows, arena);
+  if (!config_->is_mha()) span_rows_ = take_rows(cache_->row_shape(), KeyTiles::kSpanRows, arena);
 }
 
 void PrefillAttention::lay_out_scratch(const Setup& setup, Arena* arena) {
@@ -77,7 +77,7 @@ void PrefillAttention::lay_out_scratch(const Setup& setup, Arena* arena) {
     return RunningSoftmax{max, sum, out, factor, n_heads, padded_lanes(n_heads), value_};
   };
   scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
-    if (!c.is_mha()) s->rows = take_rows(cache_->materialiser().rows(), kTileSlots, arena);
+    if (!c.is_mha()) s->rows = take_rows(cache_->row_shape(), kTileSlots, arena);
     s->query.lay_out(setup, arena);
     if (is_rounded_) {
       s->dots = arena->take<int32_t>(scores);
@@ -205,7 +205,7 @@ void PrefillAttention::materialise_rows(int32_t layer, const KeySpan& span, cons
 inline void PrefillAttention::trace_row(int32_t layer, int32_t token, Row row, int32_t thread) const {
   if (token < 0) return;  // an older one
   float* x = cache_->materialiser_scratch(thread).product;
-  load_row(*kernels_, cache_->materialiser().rows(), row, x);
+  load_row(*kernels_, cache_->row_shape(), row, x);
   trace_.tensor("kv", layer, token, x, config_->kv_width());
 }
 
@@ -223,7 +223,7 @@ void PrefillAttention::copy_rows(int32_t layer, const KeySpan& span, const int32
 
 // A row takes its place in the span.
 void PrefillAttention::place_row(const KeySpan& span, int32_t row, Row from) {
-  const RowShape& shape = cache_->materialiser().rows();
+  const RowShape& shape = cache_->row_shape();
   const size_t at = size_t(row - span.first_row), rows = KeyTiles::kSpanRows;
   if (!is_rounded_) {
     const Row to = shape.at(span_rows_, at);
@@ -357,9 +357,7 @@ void PrefillAttention::attend_query(int32_t layer, const KeySpan& span, int32_t 
     RunningSoftmax part = s.part;
     part.reset();
     if (c.is_mha()) attend_cached_heads(ring, s.slots, n, s.query.heads(), s.tile, &part);
-    else
-      attend_rows(ring, {&cache_->materialiser().rows(), span_rows_, s.index, n}, s.slots, s.query.heads(), s.tile,
-                  &part);
+    else attend_rows(ring, {&cache_->row_shape(), span_rows_, s.index, n}, s.slots, s.query.heads(), s.tile, &part);
     whole.add(*kernels_, part, c.value_width);
   }
 }

@@ -76,6 +76,7 @@ class KvCache : Part {
   const TokenGroups& groups() const { return groups_; }
   const RowPool& pool() const { return pool_; }
   const Materialiser& materialiser() const { return materialiser_; }
+  const RowShape& row_shape() const { return materialiser_.rows(); }
   const Materialiser::Scratch& materialiser_scratch(int32_t thread) const { return materialiser_scratch_[thread]; }
   void set_trace(const Trace& trace) {  // of a traced build
     trace_ = trace;

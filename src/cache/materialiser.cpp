@@ -36,7 +36,7 @@ void Materialiser::compute_gates(int32_t layer, const int32_t* ids, int32_t n, c
   const Linear& table = weights_->gate_tables[layer / config_->layer_group_size];
   for (int32_t i = 0; i < n; ++i) load_row(*kernels_, table, ids[i], s.ids.x + i * s.ids.cols);
   s.ids.pad(n, config_->gate_width);
-  apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows,
+  apply_columns(*kernels_, {gate_matrix(layer), 0, up_stride() / kPanelRows},
                 s.ids.prepare(*kernels_, n, plan_.activations_i8, gate_matrix(layer).type), n, s.gates,
                 size_t(up_stride()));
 }
@@ -70,7 +70,8 @@ void Materialiser::up_project(int32_t layer, const int32_t* slots, int32_t n, co
     ring_->load_latent_scales(layer, slots[i], s.latents.d + i * blocks);
   }
   if (is_i8) kernels_->spread_blocks(s.latents.q, n * cols, s.latents.start, s.latents.octets);
-  apply_columns(*kernels_, up, 0, up_stride() / kPanelRows, s.latents.activation(is_i8), n, s.up, size_t(up_stride()));
+  apply_columns(*kernels_, {up, 0, up_stride() / kPanelRows}, s.latents.activation(is_i8), n, s.up,
+                size_t(up_stride()));
 }
 
 // Mean of the channels [offset, offset + width) of every head.

@@ -105,7 +105,8 @@ void Transformer::compute_every(const Outputs& outputs) {
     team_->run(quotient_up(w.rows, step), [&](int32_t task, int32_t thread) {
       const int32_t row = task * step, n_rows = std::min(step, w.rows - row);
       float* y = scratch_[thread].delta;
-      apply_columns(*kernels_, w, row / kPanelRows, quotient_up(row + n_rows, kPanelRows), x, batch.n, y, size_t(step));
+      apply_columns(*kernels_, {w, row / kPanelRows, quotient_up(row + n_rows, kPanelRows)}, x, batch.n, y,
+                    size_t(step));
       for (int32_t i = 0; i < batch.n; ++i, y += step) {
         if (w.bias != nullptr) kernels_->add(y, w.bias + row, n_rows, y);
         float* logits = outputs.every_logits + (at + size_t(i)) * size_t(w.rows) + size_t(row);

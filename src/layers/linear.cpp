@@ -94,9 +94,10 @@ WeightType readers_of(std::initializer_list<const Linear*> matrices) {
   return WeightType::q8;
 }
 
-void apply_columns(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, int32_t n, float* y,
-                   size_t y_stride) {
-  const PanelRange range{w.w + panel_bytes(w.type, w.blocks) * size_t(first), w.blocks, 0, last - first};
+void apply_columns(const Kernels& k, const PanelSlice& slice, Activation a, int32_t n, float* y, size_t y_stride) {
+  const Linear& w = slice.w;
+  const uint8_t* panels = w.w + panel_bytes(w.type, w.blocks) * size_t(slice.first);
+  const PanelRange range{panels, w.blocks, 0, slice.last - slice.first};
   if (a.q != nullptr && w.type != WeightType::f32) {
     (w.type == WeightType::q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y, y_stride);
     return;
@@ -117,13 +118,14 @@ void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
 void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n) {
   if (worker.team != nullptr && n == 1) return apply_over_team(kernels, *worker.team, products);
   for (const Product& p : products) {
-    apply_columns(kernels, *p.w, 0, n_panels(*p.w), p.a, n, p.y, p.y_stride);
+    apply_columns(kernels, {*p.w, 0, n_panels(*p.w)}, p.a, n, p.y, p.y_stride);
     for (int32_t j = 0; j < n; ++j) add_bias(kernels, *p.w, p.y + p.y_stride * size_t(j));
   }
 }
 
-void apply_transposed(const Kernels& k, const Linear& w, int32_t first, int32_t last, const float* x, float* y) {
-  const PanelRange range{w.w, w.blocks, first, last};
+void apply_transposed(const Kernels& k, const PanelSlice& slice, const float* x, float* y) {
+  const Linear& w = slice.w;
+  const PanelRange range{w.w, w.blocks, slice.first, slice.last};
   switch (w.type) {
     case WeightType::q4: return k.transposed_q4(range, x, y);
     case WeightType::q8: return k.transposed_q8(range, x, y);

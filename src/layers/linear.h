@@ -53,15 +53,21 @@ struct Product {
 // join once; otherwise by the worker alone.
 void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n);
 
-// y[j y_stride + i] = row 8 first + i of W times column j, for panels [first, last) of w and n columns. No bias.
-void apply_columns(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation columns, int32_t n,
-                   float* y, size_t y_stride);
+// Panels [first, last) of a matrix: 8 rows each.
+struct PanelSlice {
+  const Linear& w;
+  int32_t first, last;
+};
+
+// y[j y_stride + i] = row i of the slice times column j, for n columns. No bias.
+void apply_columns(const Kernels& kernels, const PanelSlice& slice, Activation columns, int32_t n, float* y,
+                   size_t y_stride);
 
 // y = W x + bias of one column, on the calling thread. y: [padded_rows].
 void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
 
-// y = W^T x over the rows of panels [first, last); x: [8 (last - first)], y: [padded_cols].
-void apply_transposed(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, const float* x, float* y);
+// y = W^T x over the rows of the slice; x: [8 (last - first)], y: [padded_cols].
+void apply_transposed(const Kernels& kernels, const PanelSlice& slice, const float* x, float* y);
 
 // Row `row` of w as floats: out [cols].
 void load_row(const Kernels& kernels, const Linear& w, int32_t row, float* out);
