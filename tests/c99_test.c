@@ -46,17 +46,17 @@ int main(int argc, char** argv) {
   require(pith_model_bytes(data, size, &bytes, &error) == PITH_OK, "model bytes", &error);
   require(pith_model_init(data, size, aligned(bytes), bytes, &model, &error) == PITH_OK, "model", &error);
   info.struct_size = sizeof info;
-  require(pith_model_get_info(model, &info) == PITH_OK && info.vocab_size > 102, "info", &error);
+  require(pith_model_get_info(model, &info, &error) == PITH_OK && info.vocab_size > 102, "info", &error);
   require(pith_session_bytes(model, NULL, &bytes, &error) == PITH_OK, "session bytes", &error);
   require(pith_session_init(model, NULL, aligned(bytes), bytes, &session, &error) == PITH_OK, "session", &error);
   require(pith_session_logits(session) == NULL, "logits before a token", &error);
-  require(pith_session_eval(session, tokens, 4) == PITH_OK, "eval", &error);
+  require(pith_session_eval(session, tokens, 4, &error) == PITH_OK, "eval", &error);
   require(pith_session_position(session) == 4, "position", &error);
   pith_sampler_options_init(&options);
   require(pith_sampler_bytes(&options, info.vocab_size, &bytes, &error) == PITH_OK, "sampler bytes", &error);
   require(pith_sampler_init(&options, info.vocab_size, aligned(bytes), bytes, &sampler, &error) == PITH_OK, "sampler",
           &error);
-  require(pith_sampler_draw(sampler, pith_session_logits(session), &token) == PITH_OK, "draw", &error);
+  require(pith_sampler_draw(sampler, pith_session_logits(session), &token, &error) == PITH_OK, "draw", &error);
   require(token >= 0 && (uint32_t)token < info.vocab_size, "token", &error);
   {
     const unsigned char* byte = (const unsigned char*)pith_session_logits(session);

@@ -136,13 +136,13 @@ bool take_apart(const Api& api, pith_session* session, pith_session* fork, void*
   const uint64_t position = pith_session_position(session);
   const int32_t tokens[] = {1, 2, 3};
   size_t bytes = 0;
-  bool good = api.save(session, state, state_bytes, &bytes) == PITH_OK;
+  bool good = api.save(session, state, state_bytes, &bytes, nullptr) == PITH_OK;
   good = good && api.restore(fork, state, bytes, nullptr) == PITH_OK;
   api.cancel(fork);
-  good = good && api.eval(fork, tokens, 3) == PITH_OK;
-  const pith_status rewound = api.rewind(fork, position);
+  good = good && api.eval(fork, tokens, 3, nullptr) == PITH_OK;
+  const pith_status rewound = api.rewind(fork, position, nullptr);
   good = good && (rewound == PITH_OK || rewound == PITH_E_STATE);
-  good = good && api.copy(fork, session) == PITH_OK && api.copy(session, fork) == PITH_OK;
+  good = good && api.copy(fork, session, nullptr) == PITH_OK && api.copy(session, fork, nullptr) == PITH_OK;
   return good && pith_session_position(session) == position;
 }
 
@@ -165,7 +165,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   void* state = aligned(state_bytes);
   pith_model_info info{};
   info.struct_size = sizeof info;
-  require(pith_model_get_info(model, &info) == PITH_OK, "info");
+  require(pith_model_get_info(model, &info, nullptr) == PITH_OK, "info");
   pith_sampler_options sampling;
   pith_sampler_options_init(&sampling);
   pith_sampler* sampler = nullptr;
@@ -178,7 +178,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   const size_t work_bytes = pith_tokenizer_work_bytes(sizeof text);
   void* work = aligned(work_bytes);
   pith_stream stream;
-  require(pith_stream_init(&stream, nullptr, 0) == PITH_OK, "stream");
+  require(pith_stream_init(&stream, nullptr, 0, nullptr) == PITH_OK, "stream");
   char out[4096];
   int32_t token = 0;
   const long before = heap_calls;
@@ -186,11 +186,11 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
     int32_t ids[sizeof text];
     size_t count = 0;
     const char* piece = nullptr;
-    bool good = api.eval(session, &token, 1) == PITH_OK;
-    good = good && api.draw(sampler, api.logits(session), &token) == PITH_OK;
-    good = good && api.decode(tokenizer, token, &piece, &count) == PITH_OK;
-    good = good && api.push(&stream, piece, count, out, sizeof out, &count) == PITH_OK;
-    good = good && api.encode(tokenizer, text, sizeof text - 1, ids, sizeof text, &count, work, work_bytes) == PITH_OK;
+    bool good = api.eval(session, &token, 1, nullptr) == PITH_OK;
+    good = good && api.draw(sampler, api.logits(session), &token, nullptr) == PITH_OK;
+    good = good && api.decode(tokenizer, token, &piece, &count, nullptr) == PITH_OK;
+    good = good && api.push(&stream, piece, count, out, sizeof out, &count, nullptr) == PITH_OK;
+    good = good && api.encode(tokenizer, text, sizeof text - 1, 0, ids, sizeof text, &count, work, work_bytes, nullptr) == PITH_OK;
     good = good && (step % 64 != 0 || take_apart(api, session, fork, state, state_bytes));
     require(good, "a step failed");
   }

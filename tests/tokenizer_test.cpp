@@ -161,8 +161,8 @@ TEST_CASE("tokenizer: buffers are exact, and misuse is answered with a status") 
   const auto encode = [&](size_t capacity, Ids* ids, size_t* count, size_t shift, size_t work_given) {
     const Block work = block_of(work_given + shift);  // AddressSanitizer sees every byte beyond
     ids->assign(capacity, -7);
-    return pith_tokenizer_encode(tokenizer, text.data(), text.size(), ids->data(), capacity, count, work.get() + shift,
-                                 work_given);
+    return pith_tokenizer_encode(tokenizer, text.data(), text.size(), 0, ids->data(), capacity, count, work.get() + shift,
+                                 work_given, nullptr);
   };
   Ids ids;
   size_t count = 0;
@@ -177,22 +177,22 @@ TEST_CASE("tokenizer: buffers are exact, and misuse is answered with a status") 
     CHECK(ids == Ids(expected.begin(), expected.begin() + long(capacity)));
   }
   CHECK(encode(expected.size(), &ids, &count, 0, work_bytes - 1) == PITH_E_MEMORY);
-  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 0, nullptr, 0, &count, nullptr, work_bytes) == PITH_OK);
+  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 0, 0, nullptr, 0, &count, nullptr, work_bytes, nullptr) == PITH_OK);
   CHECK(count == 0);
-  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 1, ids.data(), 1, &count, ids.data(), work_bytes) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, ids.data(), 1, &count, nullptr, work_bytes) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, nullptr, 1, &count, ids.data(), work_bytes) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_encode(tokenizer, "a", size_t(2) << 30, ids.data(), 1, &count, ids.data(), SIZE_MAX) ==
+  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 1, 0, ids.data(), 1, &count, ids.data(), work_bytes, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, 0, ids.data(), 1, &count, nullptr, work_bytes, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, 0, nullptr, 1, &count, ids.data(), work_bytes, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_encode(tokenizer, "a", size_t(2) << 30, 0, ids.data(), 1, &count, ids.data(), SIZE_MAX, nullptr) ==
         PITH_E_ARGUMENT);
   CHECK(pith_tokenizer_work_bytes(SIZE_MAX) == SIZE_MAX);
 
   const char* piece = nullptr;
   size_t n = 0;
   for (const int32_t bad : {-1, 2048, 2147483647, -2147483647 - 1})
-    CHECK(pith_tokenizer_decode(tokenizer, bad, &piece, &n) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_decode(tokenizer, 2047, &piece, &n) == PITH_OK);
-  CHECK(pith_tokenizer_decode(tokenizer, 1, nullptr, &n) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_decode(nullptr, 1, &piece, &n) == PITH_E_ARGUMENT);
+    CHECK(pith_tokenizer_decode(tokenizer, bad, &piece, &n, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_decode(tokenizer, 2047, &piece, &n, nullptr) == PITH_OK);
+  CHECK(pith_tokenizer_decode(tokenizer, 1, nullptr, &n, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_decode(nullptr, 1, &piece, &n, nullptr) == PITH_E_ARGUMENT);
   CHECK(pith_tokenizer_bos(nullptr) == -1);
 }
 

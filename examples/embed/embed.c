@@ -48,12 +48,12 @@ int main(int argc, char** argv) {
   must(pith_tokenizer_bytes(model, &bytes, &error), &error);
   must(pith_tokenizer_init(model, take(bytes), bytes, &tokenizer, &error), &error);
   info.struct_size = sizeof info;
-  must(pith_model_get_info(model, &info), &error);
+  must(pith_model_get_info(model, &info, &error), &error);
 
   bytes = pith_tokenizer_work_bytes(strlen(argv[2]));
   work = take(bytes);
-  must(pith_tokenizer_encode(tokenizer, argv[2], strlen(argv[2]), tokens, 256, &count, work, bytes), &error);
-  must(pith_session_eval(session, tokens, count), &error);
+  must(pith_tokenizer_encode(tokenizer, argv[2], strlen(argv[2]), 0, tokens, 256, &count, work, bytes, &error), &error);
+  must(pith_session_eval(session, tokens, count, &error), &error);
   printf("%s", argv[2]);
   for (i = 0; i < 40; ++i) {
     const float* logits = pith_session_logits(session);
@@ -63,9 +63,9 @@ int main(int argc, char** argv) {
       if (logits[id] > logits[best]) best = id;
     }
     if (best == pith_tokenizer_eos(tokenizer)) break;
-    must(pith_tokenizer_decode(tokenizer, best, &text, &bytes), &error);
+    must(pith_tokenizer_decode(tokenizer, best, &text, &bytes, &error), &error);
     fwrite(text, 1, bytes, stdout);
-    must(pith_session_eval(session, &best, 1), &error);
+    must(pith_session_eval(session, &best, 1, &error), &error);
   }
   printf("\n");
   return 0;

@@ -30,12 +30,15 @@ size_t session_bytes(const pith_model& model, const Plan& plan);
 // Builds a session in `memory` [session_bytes].
 pith_session* session_init(const pith_model& model, const Plan& plan, void* memory);
 
-// The body of pith_session_eval, entered by one thread.
-pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
+// The bodies of pith_session_eval, pith_session_reset, pith_session_rewind and pith_session_copy, entered by one
+// thread; no argument is NULL.
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, pith_error* error);
+void session_reset(pith_session* session);
+pith_status session_rewind(pith_session* session, uint64_t position, pith_error* error);
+pith_status session_copy(pith_session* to, const pith_session& from, pith_error* error);
 
-// The bodies of pith_session_rewind and pith_session_copy; the arguments are checked.
-pith_status session_rewind(pith_session* session, uint64_t position);
-pith_status session_copy(pith_session* to, const pith_session& from);
+// PITH_E_STATE for a session whose logits were not finite.
+pith_status check_not_poisoned(const pith_session& session, pith_error* error);
 
 // Holds a session for the calling thread, or finds it held.
 class SessionGuard {

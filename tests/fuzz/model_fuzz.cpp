@@ -25,7 +25,7 @@ void run_session(const pith_model* model) {
   pith_session* session = nullptr;
   if (pith_session_init(model, &options, memory, bytes, &session, nullptr) == PITH_OK) {
     const int32_t tokens[] = {0, 0};
-    static_cast<void>(pith_session_eval(session, tokens, 2));
+    static_cast<void>(pith_session_eval(session, tokens, 2, nullptr));
   }
   std::free(memory);
 }
@@ -40,8 +40,8 @@ void run_tokenizer(const pith_model* model) {
     int32_t tokens[sizeof text];
     size_t count = 0;
     void* work = aligned(pith_tokenizer_work_bytes(sizeof text));
-    static_cast<void>(pith_tokenizer_encode(tokenizer, text, sizeof text, tokens, sizeof text, &count, work,
-                                            pith_tokenizer_work_bytes(sizeof text)));
+    static_cast<void>(pith_tokenizer_encode(tokenizer, text, sizeof text, 0, tokens, sizeof text, &count, work,
+                                            pith_tokenizer_work_bytes(sizeof text), nullptr));
     std::free(work);
   }
   std::free(memory);

@@ -89,7 +89,7 @@ pith_session_options session_of(const ParityOptions& o, const std::string& activ
   options.activations = precision_of(activations);
   options.cache = precision_of(cache);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
-  options.pool_bytes = 0;  // a pool of finished rows would make grouped attention exact, as far as it goes
+  options.pool_bytes = PITH_POOL_NONE;  // a pool of finished rows would make grouped attention exact, as far as it goes
   options.tier = o.tier.empty() ? nullptr : o.tier.c_str();
   return options;
 }

@@ -144,7 +144,7 @@ void save_state(OutputFile* file, Session* session) try {
 
 // False: Ctrl-C came before the last of them was in.
 bool eval(Session* session, std::span<const int32_t> tokens) {
-  const pith_status status = pith_session_eval(session->get(), tokens.data(), tokens.size());
+  const pith_status status = pith_session_eval(session->get(), tokens.data(), tokens.size(), nullptr);
   if (status != PITH_E_CANCELLED) check(status);
   return status == PITH_OK;
 }
