@@ -409,7 +409,8 @@ TEST_CASE("a state of other options or of another model is refused by name, and 
              "option activations was 0 and is 1");
   is_refused(s.model(), with([](auto* o) { o->attention = PITH_ATTENTION_MATERIALISE; }),
              "option attention was 0 and is 1");
-  is_refused(s.model(), with([](auto* o) { o->pool_bytes = PITH_POOL_NONE; }), "option pool_bytes, in rows, was 3 and is 0");
+  is_refused(s.model(), with([](auto* o) { o->pool_bytes = PITH_POOL_NONE; }),
+             "option pool_bytes, in rows, was 3 and is 0");
   // Positive control: the bytes of the model may lie elsewhere, threads and tier may be others.
   const Scenario same = small_scenarios(seed)[0];
   Session session(same.model(), with([](auto* o) {

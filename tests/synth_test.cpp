@@ -248,7 +248,8 @@ TEST_CASE("every token of the vocabulary is what its text encodes to") {
       REQUIRE(pith_tokenizer_decode(tokenizer, id, &text, &bytes, nullptr) == PITH_OK);
       Bytes work(pith_tokenizer_work_bytes(bytes));
       int32_t tokens[32];
-      REQUIRE(pith_tokenizer_encode(tokenizer, text, bytes, 0, tokens, 32, &count, work.data(), work.size(), nullptr) == PITH_OK);
+      REQUIRE(pith_tokenizer_encode(tokenizer, text, bytes, 0, tokens, 32, &count, work.data(), work.size(), nullptr) ==
+              PITH_OK);
       unreachable += count != 1 || tokens[0] != id;
     }
     CHECK(unreachable == 0);

@@ -283,7 +283,8 @@ TEST_CASE("text stream: misuse is answered with a status") {
   const std::string text = "\xe2\x82";
   std::string out(pith_stream_capacity(text.size()), '\0');
   size_t n = 0;
-  CHECK(pith_stream_push(&stream, text.data(), text.size(), out.data(), out.size() - 1, &n, nullptr) == PITH_E_CAPACITY);
+  CHECK(pith_stream_push(&stream, text.data(), text.size(), out.data(), out.size() - 1, &n, nullptr) ==
+        PITH_E_CAPACITY);
   CHECK(stream.n_held == 0);  // nothing was taken
   CHECK(pith_stream_push(&stream, nullptr, 1, out.data(), out.size(), &n, nullptr) == PITH_E_ARGUMENT);
   CHECK(pith_stream_push(&stream, text.data(), text.size(), nullptr, out.size(), &n, nullptr) == PITH_E_ARGUMENT);

@@ -53,13 +53,19 @@ extern "C" {
 #define PITH_API
 #endif
 
-/* Of every function that returns a pith_status: a compiler warns where nobody looks at it. */
+/* Of every function that returns a pith_status: a compiler warns where nobody looks at it. PITH_CONST: looks at no
+ * memory. */
 #if (defined(__cplusplus) && __cplusplus >= 201703L) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
 #define PITH_NODISCARD [[nodiscard]]
 #elif defined(__GNUC__)
 #define PITH_NODISCARD __attribute__((warn_unused_result))
 #else
 #define PITH_NODISCARD
+#endif
+#ifdef __GNUC__
+#define PITH_CONST __attribute__((const))
+#else
+#define PITH_CONST
 #endif
 
 /* ---- Version -------------------------------------------------------------------------------------------------- */
@@ -147,7 +153,7 @@ typedef struct pith_error {
  * fine. A model inside another file, such as an application's archive of assets, is mapped with that file, and lies
  * right if its offset there is a multiple of PITH_ALIGNMENT: pack it so. Otherwise copy it once: `block` of data_bytes
  * + PITH_ALIGNMENT, then memcpy(block + pith_alignment_shift(block), asset, data_bytes). */
-PITH_API size_t pith_alignment_shift(const void* address);
+PITH_API size_t pith_alignment_shift(const void* address) PITH_CONST;
 
 /* ---- Model ---------------------------------------------------------------------------------------------------- */
 

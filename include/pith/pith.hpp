@@ -71,6 +71,29 @@ Result<std::vector<uint8_t>> saved(Object* object, size_t capacity,
   return state;
 }
 
+// An object of pith.h, and the memory that it lies in.
+template <typename Object>
+struct Placed {
+  Memory memory;
+  Object* object = nullptr;
+};
+
+// ask(&bytes, &error) says how much memory the object needs, make(memory, bytes, &object, &error) makes it.
+template <typename Object, typename Ask, typename Make>
+Result<Placed<Object>> place(const Ask& ask, const Make& make) {
+  Placed<Object> out;
+  pith_error error;
+  size_t bytes = 0;
+  pith_status status = ask(&bytes, &error);
+  if (status != PITH_OK) return Failure(status, error);
+  Result<Memory> memory = Memory::create(bytes);
+  if (!memory) return memory.error();
+  out.memory = std::move(*memory);
+  status = make(out.memory.data(), bytes, &out.object, &error);
+  if (status != PITH_OK) return Failure(status, error);
+  return out;
+}
+
 // An empty span may have no address.
 inline const uint8_t* address_of(std::span<const uint8_t> bytes) {
   static constexpr uint8_t kNone = 0;
@@ -92,40 +115,35 @@ class Model {
   }
   // Bytes that the caller keeps, at a multiple of PITH_ALIGNMENT.
   static Result<Model> try_view(const void* data, size_t data_bytes) {
-    Model out;
-    pith_error error;
-    size_t bytes = 0;
-    pith_status status = pith_model_bytes(data, data_bytes, &bytes, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    Result<Memory> memory = Memory::create(bytes);
-    if (!memory) return memory.error();
-    out.memory_ = std::move(*memory);
-    status = pith_model_init(data, data_bytes, out.memory_.data(), bytes, &out.model_, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    return out;
+    Result<Placed<pith_model>> placed = place<pith_model>(
+        [&](size_t* bytes, pith_error* error) { return pith_model_bytes(data, data_bytes, bytes, error); },
+        [&](void* memory, size_t bytes, pith_model** out, pith_error* error) {
+          return pith_model_init(data, data_bytes, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Model(std::move(*placed));
   }
 
-  const pith_model* get() const { return model_; }
+  const pith_model* get() const { return placed_.object; }
   Result<pith_model_info> try_info() const {
-    return filled<pith_model_info>([&](auto* out, auto* error) { return pith_model_get_info(model_, out, error); });
+    return filled<pith_model_info>([&](auto* out, auto* error) { return pith_model_get_info(get(), out, error); });
   }
-  size_t metadata_count() const { return pith_model_metadata_count(model_); }
+  size_t metadata_count() const { return pith_model_metadata_count(get()); }
   Result<pith_metadata> try_metadata(size_t index) const {
     return filled<pith_metadata>(
-        [&](auto* out, auto* error) { return pith_model_get_metadata(model_, index, out, error); });
+        [&](auto* out, auto* error) { return pith_model_get_metadata(get(), index, out, error); });
   }
   Result<pith_metadata> try_find_metadata(const std::string& key) const {
     return filled<pith_metadata>(
-        [&](auto* out, auto* error) { return pith_model_find_metadata(model_, key.c_str(), out, error); });
+        [&](auto* out, auto* error) { return pith_model_find_metadata(get(), key.c_str(), out, error); });
   }
   Result<pith_metadata> try_metadata_element(size_t index, uint64_t element) const {
     return filled<pith_metadata>(
-        [&](auto* out, auto* error) { return pith_model_get_metadata_element(model_, index, element, out, error); });
+        [&](auto* out, auto* error) { return pith_model_get_metadata_element(get(), index, element, out, error); });
   }
-  size_t tensor_count() const { return pith_model_tensor_count(model_); }
+  size_t tensor_count() const { return pith_model_tensor_count(get()); }
   Result<pith_tensor> try_tensor(size_t index) const {
-    return filled<pith_tensor>(
-        [&](auto* out, auto* error) { return pith_model_get_tensor(model_, index, out, error); });
+    return filled<pith_tensor>([&](auto* out, auto* error) { return pith_model_get_tensor(get(), index, out, error); });
   }
 
 #if PITH_EXCEPTIONS
@@ -141,7 +159,7 @@ class Model {
 #endif
 
  private:
-  Model() = default;
+  explicit Model(Placed<pith_model> placed) : placed_(std::move(placed)) {}
   template <typename Struct, typename Call>
   static Result<Struct> filled(const Call& call) {
     Struct out = sized<Struct>();
@@ -152,8 +170,7 @@ class Model {
   }
 
   MappedFile file_;
-  Memory memory_;
-  pith_model* model_ = nullptr;
+  Placed<pith_model> placed_;
 };
 
 // ---- Session
@@ -176,63 +193,58 @@ class Session {
     return out;
   }
   static Result<Session> create(const Model& model, const pith_session_options& options = session_options()) {
-    Session out;
     const Result<pith_model_info> info = model.try_info();
     if (!info) return info.error();
-    out.vocab_size_ = info->vocab_size;
-    pith_error error;
-    size_t bytes = 0;
-    pith_status status = pith_session_bytes(model.get(), &options, &bytes, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    Result<Memory> memory = Memory::create(bytes);
-    if (!memory) return memory.error();
-    out.memory_ = std::move(*memory);
-    status = pith_session_init(model.get(), &options, out.memory_.data(), bytes, &out.session_, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    return out;
+    Result<Placed<pith_session>> placed = place<pith_session>(
+        [&](size_t* bytes, pith_error* error) { return pith_session_bytes(model.get(), &options, bytes, error); },
+        [&](void* memory, size_t bytes, pith_session** out, pith_error* error) {
+          return pith_session_init(model.get(), &options, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Session(std::move(*placed), info->vocab_size);
   }
 
-  pith_session* get() const { return session_; }
-  size_t bytes() const { return memory_.size(); }
+  pith_session* get() const { return placed_.object; }
+  size_t bytes() const { return placed_.memory.size(); }
   Result<void> try_eval(std::span<const int32_t> tokens) {
     pith_error error;
-    return result_of(pith_session_eval(session_, tokens.data(), tokens.size(), &error), error);
+    return result_of(pith_session_eval(get(), tokens.data(), tokens.size(), &error), error);
   }
   Result<void> try_eval(int32_t token) { return try_eval(std::span(&token, 1)); }
   // [vocab_size], valid until the next call; empty where there are none.
   std::span<const float> logits() const {
-    const float* first = pith_session_logits(session_);
+    const float* first = pith_session_logits(get());
     return {first, first == nullptr ? 0 : vocab_size_};
   }
-  uint64_t position() const { return pith_session_position(session_); }
+  uint64_t position() const { return pith_session_position(get()); }
   Result<void> try_reset() {
     pith_error error;
-    return result_of(pith_session_reset(session_, &error), error);
+    return result_of(pith_session_reset(get(), &error), error);
   }
   // From any thread or signal handler, while another is inside eval: that fails with PITH_E_CANCELLED.
-  void cancel() { pith_session_cancel(session_); }
+  void cancel() { pith_session_cancel(get()); }
   // To an earlier position, without logits.
   Result<void> try_rewind(uint64_t position) {
     pith_error error;
-    return result_of(pith_session_rewind(session_, position, &error), error);
+    return result_of(pith_session_rewind(get(), position, &error), error);
   }
   // Of the same model and options.
   Result<void> try_copy_from(Session& other) {
     pith_error error;
-    return result_of(pith_session_copy(session_, other.session_, &error), error);
+    return result_of(pith_session_copy(get(), other.get(), &error), error);
   }
-  size_t state_bytes() const { return pith_session_state_bytes(session_); }
-  Result<std::vector<uint8_t>> try_save() { return saved(session_, state_bytes(), pith_session_save); }
+  size_t state_bytes() const { return pith_session_state_bytes(get()); }
+  Result<std::vector<uint8_t>> try_save() { return saved(get(), state_bytes(), pith_session_save); }
   Result<void> try_restore(std::span<const uint8_t> state) {
     pith_error error;
-    return result_of(pith_session_restore(session_, address_of(state), state.size(), &error), error);
+    return result_of(pith_session_restore(get(), address_of(state), state.size(), &error), error);
   }
   Result<void> try_set_threads(uint32_t n_threads) {
     pith_error error;
-    return result_of(pith_session_set_threads(session_, n_threads, &error), error);
+    return result_of(pith_session_set_threads(get(), n_threads, &error), error);
   }
-  std::string_view tier() const { return pith_session_tier(session_); }
-  uint64_t attention_ns() const { return pith_session_attention_ns(session_); }  // experimental
+  std::string_view tier() const { return pith_session_tier(get()); }
+  uint64_t attention_ns() const { return pith_session_attention_ns(get()); }  // experimental
 
 #if PITH_EXCEPTIONS
   explicit Session(const Model& model, const pith_session_options& options = session_options())
@@ -251,10 +263,9 @@ class Session {
 #endif
 
  private:
-  Session() = default;
-  size_t vocab_size_ = 0;
-  Memory memory_;
-  pith_session* session_ = nullptr;
+  Session(Placed<pith_session> placed, uint32_t vocab_size) : placed_(std::move(placed)), vocab_size_(vocab_size) {}
+  Placed<pith_session> placed_;
+  size_t vocab_size_;
 };
 
 // ---- Sampler
@@ -269,24 +280,19 @@ inline pith_sampler_options sampler_options() {
 class Sampler {
  public:
   static Result<Sampler> create(uint32_t vocab_size, const pith_sampler_options& options = sampler_options()) {
-    Sampler out;
-    out.vocab_size_ = vocab_size;
-    pith_error error;
-    size_t bytes = 0;
-    pith_status status = pith_sampler_bytes(&options, vocab_size, &bytes, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    Result<Memory> memory = Memory::create(bytes);
-    if (!memory) return memory.error();
-    out.memory_ = std::move(*memory);
-    status = pith_sampler_init(&options, vocab_size, out.memory_.data(), bytes, &out.sampler_, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    return out;
+    Result<Placed<pith_sampler>> placed = place<pith_sampler>(
+        [&](size_t* bytes, pith_error* error) { return pith_sampler_bytes(&options, vocab_size, bytes, error); },
+        [&](void* memory, size_t bytes, pith_sampler** out, pith_error* error) {
+          return pith_sampler_init(&options, vocab_size, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Sampler(std::move(*placed), vocab_size);
   }
 
-  pith_sampler* get() const { return sampler_; }
+  pith_sampler* get() const { return placed_.object; }
   Result<void> try_accept(int32_t token) {
     pith_error error;
-    return result_of(pith_sampler_accept(sampler_, token, &error), error);
+    return result_of(pith_sampler_accept(get(), token, &error), error);
   }
   // [vocab_size] logits; PITH_E_ARGUMENT for fewer, such as those of a session without any.
   Result<int32_t> try_draw(std::span<const float> logits) {
@@ -295,21 +301,21 @@ class Sampler {
                                           std::to_string(vocab_size_) + " tokens; evaluate a token first");
     int32_t token = 0;
     pith_error error;
-    const pith_status status = pith_sampler_draw(sampler_, logits.data(), &token, &error);
+    const pith_status status = pith_sampler_draw(get(), logits.data(), &token, &error);
     if (status != PITH_OK) return Failure(status, error);
     return token;
   }
   Result<void> try_set_seed(uint64_t seed) {
     pith_error error;
-    return result_of(pith_sampler_set_seed(sampler_, seed, &error), error);
+    return result_of(pith_sampler_set_seed(get(), seed, &error), error);
   }
-  size_t state_bytes() const { return pith_sampler_state_bytes(sampler_); }
+  size_t state_bytes() const { return pith_sampler_state_bytes(get()); }
   Result<std::vector<uint8_t>> try_save() const {
-    return saved<const pith_sampler>(sampler_, state_bytes(), pith_sampler_save);
+    return saved<const pith_sampler>(get(), state_bytes(), pith_sampler_save);
   }
   Result<void> try_restore(std::span<const uint8_t> state) {
     pith_error error;
-    return result_of(pith_sampler_restore(sampler_, address_of(state), state.size(), &error), error);
+    return result_of(pith_sampler_restore(get(), address_of(state), state.size(), &error), error);
   }
 
 #if PITH_EXCEPTIONS
@@ -323,10 +329,9 @@ class Sampler {
 #endif
 
  private:
-  Sampler() = default;
-  uint32_t vocab_size_ = 0;
-  Memory memory_;
-  pith_sampler* sampler_ = nullptr;
+  Sampler(Placed<pith_sampler> placed, uint32_t vocab_size) : placed_(std::move(placed)), vocab_size_(vocab_size) {}
+  Placed<pith_sampler> placed_;
+  uint32_t vocab_size_;
 };
 
 // ---- Tokenizer
@@ -335,32 +340,26 @@ class Sampler {
 class Tokenizer {
  public:
   static Result<Tokenizer> create(const Model& model) {
-    Tokenizer out;
-    pith_error error;
-    size_t bytes = 0;
-    pith_status status = pith_tokenizer_bytes(model.get(), &bytes, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    Result<Memory> memory = Memory::create(bytes);
-    if (!memory) return memory.error();
-    out.memory_ = std::move(*memory);
-    status = pith_tokenizer_init(model.get(), out.memory_.data(), bytes, &out.tokenizer_, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    return out;
+    Result<Placed<pith_tokenizer>> placed = place<pith_tokenizer>(
+        [&](size_t* bytes, pith_error* error) { return pith_tokenizer_bytes(model.get(), bytes, error); },
+        [&](void* memory, size_t bytes, pith_tokenizer** out, pith_error* error) {
+          return pith_tokenizer_init(model.get(), memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Tokenizer(std::move(*placed));
   }
 
-  const pith_tokenizer* get() const { return tokenizer_; }
-  int32_t bos() const { return pith_tokenizer_bos(tokenizer_); }
-  int32_t eos() const { return pith_tokenizer_eos(tokenizer_); }
+  const pith_tokenizer* get() const { return placed_.object; }
+  int32_t bos() const { return pith_tokenizer_bos(get()); }
+  int32_t eos() const { return pith_tokenizer_eos(get()); }
   // -1: none.
-  int32_t token_id(std::string_view text) const {
-    return pith_tokenizer_token_id(tokenizer_, text.data(), text.size());
-  }
+  int32_t token_id(std::string_view text) const { return pith_tokenizer_token_id(get(), text.data(), text.size()); }
   Result<std::vector<int32_t>> try_encode(std::string_view text, uint32_t flags = PITH_ENCODE_DEFAULT) const {
     std::vector<int32_t> tokens(text.size() + 1);
     std::vector<uint8_t> work(pith_tokenizer_work_bytes(text.size()));
     size_t count = 0;
     pith_error error;
-    const pith_status status = pith_tokenizer_encode(tokenizer_, text.data(), text.size(), flags, tokens.data(),
+    const pith_status status = pith_tokenizer_encode(get(), text.data(), text.size(), flags, tokens.data(),
                                                      tokens.size(), &count, work.data(), work.size(), &error);
     if (status != PITH_OK) return Failure(status, error);
     tokens.resize(count);
@@ -371,7 +370,7 @@ class Tokenizer {
     const char* text = nullptr;
     size_t bytes = 0;
     pith_error error;
-    const pith_status status = pith_tokenizer_decode(tokenizer_, token, &text, &bytes, &error);
+    const pith_status status = pith_tokenizer_decode(get(), token, &text, &bytes, &error);
     if (status != PITH_OK) return Failure(status, error);
     return std::string_view(text, bytes);
   }
@@ -385,9 +384,8 @@ class Tokenizer {
 #endif
 
  private:
-  Tokenizer() = default;
-  Memory memory_;
-  pith_tokenizer* tokenizer_ = nullptr;
+  explicit Tokenizer(Placed<pith_tokenizer> placed) : placed_(std::move(placed)) {}
+  Placed<pith_tokenizer> placed_;
 };
 
 // ---- Text stream
