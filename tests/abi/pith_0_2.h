@@ -56,8 +56,7 @@ extern "C" {
 #define PITH_API
 #endif
 
-/* Of every function that returns a pith_status: a compiler warns where nobody looks at it. PITH_CONST: looks at no
- * memory. */
+/* Of every function that returns a pith_status: a compiler warns where nobody looks at it. */
 #if (defined(__cplusplus) && __cplusplus >= 201703L) || (defined(__STDC_VERSION__) && __STDC_VERSION__ >= 202311L)
 #define PITH_NODISCARD [[nodiscard]]
 #elif defined(__GNUC__)
@@ -65,7 +64,7 @@ extern "C" {
 #else
 #define PITH_NODISCARD
 #endif
-#ifdef __GNUC__
+#ifdef __GNUC__ /* looks at no memory */
 #define PITH_CONST __attribute__((const))
 #else
 #define PITH_CONST
@@ -234,14 +233,12 @@ PITH_API size_t pith_model_metadata_count(const pith_model* model);
 PITH_NODISCARD PITH_API pith_status pith_model_get_metadata(const pith_model* model, size_t index,
                                                             pith_metadata* out_metadata, pith_error* error);
 
-/* The entry of a key, such as "general.license"; at once, however many there are. PITH_E_MISSING: the file has no such
- * key. */
+/* The entry of a key, such as "general.license". PITH_E_MISSING: the file has no such key. */
 PITH_NODISCARD PITH_API pith_status pith_model_find_metadata(const pith_model* model, const char* key,
                                                              pith_metadata* out_metadata, pith_error* error);
 
-/* One element of the array at `index`, which has its key. PITH_E_TYPE: no array. PITH_E_ARGUMENT: `element` is not
- * below its array_count. An array of strings is walked from its beginning: to read all of a vocabulary, decode its
- * tokens. */
+/* One element of the array at `index`. PITH_E_TYPE: no array. PITH_E_ARGUMENT: `element` is not below its array_count.
+ * An array of strings is walked from its beginning: to read all of a vocabulary, decode its tokens. */
 PITH_NODISCARD PITH_API pith_status pith_model_get_metadata_element(const pith_model* model, size_t index,
                                                                     uint64_t element, pith_metadata* out_metadata,
                                                                     pith_error* error);
@@ -306,8 +303,7 @@ typedef struct pith_session_options {
    * memory (pith_session_bytes). 1: every token alone, in the least memory. */
   uint32_t chunk;
   const char* tier; /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
-  /* The caller's threads, max_threads of which a session uses; NULL: OpenMP's, or the calling thread alone without
-   * OpenMP. */
+  /* The caller's threads, max_threads of which a session uses; NULL: OpenMP's, or, without it, the calling thread. */
   pith_executor executor;
   void* executor_context;
   pith_progress progress; /* or NULL */
@@ -362,8 +358,7 @@ PITH_NODISCARD PITH_API pith_status pith_session_init(const pith_model* model, c
 PITH_NODISCARD PITH_API pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens,
                                                       pith_error* error);
 
-/* [vocab_size] logits after the last evaluated token, valid until the next call on the session; NULL where there are
- * none. */
+/* [vocab_size] logits after the last evaluated token, valid until the next call on the session; NULL without one. */
 PITH_API const float* pith_session_logits(const pith_session* session);
 
 /* Tokens evaluated since init or reset; the next token gets this position. */
@@ -406,16 +401,14 @@ PITH_NODISCARD PITH_API pith_status pith_session_save(pith_session* session, voi
 PITH_NODISCARD PITH_API pith_status pith_session_restore(pith_session* session, const void* state, size_t state_bytes,
                                                          pith_error* error);
 
-/* Uses n_threads of the team from now on, 1 .. max_threads, or as many as it has CPUs for. Changes the speed and no
- * bit. */
+/* Uses n_threads of the team from now on, 1 .. max_threads, or as many as it has CPUs for. Changes speed and no bit. */
 PITH_NODISCARD PITH_API pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads,
                                                              pith_error* error);
 
 /* The instruction set that runs: "scalar", "avx2", ... */
 PITH_API const char* pith_session_tier(const pith_session* session);
 
-/* Names of the tiers compiled in, best first; NULL past the end. *out_usable, unless NULL, says whether this CPU has
- * it. */
+/* Names of the tiers compiled in, best first; NULL past the end. *out_usable (or NULL): whether this CPU has it. */
 PITH_API const char* pith_tier_name(size_t index, int* out_usable);
 
 /* ---- Sampler -------------------------------------------------------------------------------------------------- */
@@ -460,8 +453,7 @@ PITH_NODISCARD PITH_API pith_status pith_sampler_accept(pith_sampler* sampler, i
 PITH_NODISCARD PITH_API pith_status pith_sampler_draw(pith_sampler* sampler, const float* logits, int32_t* out_token,
                                                       pith_error* error);
 
-/* Starts the generator anew, as a sampler of this seed has it; recent tokens stay. For another answer to the same
- * question. */
+/* Starts the generator anew, as a sampler of this seed has it; recent tokens stay. For another answer. */
 PITH_NODISCARD PITH_API pith_status pith_sampler_set_seed(pith_sampler* sampler, uint64_t seed, pith_error* error);
 
 /* State: the generator and the recent tokens as bytes, as for pith_session_save. Bound to the vocabulary's size alone:
