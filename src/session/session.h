@@ -17,6 +17,7 @@ struct pith_session {
   pith::internal::Transformer transformer;
   uint64_t position;
   bool has_logits;
+  bool has_hidden;   // of the same token; a restored session has logits alone
   bool is_poisoned;  // a logit was not finite
   std::atomic<bool> is_busy;
   std::atomic<bool> is_cancelled;  // the evaluation that runs
@@ -36,12 +37,16 @@ struct EveryToken {
   float* hidden = nullptr;  // [n_tokens, d] or NULL
 };
 
-// The body of pith_session_eval and pith_session_eval_each, entered by one thread.
-pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, const EveryToken& every);
+// The bodies of pith_session_eval, pith_session_eval_each, pith_session_reset, pith_session_rewind and
+// pith_session_copy, entered by one thread; no argument is NULL.
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, const EveryToken& every,
+                         pith_error* error);
+void session_reset(pith_session* session);
+pith_status session_rewind(pith_session* session, uint64_t position, pith_error* error);
+pith_status session_copy(pith_session* to, const pith_session& from, pith_error* error);
 
-// The bodies of pith_session_rewind and pith_session_copy; the arguments are checked.
-pith_status session_rewind(pith_session* session, uint64_t position);
-pith_status session_copy(pith_session* to, const pith_session& from);
+// PITH_E_STATE for a session whose logits were not finite.
+pith_status check_not_poisoned(const pith_session& session, pith_error* error);
 
 // Holds a session for the calling thread, or finds it held.
 class SessionGuard {

@@ -46,7 +46,7 @@ void SessionOptions::add_to(CLI::App* app) {
       ->capture_default_str();
   app->add_option(
          "--pool", pool,
-         "Bytes for finished rows of gated models, with K, M or G; rows for 3/8 of the context and 64 if left out")
+         "Bytes for the rows of gated models, with K, M or G; 0: none; rows for 3/8 of the context and 64 if left out")
       ->transform(CLI::AsSizeValue(false));
 }
 
@@ -60,25 +60,47 @@ pith_session_options SessionOptions::resolve() const {
   options.cache = precision(cache);
   options.activations = precision(activations);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
-  options.pool_bytes = pool;
+  if (pool) options.pool_bytes = *pool == 0 ? PITH_POOL_NONE : *pool;
   options.max_threads = n_threads();
   options.tier = tier.empty() ? nullptr : tier.c_str();
   return options;
 }
 
 void SamplingOptions::add_to(CLI::App* app) {
-  app->add_option("--seed", values.seed, "Seed of the draws")->capture_default_str();
-  app->add_option("--temp", values.temperature, "Temperature; 0 is greedy")->capture_default_str();
-  app->add_option("--top-k", values.top_k, "Keep the k likeliest tokens; 0 is all")->capture_default_str();
-  app->add_option("--top-p", values.top_p, "Keep the smallest set of tokens with this probability")
-      ->capture_default_str();
-  app->add_option("--min-p", values.min_p, "Drop tokens less likely than this share of the likeliest")
-      ->capture_default_str();
-  app->add_option("--repeat-penalty", values.repeat_penalty, "Penalty on recent tokens; 1 is off")
-      ->capture_default_str();
-  app->add_option("--repeat-window", values.repeat_window, "Recent tokens that the penalty sees")
+  app->add_option_function<uint64_t>(
+         "--seed",
+         [this](uint64_t value) {
+           seed = value;
+           has_seed = true;
+         },
+         "Seed of the draws; a loaded state goes on with its own if left out")
+      ->default_str(std::to_string(seed));
+  app->add_option("--temp", temperature, "Temperature; 0 is greedy")->capture_default_str();
+  app->add_option("--top-k", top_k, "Keep the k likeliest tokens; 0 is all")->capture_default_str();
+  app->add_option("--top-p", top_p, "Keep the smallest set of tokens with this probability")->capture_default_str();
+  app->add_option("--min-p", min_p, "Drop tokens less likely than this share of the likeliest")->capture_default_str();
+  app->add_option("--repeat-penalty", repeat_penalty, "Penalty on recent tokens; 1 is off")->capture_default_str();
+  app->add_option("--repeat-window", repeat_window, "Recent tokens that the penalty sees; 0 is none")
       ->capture_default_str();
   app->add_option("--stop", stops, "Stop before this text; may be given several times")->allow_extra_args(false);
+}
+
+pith_sampler_options SamplingOptions::resolve() const {
+  // What the library would take for a default or for a name of its own.
+  if (temperature < 0) throw std::runtime_error("option temperature: not a finite number >= 0");
+  if (top_p == 0) throw std::runtime_error("option top_p: not within 0 (excluded) .. 1");
+  if (min_p < 0) throw std::runtime_error("option min_p: not within 0 .. 1 (excluded)");
+  if (repeat_penalty == 0) throw std::runtime_error("option repeat_penalty: not a finite number > 0");
+  if (repeat_window == PITH_REPEAT_WINDOW_NONE) throw std::runtime_error("option repeat_window: at most 65536");
+  pith_sampler_options options = sampler_options();
+  options.temperature = temperature == 0 ? PITH_GREEDY : temperature;
+  options.top_k = top_k == 0 ? PITH_TOP_K_ALL : top_k;
+  options.top_p = top_p;
+  options.min_p = min_p == 0 ? PITH_MIN_P_NONE : min_p;
+  options.repeat_penalty = repeat_penalty;
+  options.repeat_window = repeat_window == 0 ? PITH_REPEAT_WINDOW_NONE : repeat_window;
+  options.seed = seed;
+  return options;
 }
 
 std::string read_file(const std::string& path) {

@@ -90,7 +90,7 @@ pith_session_options session_of(const ParityOptions& o, const std::string& activ
   options.activations = precision_of(activations);
   options.cache = precision_of(cache);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
-  options.pool_bytes = 0;  // rows of a pool would make grouped attention exact, as far as they go
+  options.pool_bytes = PITH_POOL_NONE;  // rows of a pool would make grouped attention exact, as far as they go
   options.chunk = o.chunk;
   options.tier = o.tier.empty() ? nullptr : o.tier.c_str();
   return options;

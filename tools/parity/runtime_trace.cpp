@@ -36,7 +36,8 @@ class Recorder {
       n_ = session_.get()->transformer.is_prompt(left) ? left : 1;
       c_scale_.assign(size_t(c_.n_layers) * n_, 0);
       key_shift_.assign(size_t(c_.n_layers) * n_ * size_t(c_.n_heads), 0);
-      check(session_eval(session_.get(), trace_.tokens.data() + first_, n_, {logits.data(), nullptr}));
+      session_.eval_each(std::span(trace_.tokens).subspan(first_, n_),
+                         std::span(logits).first(n_ * size_t(c_.vocab_size)));
       for (token_ = first_; token_ < first_ + n_; ++token_) {
         for (int32_t layer = 0; layer < c_.n_layers; ++layer) read_cache(layer);
         const float* of_token = logits.data() + (token_ - first_) * size_t(c_.vocab_size);
