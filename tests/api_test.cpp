@@ -40,7 +40,7 @@ void refuses(pith_status expected, const char* word, const Call& call) {
   CHECK(int(call(&error)) == int(expected));
   REQUIRE(std::memchr(error.message, 0, sizeof error.message) != nullptr);
   CHECK_MESSAGE(std::string(error.message).find(word) != std::string::npos, error.message, " lacks ", word);
-  CHECK(int(call(nullptr)) == int(expected));
+  CHECK(int(call(static_cast<pith_error*>(nullptr))) == int(expected));
 }
 
 // The call succeeds, and leaves no sentence of an earlier one.
@@ -63,11 +63,12 @@ TEST_CASE("a struct of an older version is read as if zeros followed, and not wr
   const planted full{24, 1, 2, 3, 4};
   for (const uint32_t size : {8u, 16u, 24u}) {
     CAPTURE(size);
-    const Block exact = block_of(&full, size);  // AddressSanitizer sees every byte beyond
+    const Block exact =
+        block_of(reinterpret_cast<const uint8_t*>(&full), size);  // AddressSanitizer sees every byte beyond
     std::memcpy(exact.get(), &size, sizeof size);
     planted* given = reinterpret_cast<planted*>(exact.get());
     planted read{9, 9, 9, 9, 9};
-    accepts([&](pith_error* error) { return read_struct(given, &read, error); });
+    CHECK(read_struct(given, &read, nullptr) == PITH_OK);
     CHECK(read.a == 1);
     CHECK(read.b == (size >= 16 ? 2 : 0));
     CHECK(read.d == (size >= 24 ? 4 : 0));
@@ -86,7 +87,7 @@ TEST_CASE("a struct of a newer version is read if what it says beyond is zeros")
     return internal::read_struct(reinterpret_cast<const planted*>(bytes), &read, error);
   };
   bytes[40] = 1;  // not of the struct
-  accepts(call);
+  CHECK(call(nullptr) == PITH_OK);
   CHECK(read.d == 4);
   for (size_t at = 24; at < 40; ++at) {
     bytes[at] = 1;
@@ -94,7 +95,7 @@ TEST_CASE("a struct of a newer version is read if what it says beyond is zeros")
     refuses(PITH_E_ABI, "newer library", call);
     bytes[at] = 0;
   }
-  accepts(call);
+  CHECK(call(nullptr) == PITH_OK);
 }
 
 TEST_CASE("a struct_size that no version had is refused by the name of the struct") {
@@ -193,8 +194,8 @@ TEST_CASE("options of zeros, the initialised ones and none are the defaults, and
     CHECK(std::memcmp(&plan, &expected, sizeof plan) == 0);
   };
   const pith_session_options initialised = session_options();
-  for (const pith_session_options* options : {static_cast<const pith_session_options*>(nullptr), &initialised, &said})
-    has_expected_plan(options);
+  const pith_session_options* const given[] = {nullptr, &initialised, &said};
+  for (const pith_session_options* options : given) has_expected_plan(options);
   const std::vector<int32_t> tokens = {0, 70, 102, 33, 70, 102, 5, 6, 7, 8, 9, 10};
   Session by_zeros(model, zeros), by_words(model, said);
   by_zeros.eval(tokens);

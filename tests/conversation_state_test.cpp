@@ -140,7 +140,7 @@ TEST_CASE("a state of a sampler withstands damage and deceit, and is bound to th
     return pith_sampler_restore(target.get(), bytes, n, error);
   });
   Bytes dead = state;
-  for (size_t at = 40; at < 72; ++at) dead[at] = 0;  // the generator's words
+  for (size_t at = 40; at < 72; ++at) dead.at(at) = 0;  // the words of the generator
   repair(&dead);
   CHECK_THROWS_AS(target.restore(dead), Error);
 }
@@ -173,13 +173,15 @@ TEST_CASE("a stream that is cut anywhere shows what an uncut one shows") {
     for (char& c : text) c = alphabet[random() % alphabet.size()];
     CAPTURE(text);
     TextStream whole(stops), first(stops), second(stops);
-    const std::string expected = whole.push(text) + whole.finish();
+    std::string expected = whole.push(text);
+    expected += whole.finish();
     const size_t cut = random() % (text.size() + 1);
     std::string shown = first.push(std::string_view(text).substr(0, cut));
     second.push("aa EN");  // what it held before is gone
     second.restore(first.save());
     REQUIRE(second.stopped() == first.stopped());
-    shown += second.push(std::string_view(text).substr(cut)) + second.finish();
+    shown += second.push(std::string_view(text).substr(cut));
+    shown += second.finish();
     REQUIRE(shown == expected);
     n_stopped += whole.stopped();
   }
