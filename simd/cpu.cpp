@@ -39,8 +39,8 @@ bool cpu_has_avx512() {
   constexpr uint32_t kXmmYmmZmm = 0xe6;
   if (!cpu_has_avx2() || !saves(kXmmYmmZmm)) return false;
   uint32_t a, b, c, d;
-  constexpr uint32_t kF = 1u << 16, kDq = 1u << 17, kBw = 1u << 30, kVl = 1u << 31, kVnni = 1u << 11;
-  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(b, kF | kDq | kBw | kVl) && has(c, kVnni);
+  constexpr uint32_t kF = 1u << 16, kDq = 1u << 17, kCd = 1u << 28, kBw = 1u << 30, kVl = 1u << 31, kVnni = 1u << 11;
+  return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(b, kF | kDq | kCd | kBw | kVl) && has(c, kVnni);
 }
 
 #elif defined(__aarch64__) && defined(__linux__)

@@ -52,8 +52,9 @@ void AbsorbedKeys::fill(const Config& c, const Linear& up, int32_t layer, int32_
     const int32_t row = head * c.kv_head_width() + j;
     for (int32_t i = 0; i < kBlockCols; ++i) {
       const StoredWeight w = stored_weight(up, row, b * kBlockCols + i);
-      const size_t block = size_t(i / kPanelRows * (padded_ / kBlockCols) + j / kBlockCols);
-      const size_t byte = size_t(j % kBlockCols / 8 * 64 + kLaneOfRow[i % kPanelRows] * 8 + j % 8);
+      const size_t block = size_t(i / kPanelRows) * size_t(padded_ / kBlockCols) + size_t(j / kBlockCols);
+      const size_t lane = size_t(kLaneOfRow[i % kPanelRows]);
+      const size_t byte = size_t(j % kBlockCols / 8) * 64 + lane * 8 + size_t(j % 8);
       matrix[block * kQ8BlockBytes + byte] = uint8_t(int8_t(w.code));
       scales[j] = w.scale;
     }

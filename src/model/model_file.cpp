@@ -239,7 +239,7 @@ pith_status read_dims(Cursor* in, TensorEntry* tensor, uint64_t* elements, pith_
   return PITH_OK;
 }
 
-pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, uint64_t* offset, pith_error* error) {
+pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, pith_error* error) {
   *tensor = TensorEntry{};
   PITH_TRY(read_string(in, kMaxNameBytes, "tensor name", "", &tensor->name, error));
   if (tensor->name.empty()) return fail(error, PITH_E_LIMIT, "tensor name: empty; names have 1 to 64 bytes");
@@ -248,7 +248,7 @@ pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, uin
   uint64_t elements = 0;
   PITH_TRY(read_dims(in, tensor, &elements, error));
   uint32_t type = 0;
-  if (!in->read(&type) || !in->read(offset))
+  if (!in->read(&type) || !in->read(&tensor->offset))
     return fail(error, PITH_E_TRUNCATED, "tensor ", tensor->name, ": the file ends inside its entry");
   tensor->type = TensorType(type);
   const uint64_t element = element_bytes(tensor->type);
@@ -262,11 +262,11 @@ pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, uin
   if (__builtin_mul_overflow(elements, element, &tensor->bytes) ||
       __builtin_add_overflow(tensor->bytes, alignment - 1, &padded) || padded > (1ull << 62))
     return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": its byte size overflows");
-  if (*offset % alignment != 0)
-    return fail(error, PITH_E_OFFSET, "tensor ", tensor->name, ": offset ", *offset, " is not a multiple of ",
+  if (tensor->offset % alignment != 0)
+    return fail(error, PITH_E_OFFSET, "tensor ", tensor->name, ": offset ", tensor->offset, " is not a multiple of ",
                 alignment);
-  if (*offset > (1ull << 62))
-    return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": offset ", *offset, " overflows");
+  if (tensor->offset > (1ull << 62))
+    return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": offset ", tensor->offset, " overflows");
   return PITH_OK;
 }
 
@@ -338,21 +338,18 @@ class ModelFileParser {
   pith_status parse_tensors() {
     for (size_t i = 0; i < file_.n_tensors_; ++i) {
       TensorEntry& tensor = file_.tensors_[i];
-      uint64_t offset = 0;
-      PITH_TRY(read_tensor(&in_, alignment_, &tensor, &offset, error_));
+      PITH_TRY(read_tensor(&in_, alignment_, &tensor, error_));
       uint32_t* slot = find_slot(file_.tensor_slots_, file_.tensor_mask_, file_.tensors_, tensor.name, name_of);
       if (*slot != 0) return fail(error_, PITH_E_DUPLICATE, "tensor ", tensor.name, ": occurs twice");
       *slot = uint32_t(i + 1);
-      tensor.data = reinterpret_cast<const uint8_t*>(offset);  // made a pointer below, once the data section is known
     }
     const uint64_t start = (uint64_t(in_.at - begin_) + alignment_ - 1) / alignment_ * alignment_;
     const uint64_t size = uint64_t(in_.end - begin_);
     for (size_t i = 0; i < file_.n_tensors_; ++i) {
       TensorEntry& tensor = file_.tensors_[i];
-      const uint64_t offset = reinterpret_cast<uint64_t>(tensor.data);
-      if (start > size || offset > size - start || tensor.bytes > size - start - offset)
+      if (start > size || tensor.offset > size - start || tensor.bytes > size - start - tensor.offset)
         return fail(error_, PITH_E_TRUNCATED, "tensor ", tensor.name, ": the file ends before its last byte");
-      tensor.data = begin_ + start + offset;
+      tensor.data = begin_ + start + tensor.offset;
     }
     return PITH_OK;
   }

@@ -66,6 +66,7 @@ struct TensorEntry {
   TensorType type;
   int32_t n_dims;
   uint64_t dims[4];  // fastest first, 1 beyond n_dims
+  uint64_t offset;   // into the data section
   const uint8_t* data;
   uint64_t bytes;
   // From pith.packed.*, once read_packed_directory ran:

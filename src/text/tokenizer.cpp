@@ -380,7 +380,9 @@ class BpeTokenizer::Ids {
 
 void BpeTokenizer::encode_piece(std::string_view piece, void* work, Ids* out) const {
   static_assert(alignof(Symbol) == 4 && alignof(Candidate) == 4);
-  Symbol* symbols = reinterpret_cast<Symbol*>((reinterpret_cast<uintptr_t>(work) + 3) / 4 * 4);
+  char* aligned = static_cast<char*>(work);
+  aligned += (4 - reinterpret_cast<uintptr_t>(work) % 4) % 4;
+  Symbol* symbols = reinterpret_cast<Symbol*>(aligned);
   Queue(*this, piece, symbols, reinterpret_cast<Candidate*>(symbols + piece.size())).merge_all();
   for (uint32_t i = 0; i != kNone; i = symbols[i].next) out->put(symbols[i].id);
 }
