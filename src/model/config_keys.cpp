@@ -70,7 +70,7 @@ constexpr ConfigKey kKeys[] = {
     PITH_CHOICE(rope_interleaved, "rope.interleaved", always, optional,
                 "rotated pairs are (2i, 2i + 1); otherwise (i, d_r/2 + i)"),
     PITH_CHOICE(folded, "folded", always, packed,
-                "gamma, beta and the score scale are inside W_Q and W_O, as the packer says and nobody else"),
+                "gamma, beta and the score scale are inside W_Q and W_O; the packer alone writes it"),
 
     PITH_KEY(n_layers, "block_count", always, required, {1, kMaxLayers}, "layers", "L, of the model"),
     PITH_KEY(width, "embedding_length", always, required, {1, kMaxWidth}, "channels", "d, of the residual stream"),
