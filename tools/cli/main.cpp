@@ -37,11 +37,10 @@ void add_session(CLI::App* command, SessionOptions* o) {
   add_choice(command, "--activations", &o->activations, {"i8", "f32"}, "Precision of the inputs of matrix products");
   add_choice(command, "--attention", &o->attention, {"grouped", "materialise"},
              "How attention reads the cache: grouped by token id (absorbed where there is no gate), or every key and "
-             "value recomputed");
+             "value materialised");
   command
-      ->add_option(
-          "--pool", o->pool,
-          "Bytes for finished rows of gated models, with K, M or G; rows for 3/8 of the context and 64 if left out")
+      ->add_option("--pool", o->pool,
+                   "Bytes for the rows of gated models, with K, M or G; rows for 3/8 of the context and 64 if left out")
       ->transform(CLI::AsSizeValue(false));
 }
 
