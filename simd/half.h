@@ -1,4 +1,4 @@
-// fp16 <-> float32 in integer arithmetic: exact one way, round to nearest even the other, as the hardware conversions do.
+// fp16 <-> float32 in integer arithmetic, as hardware converts: exact one way, to nearest even the other.
 #ifndef PITH_SIMD_HALF_H
 #define PITH_SIMD_HALF_H
 
@@ -36,9 +36,9 @@ static inline uint16_t float_to_half(float f) {
   std::memcpy(&bits, &f, 4);
   const uint32_t sign = (bits >> 16) & 0x8000u, magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return uint16_t(sign | 0x7e00u | ((magnitude >> 13) & 0x1ffu));  // NaN
-  if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00u);  // 65,520 and above round to infinity
-  if (magnitude <
-      0x38800000u) {  // below 2^-14: subnormal. Adding 0.5 aligns the last bit with 2^-24, rounding to even.
+  if (magnitude >= 0x477ff000u) return uint16_t(sign | 0x7c00u);  // from 65,520 on: infinity
+  // Below 2^-14: subnormal. Adding 0.5 aligns the last bit with 2^-24, rounding to even.
+  if (magnitude < 0x38800000u) {
     float a;
     std::memcpy(&a, &magnitude, 4);
     a += 0.5f;

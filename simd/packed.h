@@ -1,23 +1,27 @@
-// The stored layouts of weight matrices: one for every instruction set, written by `pith quantize` and used straight from
-// the mapped file.
+// The stored layouts of weight matrices: one for every instruction set, written by `pith quantize` and used straight
+// from the mapped file.
 //
-// A matrix W [rows, cols] (cols = K, the input width) is cut into panels of 8 rows; rows are padded with zeros to a multiple
-// of 8, columns to a multiple of 32. A panel is a run of blocks of 32 columns, gathered into superblocks so that whole
-// ones are cache lines; the last superblock of a panel holds what is left (a 32-wide block for the smallest K).
+// A matrix W [rows, cols] (cols = K, the input width) is cut into panels of 8 rows; rows are padded with zeros to a
+// multiple of 8, columns to a multiple of 32. A block is 32 columns of a panel, which share one scale in each row.
+// Blocks are gathered into superblocks so that whole ones are cache lines; the last superblock of a panel holds what
+// is left (a 32-wide block for the smallest K).
 //
 //   q4   superblock of n = 4 blocks (576 bytes) or the 1..3 left over:
-//          uint8 q[n][2][8][8]   [block][half p][row slot][byte b]: low nibble  = u[row][32 block + 8 p + b],
-//                                                                  high nibble = u[row][32 block + 16 + 8 p + b]
+//          uint8 q[n][2][8][8]   [block][half p][lane][byte b]: low nibble  = u[row][32 block + 8 p + b],
+//                                                              high nibble = u[row][32 block + 16 + 8 p + b]
 //          fp16  d[n][8]         scales in natural row order
 //        w = d (u - 8), u in 0..15; 4.5 bits a weight
 //   q8   superblock of n = 2 blocks (544 bytes) or the 1 left over:
-//          int8  q[n][4][8][8]   [block][quarter p][row slot][byte b]: q[row][32 block + 8 p + b], -127..127
+//          int8  q[n][4][8][8]   [block][quarter p][lane][byte b]: q[row][32 block + 8 p + b], -127..127
 //          fp16  d[n][8]
 //        w = d q; 8.5 bits a weight
 //   f32  float w[cols][8]        natural row order, one panel
 //
-// Row slots hold the rows in the order 0, 1, 4, 5, 2, 3, 6, 7: the pairwise adds of AVX2 (hadd) and NEON (addp) then
-// deliver natural order without a permutation.
+// A lane is 8 bytes of one row, a 64-bit lane of a vector register. Lanes hold the rows in an order for which the
+// pairwise adds of AVX2 (hadd) and NEON (addp) deliver natural order without a permutation:
+//
+//   lane   0  1  2  3  4  5  6  7
+//   row    0  1  4  5  2  3  6  7
 #ifndef PITH_SIMD_PACKED_H
 #define PITH_SIMD_PACKED_H
 
@@ -28,7 +32,7 @@ namespace pith::internal {
 
 constexpr int32_t kPanelRows = 8;
 constexpr int32_t kBlockCols = 32;
-constexpr int32_t kSlotOfRow[kPanelRows] = {0, 1, 4, 5, 2, 3, 6, 7};  // an involution: row of slot too
+constexpr int32_t kLaneOfRow[kPanelRows] = {0, 1, 4, 5, 2, 3, 6, 7};  // an involution: the row of a lane too
 
 constexpr int32_t kQ4Blocks = 4;                // blocks of a full q4 superblock
 constexpr size_t kQ4BlockBytes = 128;           // nibbles of one block of a panel

@@ -1,5 +1,5 @@
 // The kernels of grouped attention on every usable tier: integers exactly, floats bit for bit as their contracts say or as the
-// scalar tier has them and within derived bounds of float64; with inaccessible pages right before and behind every array.
+// scalar tier has them and within derived bounds of float64; with inaccessible pages right before and after every array.
 #include "half.h"
 #include "kernel_testing.h"
 

@@ -8,7 +8,7 @@ static void* aligned(size_t bytes) {
   /* C99 has no aligned_alloc: over-allocate. The program ends before anybody could free. */
   char* block = malloc(bytes + PITH_ALIGNMENT);
   if (block == NULL) exit(1);
-  return block + (PITH_ALIGNMENT - (size_t)block % PITH_ALIGNMENT);
+  return block + pith_alignment_shift(block);
 }
 
 static void require(int good, const char* what, const pith_error* error) {
@@ -37,26 +37,29 @@ int main(int argc, char** argv) {
   pith_session* session = NULL;
   pith_sampler* sampler = NULL;
   pith_sampler_options options;
+  pith_metadata metadata = {.struct_size = sizeof metadata};
   int32_t token = -1;
   unsigned long long hash = 0xcbf29ce484222325ull;
-  pith_model_info info;
+  pith_model_info info = {.struct_size = sizeof info};
   void* data;
   if (argc < 2) return 2;
   data = read_file(argv[1], &size);
   require(pith_model_bytes(data, size, &bytes, &error) == PITH_OK, "model bytes", &error);
   require(pith_model_init(data, size, aligned(bytes), bytes, &model, &error) == PITH_OK, "model", &error);
-  info.struct_size = sizeof info;
-  require(pith_model_get_info(model, &info) == PITH_OK && info.vocab_size > 102, "info", &error);
+  require(pith_model_get_info(model, &info, &error) == PITH_OK && info.vocab_size > 102, "info", &error);
   require(pith_session_bytes(model, NULL, &bytes, &error) == PITH_OK, "session bytes", &error);
   require(pith_session_init(model, NULL, aligned(bytes), bytes, &session, &error) == PITH_OK, "session", &error);
   require(pith_session_logits(session) == NULL, "logits before a token", &error);
-  require(pith_session_eval(session, tokens, 4) == PITH_OK, "eval", &error);
+  require(pith_model_find_metadata(model, "general.architecture", &metadata, &error) == PITH_OK, "metadata", &error);
+  require(metadata.type == PITH_VALUE_STRING && metadata.string_bytes == 5, "architecture", &error);
+  require(pith_version_number() == PITH_VERSION_NUMBER, "version", &error);
+  require(pith_session_eval(session, tokens, 4, &error) == PITH_OK, "eval", &error);
   require(pith_session_position(session) == 4, "position", &error);
-  pith_sampler_options_init(&options);
+  pith_sampler_options_init(&options, sizeof options);
   require(pith_sampler_bytes(&options, info.vocab_size, &bytes, &error) == PITH_OK, "sampler bytes", &error);
   require(pith_sampler_init(&options, info.vocab_size, aligned(bytes), bytes, &sampler, &error) == PITH_OK, "sampler",
           &error);
-  require(pith_sampler_draw(sampler, pith_session_logits(session), &token) == PITH_OK, "draw", &error);
+  require(pith_sampler_draw(sampler, pith_session_logits(session), &token, &error) == PITH_OK, "draw", &error);
   require(token >= 0 && (uint32_t)token < info.vocab_size, "token", &error);
   {
     const unsigned char* byte = (const unsigned char*)pith_session_logits(session);

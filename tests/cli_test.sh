@@ -67,11 +67,30 @@ text -n 12 -p "The fox and the hen" >"$work/whole"
 text -n 1 -p "The fox" --stop "$(text -n 1 -p "The fox" | tail -c +8)" --save-state "$work/prompt" >/dev/null
 text -n 12 -p " and the hen" --load-state "$work/prompt" >"$work/parts"
 [ "The fox$(cat "$work/parts")" = "$(cat "$work/whole")" ] || fail "a prompt after --load-state tells another story"
+# Draws, the penalty's window and what --stop holds back go on too: a stop string that begins before the cut ends the text after it.
+tell() { "$pith" run --temp 0.9 --repeat-penalty 1.3 --repeat-window 20 -p "The fox" "$@" 2>"$work/err" | head -c -1; }
+go_on() { "$pith" run --temp 0.9 --repeat-penalty 1.3 --repeat-window 20 --load-state "$work/cut" "$@" 2>"$work/err" | head -c -1; }
+tell -n 60 --seed 3 >"$work/whole"
+tell -n 20 --seed 3 --save-state "$work/cut" >"$work/parts"
+bytes=$(wc -c <"$work/parts")
+go_on -n 40 >"$work/rest"
+cat "$work/parts" "$work/rest" | cmp -s - "$work/whole" || fail "a saved state draws other tokens: $(cat "$work/err")"
+go_on -n 40 --seed 4 | cmp -s - "$work/rest" && fail "--seed after --load-state draws the same tokens"
+stop=$(tail -c +$((bytes - 2)) "$work/whole" | head -c 8)
+tell -n 60 --seed 3 --stop "$stop" >"$work/whole"
+tell -n 20 --seed 3 --stop "$stop" --save-state "$work/cut" >"$work/parts"
+[ "$(wc -c <"$work/parts")" -lt "$bytes" ] || fail "nothing was held back for --stop \"$stop\""
+go_on -n 40 --stop "$stop" >>"$work/parts"
+cmp -s "$work/whole" "$work/parts" || fail "--stop \"$stop\" does not stop across a saved state: $(cat "$work/parts")"
+[ "$(wc -c <"$work/whole")" -lt "$bytes" ] || fail "--stop \"$stop\" does not stop"
+go_on -n 40 >"$work/rest"  # without --stop, what was held back comes out
+[ "$(head -c 3 "$work/rest")" = "$(echo "$stop" | head -c 3)" ] || fail "what --stop held back is lost: $(cat "$work/rest")"
 cp "$work/state" "$work/before"
 expect 1 "option --load-state: state: option capacity" "$pith" run --load-state "$work/state" --save-state "$work/state" --context 99
 expect 1 "option --load-state: state: option attention" "$pith" run --load-state "$work/state" --attention materialise
 expect 1 "another model" "$pith" run "$work/m.gguf" --load-state "$work/state"
 expect 1 "option --load-state: file" "$pith" run --load-state "$work/absent"
+expect 1 "option --load-state: state: not a whole file" "$pith" run --load-state "$work/text"
 expect 1 "option --save-state: file" "$pith" run --save-state "$work/absent/state"
 python3 -c '
 import sys
@@ -118,7 +137,13 @@ expect 2 "--chunk" "$pith" run --chunk 4000
 expect 0 "" "$pith" bench --json --depth 40 --prompt 20 -n 0 --repeat 1 --chunk 16
 python3 -c 'import json,sys; assert [(r["phase"], r["tokens"], r["depth"]) for r in json.load(open(sys.argv[1]))["runs"]] == [("prefill", 40, 0), ("prefill", 20, 40)]' \
   "$work/out" || fail "bench --prompt"
-expect 1 "option temperature" "$pith" run --temp -1
+for option in "temperature --temp -1" "temperature --temp nan" "top_p --top-p 0" "min_p --min-p -1" "repeat_penalty --repeat-penalty 0" \
+              "repeat_window --repeat-window 4294967295"; do
+  # shellcheck disable=SC2086
+  set -- $option
+  expect 1 "option $1" "$pith" run "$2" "$3"
+done
+expect 0 "" "$pith" run -n 4 --top-k 0 --min-p 0 --repeat-window 0 --seed 0 --pool 0
 expect 1 "packed already" "$pith" quantize "$work/m.gguf" "$work/again.gguf"
 expect 1 "input file" "$pith" quantize "$work/m.gguf" "$work/m.gguf"
 expect 1 "argument SHAPE" "$pith" synth no-such-shape "$work/x.gguf"

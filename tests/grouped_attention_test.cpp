@@ -30,16 +30,16 @@ std::vector<SynthSpec> gated_variants() {
   return out;
 }
 
-// Bytes of n rows in the pool of a session.
+// Bytes of n rows in the pool of a session, as the option pool_bytes says it.
 uint64_t rows(const Model& model, pith_session_options options, uint64_t n) {
   pith_session_plan plan{};
   plan.struct_size = sizeof plan;
   options.capacity = 1 << 20;
   options.n_keep = 0;
-  options.pool_bytes = PITH_POOL_DEFAULT;  // rows for 3 of 8 tokens, and 64
+  options.pool_bytes = 0;  // rows for 3 of 8 tokens, and 64
   REQUIRE(int(pith_session_get_plan(model.get(), &options, &plan, nullptr)) == int(PITH_OK));
   REQUIRE(plan.pool_bytes > 0);
-  return plan.pool_bytes / ((uint64_t(3) << 17) + 64) * n;
+  return n == 0 ? PITH_POOL_NONE : plan.pool_bytes / ((uint64_t(3) << 17) + 64) * n;
 }
 
 double worst_difference(const std::vector<std::vector<float>>& a, const std::vector<std::vector<float>>& b) {
@@ -195,11 +195,11 @@ TEST_CASE("the plan counts the pool, and rounds it down to whole rows") {
     REQUIRE(int(pith_session_get_plan(runtime.model.get(), &options, &plan, nullptr)) == int(PITH_OK));
     return plan;
   };
-  CHECK(plan_of(0).pool_bytes == 0);
+  CHECK(plan_of(PITH_POOL_NONE).pool_bytes == 0);
   CHECK(plan_of(row - 1).pool_bytes == 0);
   CHECK(plan_of(5 * row + 1).pool_bytes == 5 * row);
   CHECK(plan_of(uint64_t(1) << 50).pool_bytes == 100 * row);  // never more than one row for each token
-  CHECK(plan_of(PITH_POOL_DEFAULT).pool_bytes == 100 * row);  // 37 + 64, but no more than that
+  CHECK(plan_of(0).pool_bytes == 100 * row);                  // 37 + 64, but no more than that
   CHECK(plan_of(5 * row).session_bytes > plan_of(0).session_bytes + 5 * row - 64);
 }
 
@@ -237,7 +237,7 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
     const Agreement other = agreement(materialised, all_logits(runtime.model, tokens, options));
     MESSAGE("pool of ", share, "/8: mean KL ", other.kl_mean, ", top-1 agreement ", other.top1);
   }
-  options.pool_bytes = PITH_POOL_DEFAULT;
+  options.pool_bytes = 0;
   options.cache = PITH_PRECISION_F32;
   const double int8 = perplexity(grouped), float32 = perplexity(all_logits(runtime.model, tokens, options));
   MESSAGE("perplexity: int8 cache ", int8, ", float32 cache ", float32);

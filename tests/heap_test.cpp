@@ -92,11 +92,15 @@ struct Api {
   decltype(&pith_sampler_bytes) sampler_bytes = pith_sampler_bytes;
   decltype(&pith_sampler_init) sampler_init = pith_sampler_init;
   decltype(&pith_sampler_draw) draw = pith_sampler_draw;
+  decltype(&pith_sampler_save) save_sampler = pith_sampler_save;
+  decltype(&pith_sampler_restore) restore_sampler = pith_sampler_restore;
   decltype(&pith_tokenizer_bytes) tokenizer_bytes = pith_tokenizer_bytes;
   decltype(&pith_tokenizer_init) tokenizer_init = pith_tokenizer_init;
   decltype(&pith_tokenizer_encode) encode = pith_tokenizer_encode;
   decltype(&pith_tokenizer_decode) decode = pith_tokenizer_decode;
   decltype(&pith_stream_push) push = pith_stream_push;
+  decltype(&pith_stream_save) save_stream = pith_stream_save;
+  decltype(&pith_stream_restore) restore_stream = pith_stream_restore;
 };
 
 template <typename Function>
@@ -123,11 +127,15 @@ Api load_api(const char* path) {
   load(library, "pith_sampler_bytes", &api.sampler_bytes);
   load(library, "pith_sampler_init", &api.sampler_init);
   load(library, "pith_sampler_draw", &api.draw);
+  load(library, "pith_sampler_save", &api.save_sampler);
+  load(library, "pith_sampler_restore", &api.restore_sampler);
   load(library, "pith_tokenizer_bytes", &api.tokenizer_bytes);
   load(library, "pith_tokenizer_init", &api.tokenizer_init);
   load(library, "pith_tokenizer_encode", &api.encode);
   load(library, "pith_tokenizer_decode", &api.decode);
   load(library, "pith_stream_push", &api.push);
+  load(library, "pith_stream_save", &api.save_stream);
+  load(library, "pith_stream_restore", &api.restore_stream);
   return api;
 }
 
@@ -136,14 +144,25 @@ bool take_apart(const Api& api, pith_session* session, pith_session* fork, void*
   const uint64_t position = pith_session_position(session);
   const int32_t tokens[] = {1, 2, 3};
   size_t bytes = 0;
-  bool good = api.save(session, state, state_bytes, &bytes) == PITH_OK;
+  bool good = api.save(session, state, state_bytes, &bytes, nullptr) == PITH_OK;
   good = good && api.restore(fork, state, bytes, nullptr) == PITH_OK;
   api.cancel(fork);
-  good = good && api.eval(fork, tokens, 3) == PITH_OK;
-  const pith_status rewound = api.rewind(fork, position);
+  good = good && api.eval(fork, tokens, 3, nullptr) == PITH_OK;
+  const pith_status rewound = api.rewind(fork, position, nullptr);
   good = good && (rewound == PITH_OK || rewound == PITH_E_STATE);
-  good = good && api.copy(fork, session) == PITH_OK && api.copy(session, fork) == PITH_OK;
+  good = good && api.copy(fork, session, nullptr) == PITH_OK && api.copy(session, fork, nullptr) == PITH_OK;
   return good && pith_session_position(session) == position;
+}
+
+// Saves and restores what draws and what shows; and a failure writes its sentence.
+bool take_apart(const Api& api, pith_sampler* sampler, pith_stream* stream, void* state, size_t capacity) {
+  size_t bytes = 0;
+  pith_error error;
+  bool good = api.save_sampler(sampler, state, capacity, &bytes, &error) == PITH_OK;
+  good = good && api.restore_sampler(sampler, state, bytes, &error) == PITH_OK;
+  good = good && api.save_stream(stream, state, capacity, &bytes, &error) == PITH_OK;
+  good = good && api.restore_stream(stream, state, bytes, &error) == PITH_OK && error.message[0] == '\0';
+  return good && api.restore_sampler(sampler, state, bytes, &error) == PITH_E_SAVED_KIND && error.message[0] != '\0';
 }
 
 // Heap calls within `steps` steps.
@@ -153,7 +172,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   require(api.model_bytes(data, size, &bytes, nullptr) == PITH_OK, "model bytes");
   require(api.model_init(data, size, aligned(bytes), bytes, &model, nullptr) == PITH_OK, "model");
   pith_session_options options;
-  pith_session_options_init(&options);
+  pith_session_options_init(&options, sizeof options);
   options.capacity = 200;  // over three attention tiles, so that threads share work; wraps 50 times in 10,000 steps
   options.n_keep = 4;
   options.max_threads = threads;
@@ -165,9 +184,9 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   void* state = aligned(state_bytes);
   pith_model_info info{};
   info.struct_size = sizeof info;
-  require(pith_model_get_info(model, &info) == PITH_OK, "info");
+  require(pith_model_get_info(model, &info, nullptr) == PITH_OK, "info");
   pith_sampler_options sampling;
-  pith_sampler_options_init(&sampling);
+  pith_sampler_options_init(&sampling, sizeof sampling);
   pith_sampler* sampler = nullptr;
   require(api.sampler_bytes(&sampling, info.vocab_size, &bytes, nullptr) == PITH_OK, "sampler bytes");
   require(api.sampler_init(&sampling, info.vocab_size, aligned(bytes), bytes, &sampler, nullptr) == PITH_OK, "sampler");
@@ -177,8 +196,9 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   const char text[] = "The fox and the lantern";
   const size_t work_bytes = pith_tokenizer_work_bytes(sizeof text);
   void* work = aligned(work_bytes);
-  pith_stream stream;
-  require(pith_stream_init(&stream, nullptr, 0) == PITH_OK, "stream");
+  pith_stream stream{};
+  stream.struct_size = sizeof stream;
+  require(pith_stream_init(&stream, nullptr, 0, nullptr) == PITH_OK, "stream");
   char out[4096];
   int32_t token = 0;
   const long before = heap_calls;
@@ -186,12 +206,14 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
     int32_t ids[sizeof text];
     size_t count = 0;
     const char* piece = nullptr;
-    bool good = api.eval(session, &token, 1) == PITH_OK;
-    good = good && api.draw(sampler, api.logits(session), &token) == PITH_OK;
-    good = good && api.decode(tokenizer, token, &piece, &count) == PITH_OK;
-    good = good && api.push(&stream, piece, count, out, sizeof out, &count) == PITH_OK;
-    good = good && api.encode(tokenizer, text, sizeof text - 1, ids, sizeof text, &count, work, work_bytes) == PITH_OK;
+    bool good = api.eval(session, &token, 1, nullptr) == PITH_OK;
+    good = good && api.draw(sampler, api.logits(session), &token, nullptr) == PITH_OK;
+    good = good && api.decode(tokenizer, token, &piece, &count, nullptr) == PITH_OK;
+    good = good && api.push(&stream, piece, count, out, sizeof out, &count, nullptr) == PITH_OK;
+    good = good && api.encode(tokenizer, text, sizeof text - 1, 0, ids, sizeof text, &count, work, work_bytes,
+                              nullptr) == PITH_OK;
     good = good && (step % 64 != 0 || take_apart(api, session, fork, state, state_bytes));
+    good = good && (step % 64 != 0 || take_apart(api, sampler, &stream, state, state_bytes));
     require(good, "a step failed");
   }
   return heap_calls - before;

@@ -184,13 +184,13 @@ const std::vector<Case>& metadata_cases() {
       {"29 alignment as u64", PITH_E_TYPE,
        [](RawGguf& f) { f.set("general.alignment", kU64, value_of<uint64_t>(64)); }},
       {"29 alignment as string", PITH_E_TYPE, [](RawGguf& f) { f.set_string("general.alignment", "64"); }},
-      {"30 alignment 0", PITH_E_ALIGN, u32("general.alignment", 0)},
-      {"30 alignment 13", PITH_E_ALIGN, u32("general.alignment", 13)},
-      {"30 alignment 24", PITH_E_ALIGN, u32("general.alignment", 24)},
-      {"31 alignment 1", PITH_E_ALIGN, u32("general.alignment", 1)},
-      {"31 alignment 4", PITH_E_ALIGN, u32("general.alignment", 4)},
-      {"32 alignment 2^30", PITH_E_ALIGN, u32("general.alignment", 1u << 30)},
-      {"32 alignment 2^31", PITH_E_ALIGN, u32("general.alignment", 1u << 31)},
+      {"30 alignment 0", PITH_E_OFFSET, u32("general.alignment", 0)},
+      {"30 alignment 13", PITH_E_OFFSET, u32("general.alignment", 13)},
+      {"30 alignment 24", PITH_E_OFFSET, u32("general.alignment", 24)},
+      {"31 alignment 1", PITH_E_OFFSET, u32("general.alignment", 1)},
+      {"31 alignment 4", PITH_E_OFFSET, u32("general.alignment", 4)},
+      {"32 alignment 2^30", PITH_E_OFFSET, u32("general.alignment", 1u << 30)},
+      {"32 alignment 2^31", PITH_E_OFFSET, u32("general.alignment", 1u << 31)},
       {"33 architecture missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("general.architecture"); },
        "general.architecture"},
       {"33 architecture is a number", PITH_E_TYPE, u32("general.architecture", 1)},
@@ -307,7 +307,7 @@ const std::vector<Case>& tensor_cases() {
       {"61 type -1", PITH_E_TYPE, tensor_type(~0u)},
       {"62 unsupported type IQ2_XXS", PITH_E_UNSUPPORTED, tensor_type(16), "token_embd.weight"},
       {"62 unsupported type F64", PITH_E_UNSUPPORTED, tensor_type(28), "token_embd.weight"},
-      {"63 offset off the alignment", PITH_E_ALIGN, offset(65)},
+      {"63 offset off the alignment", PITH_E_OFFSET, offset(65)},
       {"64 offset 2^64-64 wraps", PITH_E_OVERFLOW, offset(0 - 64ull)},
       {"64 offset 2^63", PITH_E_OVERFLOW, offset(1ull << 63)},
       {"65 last tensor one byte short", PITH_E_TRUNCATED, [](RawGguf& f) { f.tensors.back().data.pop_back(); }},
@@ -477,9 +477,9 @@ TEST_CASE("75: weights that are not finite poison the session, not the process")
     pith_session* session = nullptr;
     REQUIRE(int(pith_session_init(model, nullptr, session_memory.get(), size, &session, nullptr)) == int(PITH_OK));
     const int32_t token = 3;
-    CHECK(int(pith_session_eval(session, &token, 1)) == int(PITH_E_NUMERIC));
-    CHECK(int(pith_session_eval(session, &token, 1)) == int(PITH_E_STATE));
-    CHECK(int(pith_session_reset(session)) == int(PITH_OK));
-    CHECK(int(pith_session_eval(session, &token, 1)) == int(PITH_E_NUMERIC));
+    CHECK(int(pith_session_eval(session, &token, 1, nullptr)) == int(PITH_E_NUMERIC));
+    CHECK(int(pith_session_eval(session, &token, 1, nullptr)) == int(PITH_E_STATE));
+    CHECK(int(pith_session_reset(session, nullptr)) == int(PITH_OK));
+    CHECK(int(pith_session_eval(session, &token, 1, nullptr)) == int(PITH_E_NUMERIC));
   }
 }

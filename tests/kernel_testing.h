@@ -47,7 +47,7 @@ class Pages {
   Pages(const Pages&) = delete;
   Pages& operator=(const Pages&) = delete;
 
-  // n floats: place 0 .. 3 begin that many elements behind the first page, place 4 ends right before the last.
+  // n floats: place 0 .. 3 begin that many elements after the first page, place 4 ends right before the last.
   float* put(const std::vector<float>& x, int place) {
     std::fill_n(first(), kFloats, kCanary);
     data_ = place < 4 ? first() + place : first() + kFloats - x.size();
@@ -69,7 +69,7 @@ class Pages {
   size_t n_ = 0;
 };
 
-// n elements that end right before an inaccessible page and, for the other half of the tests, begin right behind one.
+// n elements that end right before an inaccessible page and, for the other half of the tests, begin right after one.
 template <typename T>
 class Guarded {
  public:

@@ -1,5 +1,5 @@
 // Every kernel on every usable tier: against float64 within derived bounds, and bit for bit against the scalar tier, for every
-// tail length, at every alignment, with inaccessible pages right before and behind the data.
+// tail length, at every alignment, with inaccessible pages right before and after the data.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -310,7 +310,7 @@ struct RandomMatrix {
 
   double element(int32_t row, int32_t col) {
     const uint8_t* panel = bytes.data() + panel_bytes(type, blocks) * size_t(row / 8);
-    const int32_t slots[] = {0, 1, 4, 5, 2, 3, 6, 7}, slot = slots[row % 8], b = col / 32, i = col % 32;
+    const int32_t lanes[] = {0, 1, 4, 5, 2, 3, 6, 7}, lane = lanes[row % 8], b = col / 32, i = col % 32;
     if (type == WeightType::f32) {
       float w;
       std::memcpy(&w, panel + 4 * (col * 8 + row % 8), 4);
@@ -323,8 +323,8 @@ struct RandomMatrix {
     uint16_t d;
     std::memcpy(&d, super + size_t(n) * block_bytes + size_t(b - first) * 16 + 2 * (row % 8), 2);
     const uint8_t* codes = super + size_t(b - first) * block_bytes;
-    if (!is_q4) return double(half_to_float(d)) * int8_t(codes[64 * (i / 8) + 8 * slot + i % 8]);
-    const uint8_t byte = codes[64 * (i % 16 / 8) + 8 * slot + i % 8];
+    if (!is_q4) return double(half_to_float(d)) * int8_t(codes[64 * (i / 8) + 8 * lane + i % 8]);
+    const uint8_t byte = codes[64 * (i % 16 / 8) + 8 * lane + i % 8];
     return double(half_to_float(d)) * ((i < 16 ? byte & 15 : byte >> 4) - 8);
   }
 };
@@ -458,7 +458,7 @@ TEST_CASE("matrix-matrix products are the matrix-vector product of every column"
       for (int32_t n = 1; n <= 20; ++n) check_columns(type, blocks, n, 1, &random);
       for (const int32_t n : {31, 33, 64, 67}) check_columns(type, blocks, n, 1, &random);
     }
-    // As many blocks as are unpacked at once, and more; a tile of panels, and one behind it.
+    // As many blocks as are unpacked at once, and more; a tile of panels, and one after it.
     for (const int32_t blocks : {22, 23, 24, 44, 45, 49, 88, 89, 90, 99, 100, 199}) {
       for (const int32_t n : {5, 15}) check_columns(type, blocks, n, 5, &random);
     }
@@ -491,12 +491,12 @@ TEST_CASE("integer matrix products are exact") {
         for (size_t i = 0; i < out.size(); ++i) out[i] = kUntouched;
         k.matmul_i8_i32(w.data(), blocks, panels, q.data(), n, out.data(), stride);
         bool good = true;
-        const int32_t slots[] = {0, 1, 4, 5, 2, 3, 6, 7};
+        const int32_t lanes[] = {0, 1, 4, 5, 2, 3, 6, 7};
         for (int32_t j = 0; j < n; ++j) {
           for (int32_t row = 0; row < panels * 8; ++row) {
             int64_t exact = 0;
             for (int32_t c = 0; c < cols; ++c) {
-              const int32_t at = (row / 8 * blocks + c / 32) * 256 + c % 32 / 8 * 64 + slots[row % 8] * 8 + c % 8;
+              const int32_t at = (row / 8 * blocks + c / 32) * 256 + c % 32 / 8 * 64 + lanes[row % 8] * 8 + c % 8;
               exact += int64_t(int8_t(w[size_t(at)])) * q[size_t(j * cols + c)];
             }
             good = good && out[stride * size_t(j) + size_t(row)] == exact;

@@ -52,14 +52,14 @@ pith_status status_of(const Bytes& packed, uint32_t precision) {
   options.cache = options.activations = precision;
   Session session(runtime.model, options);
   const int32_t tokens[] = {0, 0, 1};
-  const pith_status status = pith_session_eval(session.get(), tokens, 3);
-  const pith_status after = pith_session_eval(session.get(), tokens, 1);
+  const pith_status status = pith_session_eval(session.get(), tokens, 3, nullptr);
+  const pith_status after = pith_session_eval(session.get(), tokens, 1, nullptr);
   CHECK(int(after) == int(status == PITH_OK ? PITH_OK : PITH_E_STATE));
   session.reset();
-  CHECK(int(pith_session_eval(session.get(), tokens, 1)) == int(status));
+  CHECK(int(pith_session_eval(session.get(), tokens, 1, nullptr)) == int(status));
   const std::vector<int32_t> prompt(10, 0);  // computed together
   session.reset();
-  CHECK(int(pith_session_eval(session.get(), prompt.data(), prompt.size())) == int(status));
+  CHECK(int(pith_session_eval(session.get(), prompt.data(), prompt.size(), nullptr)) == int(status));
   return status;
 }
 
@@ -79,8 +79,8 @@ TEST_CASE("NaN and infinity in any tensor are PITH_E_NUMERIC, then PITH_E_STATE 
       CHECK(int(status_of(packed, mode.precision)) == int(PITH_OK));  // positive control
       const Runtime runtime(packed);
       for (size_t i = 0; i < pith_model_tensor_count(runtime.model.get()); ++i) {
-        pith_tensor tensor;
-        REQUIRE(int(pith_model_get_tensor(runtime.model.get(), i, &tensor)) == int(PITH_OK));
+        pith_tensor tensor = sized<pith_tensor>();
+        REQUIRE(int(pith_model_get_tensor(runtime.model.get(), i, &tensor, nullptr)) == int(PITH_OK));
         const std::string name(tensor.name, tensor.name_bytes);
         for (const float bad : {__builtin_nanf(""), __builtin_inff()}) {
           CAPTURE(name);

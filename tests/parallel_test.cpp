@@ -1,4 +1,4 @@
-// The team: every piece of every job exactly once, by more threads than there are CPUs, over many regions.
+// The team: every task of every job exactly once, by more threads than there are CPUs, over many regions.
 #include "ground/parallel.h"
 
 #include <thread>
@@ -12,25 +12,27 @@ using namespace pith::test;
 
 namespace {
 
-// Runs n_jobs jobs of random size in one region. Each piece adds its number to a slot of its own, without atomics: a piece that
+// Runs n_jobs jobs of random size in one region. Each task adds its number to a slot of its own, without atomics: a task that
 // ran twice, or after its job had ended, shows in the sums (and under ThreadSanitizer).
 void run_jobs(Team* team, int32_t n_threads, int32_t n_jobs, Random* random) {
   std::vector<uint64_t> sums(200), expected(200);
   int32_t bad_threads = 0;
   team->assemble([&] {
     for (int32_t job = 0; job < n_jobs; ++job) {
-      const int32_t n_pieces = int32_t(random->engine() % 200) + 1;
+      const int32_t n_tasks = int32_t(random->engine() % 200) + 1;
       const uint64_t work = random->engine() % 300;
-      std::vector<int32_t> runner(size_t(n_pieces), -1);
-      team->run(n_pieces, random->engine() % 8 == 0, [&](int32_t piece, int32_t thread) {
+      std::vector<int32_t> runner(size_t(n_tasks), -1);
+      const auto add = [&](int32_t task, int32_t thread) {
         volatile uint64_t busy = 0;
         for (uint64_t i = 0; i < work; ++i) busy = busy + i;
-        sums[size_t(piece)] += uint64_t(job) * 1000 + uint64_t(piece);
-        runner[size_t(piece)] = thread;
-      });
-      for (int32_t piece = 0; piece < n_pieces; ++piece) {
-        expected[size_t(piece)] += uint64_t(job) * 1000 + uint64_t(piece);
-        bad_threads += runner[size_t(piece)] < 0 || runner[size_t(piece)] >= n_threads;
+        sums[size_t(task)] += uint64_t(job) * 1000 + uint64_t(task);
+        runner[size_t(task)] = thread;
+      };
+      if (random->engine() % 8 == 0) team->run_alone(n_tasks, add);
+      else team->run(n_tasks, add);
+      for (int32_t task = 0; task < n_tasks; ++task) {
+        expected[size_t(task)] += uint64_t(job) * 1000 + uint64_t(task);
+        bad_threads += runner[size_t(task)] < 0 || runner[size_t(task)] >= n_threads;
       }
     }
   });
@@ -40,7 +42,7 @@ void run_jobs(Team* team, int32_t n_threads, int32_t n_jobs, Random* random) {
 
 }  // namespace
 
-TEST_CASE("a team of 1 to 8 threads runs every piece of every job once") {
+TEST_CASE("a team of 1 to 8 threads runs every task of every job once") {
   Random random;
   CAPTURE(random.seed);
   for (int32_t n_threads = 1; n_threads <= 8; ++n_threads) {
@@ -73,7 +75,7 @@ void on_new_threads(void* calls, uint32_t n, Task task, void* context) {
 
 }  // namespace
 
-TEST_CASE("a team on the threads of an executor, which may run its tasks in any order, runs every piece once") {
+TEST_CASE("a team on the threads of an executor, which may run its tasks in any order, runs every task once") {
   Random random;
   CAPTURE(random.seed);
   for (const Executor executor : {one_by_one, on_new_threads}) {
@@ -93,17 +95,17 @@ TEST_CASE("a team on the threads of an executor, which may run its tasks in any 
 TEST_CASE("the threads of a team take part") {
   Team team;
   team.warm_up(2, 2);
-  int32_t pieces_of[2] = {0, 0};
+  int32_t tasks_of[2] = {0, 0};
   team.assemble([&] {  // the other thread may be kept off its core for a while
-    for (int32_t job = 0; job < 100000 && (pieces_of[0] == 0 || pieces_of[1] == 0); ++job) {
-      team.run(64, false, [&](int32_t, int32_t thread) {
+    for (int32_t job = 0; job < 100000 && (tasks_of[0] == 0 || tasks_of[1] == 0); ++job) {
+      team.run(64, [&](int32_t, int32_t thread) {
         volatile uint64_t busy = 0;
         for (uint64_t i = 0; i < 20000; ++i) busy = busy + i;
-        ++pieces_of[thread];
+        ++tasks_of[thread];
       });
     }
   });
-  CHECK(pieces_of[0] > 0);
-  CHECK(pieces_of[1] > 0);
+  CHECK(tasks_of[0] > 0);
+  CHECK(tasks_of[1] > 0);
 }
 #endif

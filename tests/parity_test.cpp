@@ -37,8 +37,11 @@ PlainModel plain(const Bytes& bytes, uint64_t noise_seed = 0) {
   return load_plain_model(aligned.get(), bytes.size(), noise_seed);
 }
 
-pith_session_options options_of(pith_precision precision, pith_attention attention, const char* tier = nullptr) {
+// One token by one, unless chunk says otherwise.
+pith_session_options options_of(pith_precision precision, pith_attention attention, const char* tier = nullptr,
+                                uint32_t chunk = 1) {
   pith_session_options options = session_options();
+  options.chunk = chunk;
   options.cache = options.activations = uint32_t(precision);
   options.attention = uint32_t(attention);
   options.tier = tier;
@@ -110,6 +113,38 @@ TEST_CASE("every step in float32 equals the golden traces") {
   }
 }
 
+TEST_CASE("every step of a prompt in chunks equals the golden traces, and decoding's") {
+  for (const std::string model : kModels) {
+    CAPTURE(model);
+    const Runtime runtime(packed(read_golden(model + ".gguf"), "f32"));
+    const ForwardTrace golden = goldens(model)[0];
+    const Config& config = runtime.model.get()->config;
+    for (const uint32_t chunk : {2u, 3u, 8u, 11u, 512u}) {
+      CAPTURE(chunk);
+      for (const pith_attention attention : {PITH_ATTENTION_MATERIALISE, PITH_ATTENTION_DEFAULT}) {
+        const ForwardTrace run =
+            trace_runtime(runtime.model, options_of(PITH_PRECISION_F32, attention, nullptr, chunk), golden.tokens);
+        check_near(run, golden, kFloatBound);
+        if (attention == PITH_ATTENTION_DEFAULT) continue;  // the last tokens of it may be steps
+        CHECK(compare_tensors(run, golden).size() == 3 + size_t(config.n_layers) * n_layer_tensors(config));
+      }
+    }
+    // In int8 a prompt has the bits of its tokens one by one, so that its trace has them too.
+    for (const pith_precision precision : {PITH_PRECISION_F32, PITH_PRECISION_I8}) {
+      const auto trace = [&](uint32_t chunk) {
+        return trace_runtime(runtime.model, options_of(precision, PITH_ATTENTION_MATERIALISE, nullptr, chunk),
+                             golden.tokens);
+      };
+      const ForwardTrace steps = trace(1), chunks = trace(7);
+      REQUIRE(steps.tensors.size() == chunks.tensors.size());
+      for (const auto& [name, tensor] : steps.tensors) {
+        CAPTURE(name);
+        CHECK(chunks.find(name)->x == tensor.x);
+      }
+    }
+  }
+}
+
 TEST_CASE("int8 and int4 stay within what quantisation explains of the golden traces") {
   for (const std::string model : kModels) {
     for (const char* type : {"q8", "q4"}) {
@@ -164,8 +199,11 @@ TEST_CASE("every step in float32 equals the reference, all variants") {
     const ForwardTrace reference = run_host_reference(plain(floats), tokens);
     const Bytes f32 = packed(floats, "f32");
     const Runtime runtime(f32);
-    check_near_random(trace_runtime(runtime.model, options_of(PITH_PRECISION_F32, PITH_ATTENTION_MATERIALISE), tokens),
-                      reference, kFloatBound);
+    for (const uint32_t chunk : {1u, 2 + uint32_t(spec.seed % 80)}) {
+      CAPTURE(chunk);
+      const pith_session_options options = options_of(PITH_PRECISION_F32, PITH_ATTENTION_MATERIALISE, nullptr, chunk);
+      check_near_random(trace_runtime(runtime.model, options, tokens), reference, kFloatBound);
+    }
     check_near_random(run_host_reference(plain(f32), tokens), reference, kFloatBound);  // folded and unfolded
   }
 }

@@ -146,7 +146,7 @@ TEST_CASE(
     session.restore(start);
     progress.reports.clear();
     progress.cancel_at = 1 + random() % (3 * n_layers);
-    CHECK(int(pith_session_eval(session.get(), run.data(), run.size())) == int(PITH_E_CANCELLED));
+    CHECK(int(pith_session_eval(session.get(), run.data(), run.size(), nullptr)) == int(PITH_E_CANCELLED));
     CHECK(progress.reports.size() == progress.cancel_at);  // not one layer more
     const size_t n_done = (progress.cancel_at - 1) / n_layers * 10;
     CHECK(session.position() == s.n_before + n_done);
@@ -273,7 +273,7 @@ TEST_CASE("a prompt writes up to the end of its session's memory, and not behind
     GuardedSession guarded(runtime.model, options, 0xa5);
     for (int i = 0; i < 3; ++i) {
       const std::vector<int32_t> tokens = random_tokens(128, 300, uint64_t(i));
-      REQUIRE(int(pith_session_eval(guarded.session, tokens.data(), tokens.size())) == int(PITH_OK));
+      REQUIRE(int(pith_session_eval(guarded.session, tokens.data(), tokens.size(), nullptr)) == int(PITH_OK));
     }
     CHECK(guarded.guards_hold());
     size_t high_water = guarded.bytes;

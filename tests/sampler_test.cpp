@@ -54,8 +54,29 @@ struct Generator {
   long double uniform() { return (long double)(next() >> 11) / (1ull << 53); }
 };
 
-pith_sampler_options plain(float temperature = 1) {  // no filter, no penalty
-  pith_sampler_options o = sampler_options();
+// Options in which zero is zero, as the reference below and the command line have it: greedy, all tokens, no token.
+struct Natural {
+  float temperature = 0.8f;
+  uint32_t top_k = 40;
+  float top_p = 0.95f, min_p = 0.05f, repeat_penalty = 1;
+  uint32_t repeat_window = 64;
+  uint64_t seed = 1;
+
+  operator pith_sampler_options() const {
+    pith_sampler_options o = sampler_options();
+    o.temperature = temperature == 0 ? PITH_GREEDY : temperature;
+    o.top_k = top_k == 0 ? PITH_TOP_K_ALL : top_k;
+    o.top_p = top_p;
+    o.min_p = min_p == 0 ? PITH_MIN_P_NONE : min_p;
+    o.repeat_penalty = repeat_penalty;
+    o.repeat_window = repeat_window == 0 ? PITH_REPEAT_WINDOW_NONE : repeat_window;
+    o.seed = seed;
+    return o;
+  }
+};
+
+Natural plain(float temperature = 1) {  // no filter, no penalty
+  Natural o;
   o.temperature = temperature;
   o.top_k = 0;
   o.top_p = 1;
@@ -66,7 +87,7 @@ pith_sampler_options plain(float temperature = 1) {  // no filter, no penalty
 // The sampler by its description, with libm in long double.
 class Reference {
  public:
-  Reference(const pith_sampler_options& options) : o_(options), generator_(Generator::seeded(options.seed)) {}
+  Reference(const Natural& options) : o_(options), generator_(Generator::seeded(options.seed)) {}
 
   struct Kept {
     int32_t id;
@@ -125,7 +146,7 @@ class Reference {
   }
 
  private:
-  pith_sampler_options o_;
+  Natural o_;
   Generator generator_;
   std::vector<int32_t> recent_;
 };
@@ -141,7 +162,7 @@ std::vector<float> random_logits(size_t n, float scale, std::mt19937_64* random)
 // were compared. Weights differ from the reference's by relative 1e-15 each and sums of at most 1,000 of them by 1e-12,
 // so a draw within 1e-11 of a border, or a filter whose border is that near, may go either way: the options and seeds
 // here meet no such case, and a draw near a border is not compared.
-int compare_draws(const pith_sampler_options& o, size_t vocab, float scale, int n, uint64_t seed) {
+int compare_draws(const Natural& o, size_t vocab, float scale, int n, uint64_t seed) {
   std::mt19937_64 random(seed);
   Sampler sampler(uint32_t(vocab), o);
   Reference reference(o);
@@ -184,7 +205,7 @@ TEST_CASE("sampler: the reference generator has the published outputs") {
 
 TEST_CASE("sampler: equal logits draw the top 16 bits of the generator") {
   for (const uint64_t seed : {0ull, 1ull, ~0ull}) {
-    pith_sampler_options o = plain();
+    Natural o = plain();
     o.seed = seed;
     const std::vector<float> logits(65536, 3.5f);
     Sampler sampler(65536, o);
@@ -219,7 +240,7 @@ TEST_CASE("sampler: every filter, and all together, against the reference") {
   uint64_t seed = 300;
   for (const Case& c : cases) {
     INFO(std::string(c.name), ", seed ", seed);
-    pith_sampler_options o = sampler_options();
+    Natural o;
     o.temperature = c.temperature;
     o.top_k = c.top_k;
     o.top_p = c.top_p;
@@ -239,7 +260,7 @@ TEST_CASE("sampler: the drawn tokens are distributed as the softmax says") {
   // Massart P(X >= k + 2 sqrt(k x) + 2 x) <= e^-x: 59.5 for x = 14, e^-14 < 1e-6.
   const std::vector<float> logits = {0, 1, 2, -1, 0.5f, -2, 1.5f, 0, -0.5f, 1};
   const int n = 400000;
-  pith_sampler_options o = plain(0.9f);
+  Natural o = plain(0.9f);
   o.seed = 4;
   INFO("seed ", o.seed);
   Sampler sampler(uint32_t(logits.size()), o);
@@ -256,7 +277,7 @@ TEST_CASE("sampler: the drawn tokens are distributed as the softmax says") {
   CHECK(uniform_statistic > 59.5);  // the test sees another distribution
 }
 
-TEST_CASE("sampler: temperature 0 takes the largest logit, the lowest id among equals") {
+TEST_CASE("sampler: PITH_GREEDY takes the largest logit, the lowest id among equals") {
   const auto greedy = [](const std::vector<float>& logits) {
     return Sampler(uint32_t(logits.size()), plain(0)).draw(logits);
   };
@@ -269,7 +290,7 @@ TEST_CASE("sampler: temperature 0 takes the largest logit, the lowest id among e
   CHECK(greedy({-kMax, kMax}) == 1);
   CHECK(greedy({7}) == 0);
   for (const uint64_t seed : {1ull, 2ull, 3ull}) {  // top_k = 1 is greedy too, whatever the seed and the temperature
-    pith_sampler_options o = plain(5);
+    Natural o = plain(5);
     o.top_k = 1;
     o.seed = seed;
     CHECK(Sampler(5, o).draw(std::vector<float>{1, 3, 3, 2, 3}) == 1);
@@ -277,7 +298,7 @@ TEST_CASE("sampler: temperature 0 takes the largest logit, the lowest id among e
 }
 
 TEST_CASE("sampler: the repetition penalty") {
-  pith_sampler_options o = plain(0);
+  Natural o = plain(0);
   o.repeat_penalty = 2;
   o.repeat_window = 2;
   SUBCASE("divides positive logits, and what was drawn counts as recent") {
@@ -332,7 +353,7 @@ TEST_CASE("sampler: extreme temperatures") {
 
 TEST_CASE("sampler: NaN, infinity and nothing to choose are PITH_E_NUMERIC and change nothing") {
   const std::vector<float> good = {1, 2, 3, 2};
-  pith_sampler_options o = plain();
+  Natural o = plain();
   o.repeat_penalty = 1.5f;
   Sampler sampler(4, o), untouched(4, o);
   const auto status_of = [&](const std::vector<float>& logits) {
@@ -372,7 +393,7 @@ TEST_CASE("sampler: the same tokens on every machine and in every floating-point
   std::vector<float> logits(64);
   for (size_t i = 0; i < logits.size(); ++i) logits[i] = float(int(i * 37 % 64) - 32) / 8;
   const auto tokens = [&] {
-    Sampler sampler(64);
+    Sampler sampler(64, Natural());
     std::vector<int32_t> out(24);
     for (int32_t& token : out) token = sampler.draw(logits);
     return out;
@@ -399,14 +420,13 @@ TEST_CASE("sampler: options out of range are refused by name") {
       {"temperature", [](auto* o) { o->temperature = -0.1f; }},
       {"temperature", [](auto* o) { o->temperature = kNan; }},
       {"temperature", [](auto* o) { o->temperature = kInf; }},
-      {"top_p", [](auto* o) { o->top_p = 0; }},
       {"top_p", [](auto* o) { o->top_p = 1.01f; }},
       {"top_p", [](auto* o) { o->top_p = kNan; }},
       {"top_p", [](auto* o) { o->top_p = -1; }},
       {"min_p", [](auto* o) { o->min_p = 1; }},
       {"min_p", [](auto* o) { o->min_p = -0.1f; }},
       {"min_p", [](auto* o) { o->min_p = kNan; }},
-      {"repeat_penalty", [](auto* o) { o->repeat_penalty = 0; }},
+      {"repeat_penalty", [](auto* o) { o->repeat_penalty = -1; }},
       {"repeat_penalty", [](auto* o) { o->repeat_penalty = kNan; }},
       {"repeat_penalty", [](auto* o) { o->repeat_penalty = kInf; }},
       {"repeat_window", [](auto* o) { o->repeat_window = 65537; }},
@@ -422,7 +442,13 @@ TEST_CASE("sampler: options out of range are refused by name") {
       {"defaults", [](auto*) {}},
       {"least",
        [](auto* o) {
-         o->temperature = 0, o->top_p = 1e-30f, o->min_p = 0, o->repeat_penalty = 1e-30f, o->repeat_window = 0;
+         o->temperature = 1e-45f, o->top_p = 1e-30f, o->min_p = 1e-30f, o->repeat_penalty = 1e-30f,
+         o->repeat_window = 1;
+       }},
+      {"none",
+       [](auto* o) {
+         o->temperature = PITH_GREEDY, o->top_k = PITH_TOP_K_ALL, o->min_p = PITH_MIN_P_NONE,
+         o->repeat_window = PITH_REPEAT_WINDOW_NONE;
        }},
       {"most",
        [](auto* o) {
@@ -455,18 +481,18 @@ TEST_CASE("sampler: memory is exact, and misuse is answered with a status") {
   CHECK(pith_sampler_init(&o, 77, memory.get() + 8, bytes, &sampler, nullptr) == PITH_E_ALIGNMENT);
   CHECK(pith_sampler_init(&o, 77, nullptr, bytes, &sampler, nullptr) == PITH_E_ARGUMENT);
   CHECK(pith_sampler_init(&o, 77, memory.get(), bytes, nullptr, nullptr) == PITH_E_ARGUMENT);
-  CHECK(pith_sampler_init(nullptr, 77, memory.get(), bytes, &sampler, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_sampler_init(nullptr, 77, memory.get(), bytes, &sampler, nullptr) == PITH_OK);  // the defaults
   CHECK(pith_sampler_bytes(&o, 77, nullptr, nullptr) == PITH_E_ARGUMENT);
   const Block exact = block_of(bytes);  // AddressSanitizer sees every byte beyond
   REQUIRE(pith_sampler_init(&o, 77, exact.get(), bytes, &sampler, nullptr) == PITH_OK);
-  CHECK(pith_sampler_accept(sampler, -1) == PITH_E_ARGUMENT);
-  CHECK(pith_sampler_accept(sampler, 77) == PITH_E_ARGUMENT);
-  CHECK(pith_sampler_accept(nullptr, 0) == PITH_E_ARGUMENT);
-  CHECK(pith_sampler_accept(sampler, 76) == PITH_OK);
+  CHECK(pith_sampler_accept(sampler, -1, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_sampler_accept(sampler, 77, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_sampler_accept(nullptr, 0, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_sampler_accept(sampler, 76, nullptr) == PITH_OK);
   const std::vector<float> logits(77, 1.0f);
   int32_t token = -1;
-  CHECK(pith_sampler_draw(nullptr, logits.data(), &token) == PITH_E_ARGUMENT);
-  CHECK(pith_sampler_draw(sampler, nullptr, &token) == PITH_E_ARGUMENT);
-  CHECK(pith_sampler_draw(sampler, logits.data(), nullptr) == PITH_E_ARGUMENT);
-  for (int i = 0; i < 200; ++i) CHECK(pith_sampler_draw(sampler, logits.data(), &token) == PITH_OK);
+  CHECK(pith_sampler_draw(nullptr, logits.data(), &token, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_sampler_draw(sampler, nullptr, &token, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_sampler_draw(sampler, logits.data(), nullptr, nullptr) == PITH_E_ARGUMENT);
+  for (int i = 0; i < 200; ++i) CHECK(pith_sampler_draw(sampler, logits.data(), &token, nullptr) == PITH_OK);
 }

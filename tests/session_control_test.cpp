@@ -71,7 +71,7 @@ TEST_CASE("a token that is cancelled in any layer leaves no trace") {
       canceller.arm(at);
       const std::vector<float> before(session.logits().begin(), session.logits().end());
       const uint64_t position = session.position();
-      n_cancelled += pith_session_eval(session.get(), &token, 1) == PITH_E_CANCELLED;
+      n_cancelled += pith_session_eval(session.get(), &token, 1, nullptr) == PITH_E_CANCELLED;
       n_late += canceller.n_looks > at + at % 2;  // beyond the layer in which it was cancelled
       n_traces += session.position() != position || !same_bits(session.logits(), before);
       canceller.arm(0);
@@ -120,7 +120,7 @@ TEST_CASE("a cancelled run of tokens keeps those before the one that was being c
       const size_t n_done = (at - 1) / n_looks;
       CAPTURE(at);
       canceller.arm(at);
-      CHECK(int(pith_session_eval(session.get(), run.data(), run.size())) == int(PITH_E_CANCELLED));
+      CHECK(int(pith_session_eval(session.get(), run.data(), run.size(), nullptr)) == int(PITH_E_CANCELLED));
       canceller.arm(0);
       CHECK(session.position() == s.n_before + n_done);
       CHECK(session.logits().empty() == (n_done > 0));
@@ -165,7 +165,7 @@ TEST_CASE("cancel from another thread ends a long evaluation") {
       while (!has_begun.load()) std::this_thread::yield();
       session.cancel();
     });
-    const pith_status status = pith_session_eval(session.get(), tokens.data(), tokens.size());
+    const pith_status status = pith_session_eval(session.get(), tokens.data(), tokens.size(), nullptr);
     other.join();
     CHECK(int(status) == int(PITH_E_CANCELLED));
     const size_t n = size_t(session.position());
@@ -232,30 +232,30 @@ TEST_CASE("a rewind is refused once its tokens were overwritten, and only then")
     if (s.n_before != 25) continue;
     CAPTURE(s.name);
     Session session(s.model(), s.options);
-    CHECK(int(pith_session_rewind(session.get(), 0)) == int(PITH_OK));
-    CHECK(int(pith_session_rewind(session.get(), 1)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_rewind(session.get(), 0, nullptr)) == int(PITH_OK));
+    CHECK(int(pith_session_rewind(session.get(), 1, nullptr)) == int(PITH_E_ARGUMENT));
     const std::vector<int32_t> tokens = few_ids(kScenarioCapacity + 3, seed);
     session.eval(std::span(tokens).first(kScenarioCapacity));
     const std::vector<uint8_t> full = session.save();
-    CHECK(int(pith_session_rewind(session.get(), kScenarioCapacity)) == int(PITH_OK));
+    CHECK(int(pith_session_rewind(session.get(), kScenarioCapacity, nullptr)) == int(PITH_OK));
     CHECK(session.save() == full);  // logits and all
-    CHECK(int(pith_session_rewind(session.get(), kScenarioCapacity + 1)) == int(PITH_E_ARGUMENT));
-    CHECK(int(pith_session_rewind(session.get(), UINT64_MAX)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_rewind(session.get(), kScenarioCapacity + 1, nullptr)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_rewind(session.get(), UINT64_MAX, nullptr)) == int(PITH_E_ARGUMENT));
     CHECK(session.save() == full);
     for (size_t n = kScenarioCapacity; n < tokens.size(); ++n) {
       session.eval(tokens[n]);
       const std::vector<uint8_t> before = session.save();
       for (uint64_t position = 0; position <= n; ++position)
-        CHECK(int(pith_session_rewind(session.get(), position)) == int(PITH_E_STATE));
-      CHECK(int(pith_session_rewind(session.get(), n + 1)) == int(PITH_OK));
-      CHECK(int(pith_session_rewind(session.get(), n + 2)) == int(PITH_E_ARGUMENT));
+        CHECK(int(pith_session_rewind(session.get(), position, nullptr)) == int(PITH_E_STATE));
+      CHECK(int(pith_session_rewind(session.get(), n + 1, nullptr)) == int(PITH_OK));
+      CHECK(int(pith_session_rewind(session.get(), n + 2, nullptr)) == int(PITH_E_ARGUMENT));
       CHECK(session.save() == before);
     }
     session.restore(full);
     session.rewind(kScenarioCapacity - 1);
     CHECK(session.position() == kScenarioCapacity - 1);
     CHECK_THROWS_AS(session.rewind(kScenarioCapacity), Error);
-    CHECK(int(pith_session_rewind(nullptr, 0)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_rewind(nullptr, 0, nullptr)) == int(PITH_E_ARGUMENT));
   }
 }
 
@@ -310,8 +310,8 @@ TEST_CASE("a copy between sessions that differ, or onto itself, is refused and c
     Session other(model, others);
     other.eval(few_ids(5, 2));
     const std::vector<uint8_t> before = other.save();
-    CHECK(int(pith_session_copy(session.get(), other.get())) == int(PITH_E_ARGUMENT));
-    CHECK(int(pith_session_copy(other.get(), session.get())) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_copy(session.get(), other.get(), nullptr)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_copy(other.get(), session.get(), nullptr)) == int(PITH_E_ARGUMENT));
     CHECK(session.save() == state);
     CHECK(other.save() == before);
   };
@@ -326,10 +326,10 @@ TEST_CASE("a copy between sessions that differ, or onto itself, is refused and c
   is_refused(runtime.model, with([](auto* o) { o->cache = PITH_PRECISION_F32; }));
   is_refused(runtime.model, with([](auto* o) { o->activations = PITH_PRECISION_F32; }));
   is_refused(runtime.model, with([](auto* o) { o->attention = PITH_ATTENTION_MATERIALISE; }));
-  is_refused(runtime.model, with([](auto* o) { o->pool_bytes = 0; }));
-  CHECK(int(pith_session_copy(session.get(), session.get())) == int(PITH_E_ARGUMENT));
-  CHECK(int(pith_session_copy(session.get(), nullptr)) == int(PITH_E_ARGUMENT));
-  CHECK(int(pith_session_copy(nullptr, session.get())) == int(PITH_E_ARGUMENT));
+  is_refused(runtime.model, with([](auto* o) { o->pool_bytes = PITH_POOL_NONE; }));
+  CHECK(int(pith_session_copy(session.get(), session.get(), nullptr)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_copy(session.get(), nullptr, nullptr)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_copy(nullptr, session.get(), nullptr)) == int(PITH_E_ARGUMENT));
   CHECK_THROWS_AS(session.copy_from(session), Error);
   CHECK(session.save() == state);
 }
@@ -344,14 +344,14 @@ TEST_CASE("a poisoned session is copied as it is, not saved, and healed by rewin
   const auto poison_session = [&] {
     session.restore(poison(state));
     const int32_t token = 4;
-    REQUIRE(int(pith_session_eval(session.get(), &token, 1)) == int(PITH_E_NUMERIC));
+    REQUIRE(int(pith_session_eval(session.get(), &token, 1, nullptr)) == int(PITH_E_NUMERIC));
   };
   const auto is_poisoned = [](Session* s) {
     const int32_t token = 4;
     Bytes out(pith_session_state_bytes(s->get()));
     size_t written = 0;
-    return pith_session_eval(s->get(), &token, 1) == PITH_E_STATE &&
-           pith_session_save(s->get(), out.data(), out.size(), &written) == PITH_E_STATE;
+    return pith_session_eval(s->get(), &token, 1, nullptr) == PITH_E_STATE &&
+           pith_session_save(s->get(), out.data(), out.size(), &written, nullptr) == PITH_E_STATE;
   };
   poison_session();
   CHECK(is_poisoned(&session));
@@ -389,11 +389,11 @@ TEST_CASE("a session that another thread is inside is not copied, saved, restore
     std::thread([c] {
       Bytes out(c->state.size());
       size_t written = 0;
-      c->n_refused += pith_session_copy(c->session, c->idle) == PITH_E_BUSY;
-      c->n_refused += pith_session_copy(c->idle, c->session) == PITH_E_BUSY;
-      c->n_refused += pith_session_save(c->session, out.data(), out.size(), &written) == PITH_E_BUSY;
+      c->n_refused += pith_session_copy(c->session, c->idle, nullptr) == PITH_E_BUSY;
+      c->n_refused += pith_session_copy(c->idle, c->session, nullptr) == PITH_E_BUSY;
+      c->n_refused += pith_session_save(c->session, out.data(), out.size(), &written, nullptr) == PITH_E_BUSY;
       c->n_refused += pith_session_restore(c->session, c->state.data(), c->state.size(), nullptr) == PITH_E_BUSY;
-      c->n_refused += pith_session_rewind(c->session, 0) == PITH_E_BUSY;
+      c->n_refused += pith_session_rewind(c->session, 0, nullptr) == PITH_E_BUSY;
     }).join();
     return 0;
   };

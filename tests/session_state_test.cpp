@@ -20,7 +20,7 @@ pith_status restore(pith_session* session, const Bytes& state, pith_error* error
 }
 
 void eval(pith_session* session, std::span<const int32_t> tokens) {
-  REQUIRE(int(pith_session_eval(session, tokens.data(), tokens.size())) == int(PITH_OK));
+  REQUIRE(int(pith_session_eval(session, tokens.data(), tokens.size(), nullptr)) == int(PITH_OK));
 }
 
 // Small enough to try every bit: one gated, one latent and one MHA session of 8 slots.
@@ -184,12 +184,12 @@ TEST_CASE("states without tokens, of every number of tokens, and into buffers th
     }
     Bytes small(most - 1, 0xee);
     size_t written = 0;
-    CHECK(int(pith_session_save(session.get(), small.data(), small.size(), &written)) == int(PITH_E_CAPACITY));
+    CHECK(int(pith_session_save(session.get(), small.data(), small.size(), &written, nullptr)) == int(PITH_E_CAPACITY));
     CHECK(written == most);
     CHECK(small == Bytes(most - 1, 0xee));
-    CHECK(int(pith_session_save(session.get(), nullptr, most, &written)) == int(PITH_E_ARGUMENT));
-    CHECK(int(pith_session_save(session.get(), small.data(), most, nullptr)) == int(PITH_E_ARGUMENT));
-    CHECK(int(pith_session_save(nullptr, small.data(), most, &written)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_save(session.get(), nullptr, most, &written, nullptr)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_save(session.get(), small.data(), most, nullptr, nullptr)) == int(PITH_E_ARGUMENT));
+    CHECK(int(pith_session_save(nullptr, small.data(), most, &written, nullptr)) == int(PITH_E_ARGUMENT));
     CHECK(int(pith_session_restore(nullptr, small.data(), most, nullptr)) == int(PITH_E_ARGUMENT));
     CHECK(int(pith_session_restore(session.get(), nullptr, most, nullptr)) == int(PITH_E_ARGUMENT));
     CHECK_THROWS_WITH_AS(session.restore({}), "state: 0 bytes are less than its header", Error);
@@ -259,7 +259,7 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
     size_t n_refused = 0, n_emptied = 0, n_taken = 0;
     const auto try_state = [&](Bytes bytes) {
       repair(&bytes);
-      REQUIRE(int(pith_session_reset(target.session)) == int(PITH_OK));
+      REQUIRE(int(pith_session_reset(target.session, nullptr)) == int(PITH_OK));
       eval(target.session, std::span(tokens).first(1));
       pith_error error{};
       const pith_status status = restore(target.session, bytes, &error);
@@ -267,13 +267,13 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
         ++n_taken;
         CHECK(saved(target.session).size() == bytes.size());
         for (size_t i = 0; i < 3; ++i) {
-          const pith_status evaluated = pith_session_eval(target.session, &tokens[i], 1);
+          const pith_status evaluated = pith_session_eval(target.session, &tokens[i], 1, nullptr);
           CHECK((evaluated == PITH_OK || evaluated == PITH_E_NUMERIC || evaluated == PITH_E_STATE));
         }
         return;
       }
       CHECK(std::string(error.message).find("state: ") == 0);
-      const bool is_emptied = status == PITH_E_VALUE;
+      const bool is_emptied = status == PITH_E_SAVED_VALUE;
       is_emptied ? ++n_emptied : ++n_refused;
       CHECK(pith_session_position(target.session) == (is_emptied ? 0 : 1));
       CHECK((pith_session_logits(target.session) == nullptr) == is_emptied);
@@ -353,7 +353,7 @@ TEST_CASE("a state may hand out the pool's rows in any way that is consistent") 
   size_t n_differ = 0;
   for (int i = 0; i < 60; ++i) {
     const int32_t n_rows = int32_t(random() % 41), n_ids = int32_t(1 + random() % 40);
-    options.pool_bytes = uint64_t(n_rows) * row_shape(spec.config, false).bytes();
+    options.pool_bytes = n_rows == 0 ? PITH_POOL_NONE : uint64_t(n_rows) * row_shape(spec.config, false).bytes();
     CAPTURE(n_rows);
     CAPTURE(n_ids);
     const std::vector<int32_t> tokens = random_tokens(20 + random() % 80, n_ids, seed + uint64_t(i));
@@ -388,7 +388,7 @@ TEST_CASE("a state of other options or of another model is refused by name, and 
     session.eval(few_ids(5, seed + 2));
     twin.eval(few_ids(5, seed + 2));
     pith_error error{};
-    CHECK(int(restore(session.get(), state, &error)) == int(PITH_E_SHAPE));
+    CHECK(int(restore(session.get(), state, &error)) == int(PITH_E_SAVED_MISMATCH));
     CAPTURE(std::string(error.message));
     CHECK(std::string(error.message).find(word) != std::string::npos);
     CHECK(session.save() == twin.save());
@@ -409,7 +409,8 @@ TEST_CASE("a state of other options or of another model is refused by name, and 
              "option activations was 0 and is 1");
   is_refused(s.model(), with([](auto* o) { o->attention = PITH_ATTENTION_MATERIALISE; }),
              "option attention was 0 and is 1");
-  is_refused(s.model(), with([](auto* o) { o->pool_bytes = 0; }), "option pool_bytes, in rows, was 3 and is 0");
+  is_refused(s.model(), with([](auto* o) { o->pool_bytes = PITH_POOL_NONE; }),
+             "option pool_bytes, in rows, was 3 and is 0");
   // Positive control: the bytes of the model may lie elsewhere, threads and tier may be others.
   const Scenario same = small_scenarios(seed)[0];
   Session session(same.model(), with([](auto* o) {

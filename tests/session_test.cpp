@@ -35,7 +35,7 @@ TEST_CASE("pith_session_bytes is exact for 50 random configurations") {
                                 guarded.bytes - 1, &session, &error)) == int(PITH_E_MEMORY));
     CHECK(std::string(error.message).find(std::to_string(guarded.bytes)) != std::string::npos);
     const std::vector<int32_t> tokens = random_tokens(options.capacity + 3, 300, seed);
-    CHECK(int(pith_session_eval(guarded.session, tokens.data(), tokens.size())) == int(PITH_OK));
+    CHECK(int(pith_session_eval(guarded.session, tokens.data(), tokens.size(), nullptr)) == int(PITH_OK));
     CHECK(guarded.guards_hold());
   }
 }
@@ -50,7 +50,7 @@ TEST_CASE("what lay in the memory before changes no bit") {
     std::vector<float> first;
     for (const uint8_t fill : {uint8_t(0x00), uint8_t(0xff), uint8_t(0xa5)}) {
       GuardedSession guarded(runtime.model, options, fill);
-      REQUIRE(int(pith_session_eval(guarded.session, tokens.data(), tokens.size())) == int(PITH_OK));
+      REQUIRE(int(pith_session_eval(guarded.session, tokens.data(), tokens.size(), nullptr)) == int(PITH_OK));
       const float* logits = pith_session_logits(guarded.session);
       const std::vector<float> now(logits, logits + 300);
       if (first.empty()) first = now;
@@ -152,8 +152,8 @@ TEST_CASE("a session entered twice, from a second thread or from its own callbac
     Context* c = static_cast<Context*>(opaque);
     std::thread([c] {
       const int32_t token = 1;
-      c->refused += pith_session_eval(c->session, &token, 1) == PITH_E_BUSY;
-      c->refused += pith_session_reset(c->session) == PITH_E_BUSY;
+      c->refused += pith_session_eval(c->session, &token, 1, nullptr) == PITH_E_BUSY;
+      c->refused += pith_session_reset(c->session, nullptr) == PITH_E_BUSY;
     }).join();
     return 0;
   };
@@ -171,14 +171,14 @@ TEST_CASE("misuse is refused and changes nothing") {
   Session session(runtime.model);
   const int32_t bad[] = {3, 300}, negative = -1, good = 3;
   CHECK(session.logits().empty());
-  CHECK(int(pith_session_eval(session.get(), bad, 2)) == int(PITH_E_ARGUMENT));
-  CHECK(int(pith_session_eval(session.get(), &negative, 1)) == int(PITH_E_ARGUMENT));
-  CHECK(int(pith_session_eval(session.get(), nullptr, 1)) == int(PITH_E_ARGUMENT));
-  CHECK(int(pith_session_eval(nullptr, &good, 1)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), bad, 2, nullptr)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), &negative, 1, nullptr)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), nullptr, 1, nullptr)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(nullptr, &good, 1, nullptr)) == int(PITH_E_ARGUMENT));
   CHECK(session.position() == 0);
-  CHECK(int(pith_session_eval(session.get(), nullptr, 0)) == int(PITH_OK));
-  CHECK(int(pith_session_set_threads(session.get(), 2)) == int(PITH_E_ARGUMENT));
-  CHECK(int(pith_session_eval(session.get(), &good, 1)) == int(PITH_OK));
+  CHECK(int(pith_session_eval(session.get(), nullptr, 0, nullptr)) == int(PITH_OK));
+  CHECK(int(pith_session_set_threads(session.get(), 2, nullptr)) == int(PITH_E_ARGUMENT));
+  CHECK(int(pith_session_eval(session.get(), &good, 1, nullptr)) == int(PITH_OK));
   CHECK(session.position() == 1);
   session.reset();
   CHECK(session.position() == 0);

@@ -86,7 +86,7 @@ inline std::vector<Scenario> scenarios(uint64_t seed) {
     options.chunk = is_same ? 0 : 1;  // other forms give other bits to a prompt than to its tokens one by one
     if (pool != kDefaultRows) {
       const uint64_t rows = pool == kNoRows ? 0 : 4, layers = uint64_t(spec.config.n_layers);
-      options.pool_bytes = rows * layers * row_shape(spec.config, is_i8).bytes();
+      options.pool_bytes = rows == 0 ? PITH_POOL_NONE : rows * layers * row_shape(spec.config, is_i8).bytes();
     }
     const struct {
       uint32_t n_keep;
@@ -123,7 +123,7 @@ inline std::vector<float> copy_of_logits(const pith_session* session, int32_t vo
 inline Bytes saved(pith_session* session) {
   Bytes state(pith_session_state_bytes(session), 0xee);
   size_t bytes = 0;
-  REQUIRE(int(pith_session_save(session, state.data(), state.size(), &bytes)) == int(PITH_OK));
+  REQUIRE(int(pith_session_save(session, state.data(), state.size(), &bytes, nullptr)) == int(PITH_OK));
   REQUIRE(bytes <= state.size());
   state.resize(bytes);
   return state;

@@ -23,7 +23,7 @@ void* f(void) { return malloc(1); }' | "$cc" -x c -c - -o "$work/control.o"
 source=$(cd "$(dirname "$0")/.." && pwd)
 traces() { "$nm" "$1" | grep -i trace || true; }
 [ -z "$(traces "$archive")" ] || fail "the trace is in $archive: $(traces "$archive")"
-"$cxx" -std=c++20 -DPITH_TRACE -c "$source/src/ground/trace.cpp" -o "$work/trace.o"
+"$cxx" -std=c++20 -DPITH_TRACE -I "$source/src" -c "$source/src/ground/trace.cpp" -o "$work/trace.o"
 [ -n "$(traces "$work/trace.o")" ] || fail "the check for the trace does not see it"
 names() { grep -caE 'c_scale|attn_in' "$1" || true; }
 [ "$(names "$archive")" -eq 0 ] || fail "names of traced tensors are in $archive"
@@ -62,9 +62,17 @@ esac
 
 # The shared library exports what the header declares, and nothing else.
 exported=$("$nm" -D --defined-only "$shared" | awk '$2 == "T" {print $3}' | sed 's/@.*//' | sort)
-declared=$(grep -oE '^PITH_API [^;(]*\(' "$header" | grep -oE 'pith_[a-z0-9_]+\($' | tr -d '(' | sort)
+declared=$(grep -oE '^(PITH_NODISCARD )?PITH_API [^;(]*\(' "$header" | grep -oE 'pith_[a-z0-9_]+\($' | tr -d '(' | sort)
 [ "$(echo "$declared" | wc -l)" -gt 20 ] || fail "the header declares too little to be true"
 diff <(echo "$declared") <(echo "$exported") || fail "exports differ from the header's declarations"
+# And pith.hpp wraps all of it.
+wrapped() { grep -qE "\\b$1\\b" "$(dirname "$header")/pith.hpp"; }
+for name in $declared; do wrapped "$name" || fail "pith.hpp does not wrap $name"; done
+! wrapped pith_session_no_such_function || fail "the check for pith.hpp finds what is not there"
+# Every function that can fail says so last, and warns where nobody looks.
+failing=$(tr '\n' ' ' <"$header" | grep -oE '(PITH_NODISCARD )?PITH_API pith_status [^;]*;')
+[ "$(echo "$failing" | wc -l)" -gt 20 ] || fail "the header's functions that can fail were not found"
+! echo "$failing" | grep -vE '^PITH_NODISCARD .*pith_error\* error\);$' || fail "no PITH_NODISCARD, or no pith_error last"
 readelf -d "$shared" | grep 'SONAME.*libpith.so.0' >/dev/null || fail "no SONAME libpith.so.0"
 ! readelf -d "$shared" | grep 'NEEDED.*libstdc++' >/dev/null || fail "needs libstdc++"
 echo "symbols: $(echo "$exported" | wc -l) exports, no forbidden reference; 1 passed"

@@ -90,7 +90,7 @@ double logit_spread(const SynthSpec& spec) {
   REQUIRE_MESSAGE(pith_session_init(loaded.model, nullptr, memory.get(), n, &session, &error) == PITH_OK,
                   error.message);
   const int32_t tokens[] = {0, 17, 200, 17, 256, 3};
-  REQUIRE(pith_session_eval(session, tokens, std::size(tokens)) == PITH_OK);
+  REQUIRE(pith_session_eval(session, tokens, std::size(tokens), nullptr) == PITH_OK);
   const float* logits = pith_session_logits(session);
   const int32_t count = spec.config.vocab_size;
   double mean = 0, square = 0;
@@ -245,10 +245,11 @@ TEST_CASE("every token of the vocabulary is what its text encodes to") {
     for (int32_t id = 1; id < size; ++id) {
       const char* text = nullptr;
       size_t bytes = 0, count = 0;
-      REQUIRE(pith_tokenizer_decode(tokenizer, id, &text, &bytes) == PITH_OK);
+      REQUIRE(pith_tokenizer_decode(tokenizer, id, &text, &bytes, nullptr) == PITH_OK);
       Bytes work(pith_tokenizer_work_bytes(bytes));
       int32_t tokens[32];
-      REQUIRE(pith_tokenizer_encode(tokenizer, text, bytes, tokens, 32, &count, work.data(), work.size()) == PITH_OK);
+      REQUIRE(pith_tokenizer_encode(tokenizer, text, bytes, 0, tokens, 32, &count, work.data(), work.size(), nullptr) ==
+              PITH_OK);
       unreachable += count != 1 || tokens[0] != id;
     }
     CHECK(unreachable == 0);

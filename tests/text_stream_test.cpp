@@ -268,30 +268,31 @@ TEST_CASE("text stream: nothing comes out after a stop string, and a copy goes o
 }
 
 TEST_CASE("text stream: misuse is answered with a status") {
-  pith_stream stream;
+  pith_stream stream = sized<pith_stream>();
   const std::string longest(PITH_STREAM_MAX_STOP_BYTES, 'x'), too_long = longest + "x";
   std::vector<const char*> stops(PITH_STREAM_MAX_STOPS, longest.c_str());
-  CHECK(pith_stream_init(&stream, stops.data(), stops.size()) == PITH_OK);
+  CHECK(pith_stream_init(&stream, stops.data(), stops.size(), nullptr) == PITH_OK);
   stops.push_back("y");
-  CHECK(pith_stream_init(&stream, stops.data(), stops.size()) == PITH_E_ARGUMENT);
+  CHECK(pith_stream_init(&stream, stops.data(), stops.size(), nullptr) == PITH_E_ARGUMENT);
   for (const char* bad : {"", too_long.c_str(), static_cast<const char*>(nullptr)})
-    CHECK(pith_stream_init(&stream, &bad, 1) == PITH_E_ARGUMENT);
-  CHECK(pith_stream_init(&stream, nullptr, 1) == PITH_E_ARGUMENT);
-  CHECK(pith_stream_init(nullptr, nullptr, 0) == PITH_E_ARGUMENT);
-  REQUIRE(pith_stream_init(&stream, nullptr, 0) == PITH_OK);
+    CHECK(pith_stream_init(&stream, &bad, 1, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_stream_init(&stream, nullptr, 1, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_stream_init(nullptr, nullptr, 0, nullptr) == PITH_E_ARGUMENT);
+  REQUIRE(pith_stream_init(&stream, nullptr, 0, nullptr) == PITH_OK);
 
   const std::string text = "\xe2\x82";
   std::string out(pith_stream_capacity(text.size()), '\0');
   size_t n = 0;
-  CHECK(pith_stream_push(&stream, text.data(), text.size(), out.data(), out.size() - 1, &n) == PITH_E_CAPACITY);
+  CHECK(pith_stream_push(&stream, text.data(), text.size(), out.data(), out.size() - 1, &n, nullptr) ==
+        PITH_E_CAPACITY);
   CHECK(stream.n_held == 0);  // nothing was taken
-  CHECK(pith_stream_push(&stream, nullptr, 1, out.data(), out.size(), &n) == PITH_E_ARGUMENT);
-  CHECK(pith_stream_push(&stream, text.data(), text.size(), nullptr, out.size(), &n) == PITH_E_ARGUMENT);
-  CHECK(pith_stream_push(&stream, text.data(), text.size(), out.data(), out.size(), &n) == PITH_OK);
-  CHECK(pith_stream_push(&stream, nullptr, 0, out.data(), out.size(), &n) == PITH_OK);
+  CHECK(pith_stream_push(&stream, nullptr, 1, out.data(), out.size(), &n, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_stream_push(&stream, text.data(), text.size(), nullptr, out.size(), &n, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_stream_push(&stream, text.data(), text.size(), out.data(), out.size(), &n, nullptr) == PITH_OK);
+  CHECK(pith_stream_push(&stream, nullptr, 0, out.data(), out.size(), &n, nullptr) == PITH_OK);
   CHECK(n == 0);
-  CHECK(pith_stream_finish(&stream, out.data(), pith_stream_capacity(0) - 1, &n) == PITH_E_CAPACITY);
-  CHECK(pith_stream_finish(&stream, out.data(), out.size(), &n) == PITH_OK);
+  CHECK(pith_stream_finish(&stream, out.data(), pith_stream_capacity(0) - 1, &n, nullptr) == PITH_E_CAPACITY);
+  CHECK(pith_stream_finish(&stream, out.data(), out.size(), &n, nullptr) == PITH_OK);
   CHECK(n == 3);
   CHECK(pith_stream_capacity(SIZE_MAX) == SIZE_MAX);
 }
@@ -300,18 +301,18 @@ TEST_CASE("text stream: the capacity suffices for the worst input, and no byte b
   const uint64_t seed = 21;
   INFO("seed ", seed);
   std::mt19937_64 random(seed);
-  pith_stream stream;
+  pith_stream stream = sized<pith_stream>();
   const char* stops[] = {"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xfe"};
-  REQUIRE(pith_stream_init(&stream, stops, 1) == PITH_OK);
+  REQUIRE(pith_stream_init(&stream, stops, 1, nullptr) == PITH_OK);
   for (int round = 0; round < 2000; ++round) {
     std::string text(random() % 30, '\xff');  // held as the stop string's beginning, then shown with three bytes each
     if (random() % 4 == 0) text += char(random());
     const size_t capacity = pith_stream_capacity(text.size());
     std::vector<char> out(capacity);  // AddressSanitizer sees a byte too many
     size_t n = 0;
-    REQUIRE(pith_stream_push(&stream, text.data(), text.size(), out.data(), capacity, &n) == PITH_OK);
+    REQUIRE(pith_stream_push(&stream, text.data(), text.size(), out.data(), capacity, &n, nullptr) == PITH_OK);
     REQUIRE(n <= capacity);
     REQUIRE(stream.n_held <= sizeof stream.held);
-    if (stream.stopped) REQUIRE(pith_stream_init(&stream, stops, 1) == PITH_OK);
+    if (stream.stopped) REQUIRE(pith_stream_init(&stream, stops, 1, nullptr) == PITH_OK);
   }
 }

@@ -142,6 +142,103 @@ TEST_CASE("tokenizer: special tokens are ordinary text going in and nothing comi
   CHECK(decoded(tokenizer, ids) == text);
 }
 
+TEST_CASE("tokenizer: the begin-of-text token as flags and file say") {
+  for (const int says : {-1, 0, 1}) {  // the key tokenizer.ggml.add_bos_token: absent, false, true
+    CAPTURE(says);
+    RawGguf file = Vocabulary().file();
+    if (says >= 0) file.set("tokenizer.ggml.add_bos_token", kBool, {uint8_t(says)});
+    if (says == 1) {
+      const Loaded refused(file);
+      CHECK(refused.status == PITH_E_VOCABULARY);
+      CHECK(std::string(refused.error.message).find("add_bos_token") != std::string::npos);
+    }
+    file.set_u32("tokenizer.ggml.bos_token_id", 0);
+    const Loaded loaded(file);
+    REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
+    const pith_tokenizer* tokenizer = reinterpret_cast<const pith_tokenizer*>(loaded.tokenizer);
+    const auto encode = [&](uint32_t flags) {
+      Ids ids(4);
+      uint8_t work[256];
+      size_t count = 0;
+      REQUIRE(pith_tokenizer_encode(tokenizer, "ab", 2, flags, ids.data(), 4, &count, work, sizeof work, nullptr) ==
+              PITH_OK);
+      ids.resize(count);
+      return ids;
+    };
+    const Ids plain = {1 + 'a', 1 + 'b'}, led = {0, 1 + 'a', 1 + 'b'};
+    CHECK(encode(PITH_ENCODE_DEFAULT) == (says == 1 ? led : plain));
+    CHECK(encode(PITH_ENCODE_BOS) == led);
+    CHECK(encode(PITH_ENCODE_NO_BOS) == plain);
+    CHECK(encode(PITH_ENCODE_SPECIALS) == (says == 1 ? led : plain));
+  }
+  const Loaded without(Vocabulary().file());
+  const pith_tokenizer* tokenizer = reinterpret_cast<const pith_tokenizer*>(without.tokenizer);
+  int32_t id = -7;
+  size_t count = 0;
+  CHECK(pith_tokenizer_encode(tokenizer, "", 0, PITH_ENCODE_BOS, &id, 1, &count, nullptr, 256, nullptr) ==
+        PITH_E_MISSING);
+  const Tokenizer golden(golden_model());
+  CHECK(golden.encode("", PITH_ENCODE_BOS) == Ids{0});
+  for (const size_t capacity : {0, 1}) {  // the token in front counts too
+    uint8_t work[256];
+    CHECK(pith_tokenizer_encode(golden.get(), "a", 1, PITH_ENCODE_BOS, &id, capacity, &count, work, sizeof work,
+                                nullptr) == PITH_E_CAPACITY);
+    CHECK(count == 2);
+    CHECK(id == (capacity == 0 ? -7 : 0));
+  }
+}
+
+TEST_CASE("tokenizer: names of special tokens become tokens where the program says so") {
+  Vocabulary vocabulary;
+  const std::vector<std::string> names = {"<|a|>", "<|a|>b", "<|", "\xe2\x96\x81x",
+                                          "<|a|>"};  // one twice; a name beside GPT-2's alphabet
+  for (const std::string& name : names) {
+    vocabulary.tokens.push_back(name);
+    vocabulary.types.push_back(3);
+  }
+  const Loaded loaded(vocabulary.file());
+  REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
+  const auto with_specials = [&](const std::string& text) {
+    Ids out(text.size());
+    const Block work = block_of(BpeTokenizer::work_bytes(text.size()));
+    out.resize(loaded.tokenizer->encode(text, out.data(), out.size(), work.get(), true));
+    return out;
+  };
+  const auto plain = [](const std::string& text) {
+    Ids out;
+    for (const char c : text) out.push_back(1 + uint8_t(c));
+    return out;
+  };
+  const int32_t end = 0, a = 257, ab = 258, open = 259, x = 260;
+  CHECK(with_specials("<|end|>") == Ids{end});
+  CHECK(with_specials("<|a|>") == Ids{a});
+  CHECK(with_specials("<|a|>b<|a|>c") == Ids{ab, a, 1 + 'c'});  // the longest name
+  CHECK(with_specials("<|a|") == Ids{open, 1 + 'a', 1 + '|'});
+  CHECK(with_specials("1<2\xe2\x96\x81x") == Ids{1 + '1', 1 + '<', 1 + '2', x});
+  CHECK(with_specials("<<<") == plain("<<<"));
+  CHECK(with_specials("") == Ids{});
+  for (const char* text : {"<|end|>", "<|a|>b", "<|"}) CHECK(loaded.encode(text) == plain(text));
+  for (size_t i = 0; i < 4; ++i) CHECK(loaded.tokenizer->token_id(names[i]) == 257 + int32_t(i));
+  CHECK(loaded.tokenizer->token_id("<|end|>") == end);
+  CHECK(loaded.tokenizer->token_id("a") == 1 + 'a');
+  CHECK(loaded.tokenizer->token_id("\xff") == 1 + 255);
+  for (const char* text : {"", "<", "<|a", "<|a|>bc", "ab"}) {
+    CAPTURE(text);
+    CHECK(loaded.tokenizer->token_id(text) == (text[0] == '<' && text[1] == 0 ? 1 + '<' : -1));
+  }
+  // A long text of beginnings of names, and one of names alone.
+  std::string beginnings, whole;
+  for (int i = 0; i < 100000; ++i) beginnings += "<|a|";
+  for (int i = 0; i < 100000; ++i) whole += "<|a|>b";
+  CHECK(with_specials(beginnings).size() == 300000);
+  CHECK(with_specials(whole) == Ids(100000, ab));
+  const Tokenizer golden(golden_model());
+  CHECK(golden.token_id("<|endoftext|>") == 0);
+  CHECK(golden.encode("a<|endoftext|>", PITH_ENCODE_SPECIALS).back() == 0);
+  CHECK(pith_tokenizer_token_id(nullptr, "a", 1) == -1);
+  CHECK(pith_tokenizer_token_id(golden.get(), nullptr, 1) == -1);
+}
+
 TEST_CASE("tokenizer: buffers are exact, and misuse is answered with a status") {
   size_t bytes = 0;
   REQUIRE(pith_tokenizer_bytes(golden_model().get(), &bytes, nullptr) == PITH_OK);
@@ -161,8 +258,8 @@ TEST_CASE("tokenizer: buffers are exact, and misuse is answered with a status") 
   const auto encode = [&](size_t capacity, Ids* ids, size_t* count, size_t shift, size_t work_given) {
     const Block work = block_of(work_given + shift);  // AddressSanitizer sees every byte beyond
     ids->assign(capacity, -7);
-    return pith_tokenizer_encode(tokenizer, text.data(), text.size(), ids->data(), capacity, count, work.get() + shift,
-                                 work_given);
+    return pith_tokenizer_encode(tokenizer, text.data(), text.size(), 0, ids->data(), capacity, count,
+                                 work.get() + shift, work_given, nullptr);
   };
   Ids ids;
   size_t count = 0;
@@ -177,22 +274,25 @@ TEST_CASE("tokenizer: buffers are exact, and misuse is answered with a status") 
     CHECK(ids == Ids(expected.begin(), expected.begin() + long(capacity)));
   }
   CHECK(encode(expected.size(), &ids, &count, 0, work_bytes - 1) == PITH_E_MEMORY);
-  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 0, nullptr, 0, &count, nullptr, work_bytes) == PITH_OK);
+  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 0, 0, nullptr, 0, &count, nullptr, work_bytes, nullptr) == PITH_OK);
   CHECK(count == 0);
-  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 1, ids.data(), 1, &count, ids.data(), work_bytes) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, ids.data(), 1, &count, nullptr, work_bytes) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, nullptr, 1, &count, ids.data(), work_bytes) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_encode(tokenizer, "a", size_t(2) << 30, ids.data(), 1, &count, ids.data(), SIZE_MAX) ==
+  CHECK(pith_tokenizer_encode(tokenizer, nullptr, 1, 0, ids.data(), 1, &count, ids.data(), work_bytes, nullptr) ==
         PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, 0, ids.data(), 1, &count, nullptr, work_bytes, nullptr) ==
+        PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_encode(tokenizer, "a", 1, 0, nullptr, 1, &count, ids.data(), work_bytes, nullptr) ==
+        PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_encode(tokenizer, "a", size_t(2) << 30, 0, ids.data(), 1, &count, ids.data(), SIZE_MAX,
+                              nullptr) == PITH_E_ARGUMENT);
   CHECK(pith_tokenizer_work_bytes(SIZE_MAX) == SIZE_MAX);
 
   const char* piece = nullptr;
   size_t n = 0;
   for (const int32_t bad : {-1, 2048, 2147483647, -2147483647 - 1})
-    CHECK(pith_tokenizer_decode(tokenizer, bad, &piece, &n) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_decode(tokenizer, 2047, &piece, &n) == PITH_OK);
-  CHECK(pith_tokenizer_decode(tokenizer, 1, nullptr, &n) == PITH_E_ARGUMENT);
-  CHECK(pith_tokenizer_decode(nullptr, 1, &piece, &n) == PITH_E_ARGUMENT);
+    CHECK(pith_tokenizer_decode(tokenizer, bad, &piece, &n, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_decode(tokenizer, 2047, &piece, &n, nullptr) == PITH_OK);
+  CHECK(pith_tokenizer_decode(tokenizer, 1, nullptr, &n, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_decode(nullptr, 1, &piece, &n, nullptr) == PITH_E_ARGUMENT);
   CHECK(pith_tokenizer_bos(nullptr) == -1);
 }
 

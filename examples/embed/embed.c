@@ -1,4 +1,6 @@
-/* Embeds pith in a C program: embed MODEL PROMPT prints the prompt and 40 greedy tokens after it. */
+/* Embeds pith in a C program: embed MODEL PROMPT prints the prompt and 40 greedy tokens after it.
+ *
+ * The model's file is read into memory here; a program that can maps it instead (pith.hpp does, on POSIX and Windows). */
 #include <pith/pith.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +10,7 @@
 static void* take(size_t bytes) {
   char* block = malloc(bytes + PITH_ALIGNMENT);
   if (block == NULL) exit(1);
-  return block + (PITH_ALIGNMENT - (size_t)block % PITH_ALIGNMENT);
+  return block + pith_alignment_shift(block);
 }
 
 static void must(pith_status status, const pith_error* error) {
@@ -30,42 +32,43 @@ static void* read_file(const char* path, size_t* size) {
 }
 
 int main(int argc, char** argv) {
-  pith_error error = {{0}};
-  size_t size = 0, bytes = 0, count = 0, i;
+  pith_error error;
   pith_model* model;
   pith_session* session;
   pith_tokenizer* tokenizer;
-  pith_model_info info;
-  int32_t tokens[256];
+  pith_sampler* sampler;
+  pith_model_info info = {.struct_size = sizeof info};
+  pith_sampler_options sampling = {.struct_size = sizeof sampling, .temperature = PITH_GREEDY};
+  size_t size = 0, bytes = 0, count = 0, i;
+  int32_t tokens[256], token;
+  const char* text;
   void *data, *work;
   if (argc != 3) return 2;
 
   data = read_file(argv[1], &size);
   must(pith_model_bytes(data, size, &bytes, &error), &error);
   must(pith_model_init(data, size, take(bytes), bytes, &model, &error), &error);
+  must(pith_model_get_info(model, &info, &error), &error);
   must(pith_session_bytes(model, NULL, &bytes, &error), &error);
   must(pith_session_init(model, NULL, take(bytes), bytes, &session, &error), &error);
   must(pith_tokenizer_bytes(model, &bytes, &error), &error);
   must(pith_tokenizer_init(model, take(bytes), bytes, &tokenizer, &error), &error);
-  info.struct_size = sizeof info;
-  must(pith_model_get_info(model, &info), &error);
+  must(pith_sampler_bytes(&sampling, info.vocab_size, &bytes, &error), &error);
+  must(pith_sampler_init(&sampling, info.vocab_size, take(bytes), bytes, &sampler, &error), &error);
 
   bytes = pith_tokenizer_work_bytes(strlen(argv[2]));
   work = take(bytes);
-  must(pith_tokenizer_encode(tokenizer, argv[2], strlen(argv[2]), tokens, 256, &count, work, bytes), &error);
-  must(pith_session_eval(session, tokens, count), &error);
+  must(pith_tokenizer_encode(tokenizer, argv[2], strlen(argv[2]), PITH_ENCODE_DEFAULT, tokens, 256, &count, work, bytes,
+                             &error),
+       &error);
+  must(pith_session_eval(session, tokens, count, &error), &error);
   printf("%s", argv[2]);
   for (i = 0; i < 40; ++i) {
-    const float* logits = pith_session_logits(session);
-    int32_t best = 0, id;
-    const char* text;
-    for (id = 1; id < (int32_t)info.vocab_size; ++id) {
-      if (logits[id] > logits[best]) best = id;
-    }
-    if (best == pith_tokenizer_eos(tokenizer)) break;
-    must(pith_tokenizer_decode(tokenizer, best, &text, &bytes), &error);
+    must(pith_sampler_draw(sampler, pith_session_logits(session), &token, &error), &error);
+    if (token == pith_tokenizer_eos(tokenizer)) break;
+    must(pith_tokenizer_decode(tokenizer, token, &text, &bytes, &error), &error);
     fwrite(text, 1, bytes, stdout);
-    must(pith_session_eval(session, &best, 1), &error);
+    must(pith_session_eval(session, &token, 1, &error), &error);
   }
   printf("\n");
   return 0;

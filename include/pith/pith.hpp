@@ -1,314 +1,472 @@
-// pith.hpp - the C++20 wrapper of pith.h: owns the mapping of the model file and every block of memory; throws pith::Error.
+// pith.hpp - the C++20 wrapper of pith.h: owns the mapping of the model file and every block of memory.
 //
 //     pith::Model model = pith::Model::open("model.gguf");
 //     pith::Session session(model);
 //     session.eval(pith::Tokenizer(model).encode("Once upon a time"));
 //     std::span<const float> logits = session.logits();
 //
+// Every call that can fail is there twice: `eval` throws pith::Error, `try_eval` returns a pith::Result (result.hpp).
+// The same for constructors and `create`, for Model::open and try_open. In a program compiled without exceptions only
+// the second of each is there. What a call does, and when it fails, stands at the function of pith.h that it is named
+// after.
+//
 // Objects refer to the model that they were made from: keep it alive (it may be moved: its memory stays where it is).
 #ifndef PITH_HPP
 #define PITH_HPP
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstring>
-#include <fstream>
-#include <memory>
-#include <new>
 #include <span>
-#include <stdexcept>
 #include <string>
 #include <string_view>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include "cpus.hpp"
+#include "mapped_file.hpp"
 #include "pith.h"
+#include "result.hpp"
 
 namespace pith {
 
-// A failed call: its status, and the sentence that names the field at fault.
-class Error : public std::runtime_error {
- public:
-  Error(pith_status status, const std::string& message) : std::runtime_error(message), status_(status) {}
-  pith_status status() const { return status_; }
+// ---- Version, statuses, instruction sets
+// -----------------------------------------------------------------------------
 
- private:
-  pith_status status_;
+inline std::string_view version() { return pith_version(); }
+inline uint32_t version_number() { return pith_version_number(); }
+// Whether the library that runs is at least of the version that this program was compiled with.
+inline bool is_library_new_enough() { return version_number() >= PITH_VERSION_NUMBER; }
+inline std::string_view status_string(pith_status status) { return pith_status_string(status); }
+inline size_t alignment_shift(const void* address) { return pith_alignment_shift(address); }
+
+struct TierName {
+  std::string_view name;
+  bool is_usable;  // this CPU has it
 };
-
-inline void check(pith_status status, const pith_error* error = nullptr) {
-  if (status == PITH_OK) return;
-  const bool has_sentence = error != nullptr && error->message[0] != '\0';
-  throw Error(status, has_sentence ? error->message : pith_status_string(status));
+// The tiers compiled in, best first.
+inline std::vector<TierName> tiers() {
+  std::vector<TierName> out;
+  int usable = 0;
+  for (size_t i = 0; const char* name = pith_tier_name(i, &usable); ++i) out.push_back({name, usable != 0});
+  return out;
 }
 
-// A block of memory at a multiple of PITH_ALIGNMENT.
-class Memory {
- public:
-  Memory() = default;
-  explicit Memory(size_t bytes)
-      : block_(static_cast<uint8_t*>(::operator new (bytes, std::align_val_t{PITH_ALIGNMENT}))), bytes_(bytes) {}
-  void* data() const { return block_.get(); }
-  size_t size() const { return bytes_; }
+// A struct of pith.h as its functions want it: zeros, and its size.
+template <typename Struct>
+Struct sized() {
+  Struct out{};
+  out.struct_size = sizeof out;
+  return out;
+}
 
- private:
-  struct Free {
-    void operator()(uint8_t* block) const { ::operator delete (block, std::align_val_t{PITH_ALIGNMENT}); }
-  };
-  std::unique_ptr<uint8_t, Free> block_;
-  size_t bytes_ = 0;
+// The bytes that save(object, state, capacity, &bytes, &error) writes.
+template <typename Object>
+Result<std::vector<uint8_t>> saved(Object* object, size_t capacity,
+                                   pith_status (*save)(Object*, void*, size_t, size_t*, pith_error*)) {
+  std::vector<uint8_t> state(capacity);
+  pith_error error;
+  size_t bytes = 0;
+  const pith_status status = save(object, state.data(), state.size(), &bytes, &error);
+  if (status != PITH_OK) return Failure(status, error);
+  state.resize(bytes);
+  return state;
+}
+
+// An object of pith.h, and the memory that it lies in.
+template <typename Object>
+struct Placed {
+  Memory memory;
+  Object* object = nullptr;
 };
 
-// A read-only private mapping of a regular file.
-class MappedFile {
- public:
-  MappedFile() = default;
-  explicit MappedFile(const std::string& path) {
-    const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a FIFO must not block
-    if (fd < 0) fail(path, std::strerror(errno));
-    struct stat status {};
-    const bool is_regular = ::fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
-    size_ = is_regular ? size_t(status.st_size) : 0;
-    if (size_ > 0) {
-      void* mapping = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, fd, 0);
-      if (mapping != MAP_FAILED) data_ = mapping;
-    }
-    const int reason = errno;
-    ::close(fd);
-    if (!is_regular) fail(path, "not a regular file");
-    if (size_ > 0 && data_ == nullptr) fail(path, std::strerror(reason));
-  }
-  MappedFile(MappedFile&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  MappedFile& operator=(MappedFile&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
-  ~MappedFile() {
-    if (data_ != nullptr) ::munmap(const_cast<void*>(data_), size_);
-  }
-  // An empty file has no mapping: its data is some valid address.
-  const void* data() const { return data_ != nullptr ? data_ : kEmpty; }
-  size_t size() const { return size_; }
+// ask(&bytes, &error) says how much memory the object needs, make(memory, bytes, &object, &error) makes it.
+template <typename Object, typename Ask, typename Make>
+Result<Placed<Object>> place(const Ask& ask, const Make& make) {
+  Placed<Object> out;
+  pith_error error;
+  size_t bytes = 0;
+  pith_status status = ask(&bytes, &error);
+  if (status != PITH_OK) return Failure(status, error);
+  Result<Memory> memory = Memory::create(bytes);
+  if (!memory) return memory.error();
+  out.memory = std::move(*memory);
+  status = make(out.memory.data(), bytes, &out.object, &error);
+  if (status != PITH_OK) return Failure(status, error);
+  return out;
+}
 
- private:
-  [[noreturn]] static void fail(const std::string& path, const std::string& why) {
-    throw Error(PITH_E_ARGUMENT, "file " + path + ": " + why);
-  }
-  alignas(PITH_ALIGNMENT) static constexpr char kEmpty[PITH_ALIGNMENT] = {};
-  const void* data_ = nullptr;
-  size_t size_ = 0;
-};
+// An empty span may have no address.
+inline const uint8_t* address_of(std::span<const uint8_t> bytes) {
+  static constexpr uint8_t kNone = 0;
+  return bytes.empty() ? &kNone : bytes.data();
+}
+
+// ---- Model
+// -----------------------------------------------------------------------------------------------------------
 
 class Model {
  public:
   // Maps the file. Replace a model file by renaming a new one over it: writing into it would change a running model.
-  static Model open(const std::string& path) { return Model(MappedFile(path)); }
+  static Result<Model> try_open(const std::string& path) {
+    Result<MappedFile> file = MappedFile::open(path);
+    if (!file) return file.error();
+    Result<Model> model = try_view(file->data(), file->size());
+    if (model) model->file_ = std::move(*file);
+    return model;
+  }
   // Bytes that the caller keeps, at a multiple of PITH_ALIGNMENT.
-  static Model view(const void* data, size_t size) { return Model(data, size); }
+  static Result<Model> try_view(const void* data, size_t data_bytes) {
+    Result<Placed<pith_model>> placed = place<pith_model>(
+        [&](size_t* bytes, pith_error* error) { return pith_model_bytes(data, data_bytes, bytes, error); },
+        [&](void* memory, size_t bytes, pith_model** out, pith_error* error) {
+          return pith_model_init(data, data_bytes, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Model(std::move(*placed));
+  }
 
-  const pith_model* get() const { return model_; }
-  pith_model_info info() const {
-    pith_model_info out{};
-    out.struct_size = sizeof out;
-    check(pith_model_get_info(model_, &out));
+  const pith_model* get() const { return placed_.object; }
+  Result<pith_model_info> try_info() const {
+    return filled<pith_model_info>([&](auto* out, auto* error) { return pith_model_get_info(get(), out, error); });
+  }
+  size_t metadata_count() const { return pith_model_metadata_count(get()); }
+  Result<pith_metadata> try_metadata(size_t index) const {
+    return filled<pith_metadata>(
+        [&](auto* out, auto* error) { return pith_model_get_metadata(get(), index, out, error); });
+  }
+  Result<pith_metadata> try_find_metadata(const std::string& key) const {
+    return filled<pith_metadata>(
+        [&](auto* out, auto* error) { return pith_model_find_metadata(get(), key.c_str(), out, error); });
+  }
+  Result<pith_metadata> try_metadata_element(size_t index, uint64_t element) const {
+    return filled<pith_metadata>(
+        [&](auto* out, auto* error) { return pith_model_get_metadata_element(get(), index, element, out, error); });
+  }
+  size_t tensor_count() const { return pith_model_tensor_count(get()); }
+  Result<pith_tensor> try_tensor(size_t index) const {
+    return filled<pith_tensor>([&](auto* out, auto* error) { return pith_model_get_tensor(get(), index, out, error); });
+  }
+
+#if PITH_EXCEPTIONS
+  static Model open(const std::string& path) { return try_open(path).value(); }
+  static Model view(const void* data, size_t data_bytes) { return try_view(data, data_bytes).value(); }
+  pith_model_info info() const { return try_info().value(); }
+  pith_metadata metadata(size_t index) const { return try_metadata(index).value(); }
+  pith_metadata find_metadata(const std::string& key) const { return try_find_metadata(key).value(); }
+  pith_metadata metadata_element(size_t index, uint64_t element) const {
+    return try_metadata_element(index, element).value();
+  }
+  pith_tensor tensor(size_t index) const { return try_tensor(index).value(); }
+#endif
+
+ private:
+  explicit Model(Placed<pith_model> placed) : placed_(std::move(placed)) {}
+  template <typename Struct, typename Call>
+  static Result<Struct> filled(const Call& call) {
+    Struct out = sized<Struct>();
+    pith_error error;
+    const pith_status status = call(&out, &error);
+    if (status != PITH_OK) return Failure(status, error);
     return out;
   }
 
- private:
-  explicit Model(MappedFile file) : Model(file.data(), file.size()) { file_ = std::move(file); }
-  Model(const void* data, size_t size) {
-    pith_error error{};
-    size_t bytes = 0;
-    check(pith_model_bytes(data, size, &bytes, &error), &error);
-    memory_ = Memory(bytes);
-    check(pith_model_init(data, size, memory_.data(), bytes, &model_, &error), &error);
-  }
-
   MappedFile file_;
-  Memory memory_;
-  pith_model* model_ = nullptr;
+  Placed<pith_model> placed_;
 };
 
-// How many fast CPUs there are among those that Linux lists below `sysfs`: little cores beside them hold a whole team up. By
-// cpu_capacity, at least two thirds of the best (a phone's prime and big cores, no little ones); or else by the highest frequency,
-// at least nine tenths. All CPUs where nothing is listed; at most 64, what max_threads takes.
-inline uint32_t count_fast_cpus(const std::string& sysfs = "/sys") {
-  std::vector<long> capacities, frequencies;
-  const auto read_number = [&](size_t cpu, const char* name) -> long {
-    std::ifstream in(sysfs + "/devices/system/cpu/cpu" + std::to_string(cpu) + "/" + name);
-    long value = 0;
-    return in >> value ? value : 0;
-  };
-  const size_t n_cpus = std::thread::hardware_concurrency();
-  for (size_t cpu = 0; cpu < 1024; ++cpu) {
-    std::ifstream present(sysfs + "/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/core_id");
-    if (!present.good()) break;
-    capacities.push_back(read_number(cpu, "cpu_capacity"));
-    frequencies.push_back(read_number(cpu, "cpufreq/cpuinfo_max_freq"));
-  }
-  const auto count = [](const std::vector<long>& speeds, double share) {
-    const auto best = std::max_element(speeds.begin(), speeds.end());
-    if (best == speeds.end() || *best == 0) return speeds.size();
-    return size_t(std::count_if(speeds.begin(), speeds.end(),
-                                [&](long speed) { return double(speed) >= share * double(*best); }));
-  };
-  const bool has_capacities = std::any_of(capacities.begin(), capacities.end(), [](long c) { return c > 0; });
-  const size_t fastest = has_capacities ? count(capacities, 2.0 / 3) : count(frequencies, 0.9);
-  const size_t n = fastest == 0 ? n_cpus : fastest;
-  return uint32_t(std::clamp<size_t>(n, 1, 64));
-}
+// ---- Session
+// ---------------------------------------------------------------------------------------------------------
 
 inline pith_session_options session_options() {
   pith_session_options options;
-  pith_session_options_init(&options);
+  pith_session_options_init(&options, sizeof options);
   return options;
 }
 
 class Session {
  public:
-  explicit Session(const Model& model, const pith_session_options& options = session_options())
-      : vocab_size_(model.info().vocab_size) {
-    pith_error error{};
-    size_t bytes = 0;
-    check(pith_session_bytes(model.get(), &options, &bytes, &error), &error);
-    memory_ = Memory(bytes);
-    check(pith_session_init(model.get(), &options, memory_.data(), bytes, &session_, &error), &error);
+  // What a session will take, before it takes it.
+  static Result<pith_session_plan> try_plan(const Model& model, const pith_session_options& options) {
+    pith_session_plan out = sized<pith_session_plan>();
+    pith_error error;
+    const pith_status status = pith_session_get_plan(model.get(), &options, &out, &error);
+    if (status != PITH_OK) return Failure(status, error);
+    return out;
+  }
+  static Result<Session> create(const Model& model, const pith_session_options& options = session_options()) {
+    const Result<pith_model_info> info = model.try_info();
+    if (!info) return info.error();
+    Result<Placed<pith_session>> placed = place<pith_session>(
+        [&](size_t* bytes, pith_error* error) { return pith_session_bytes(model.get(), &options, bytes, error); },
+        [&](void* memory, size_t bytes, pith_session** out, pith_error* error) {
+          return pith_session_init(model.get(), &options, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Session(std::move(*placed), info->vocab_size, info->width);
   }
 
-  pith_session* get() const { return session_; }
-  size_t bytes() const { return memory_.size(); }
-  void eval(std::span<const int32_t> tokens) { check(pith_session_eval(session_, tokens.data(), tokens.size())); }
-  void eval(int32_t token) { eval(std::span(&token, 1)); }
-  // [vocab_size], valid until the next call; empty before the first eval.
+  pith_session* get() const { return placed_.object; }
+  size_t bytes() const { return placed_.memory.size(); }
+  Result<void> try_eval(std::span<const int32_t> tokens) {
+    pith_error error;
+    return result_of(pith_session_eval(get(), tokens.data(), tokens.size(), &error), error);
+  }
+  Result<void> try_eval(int32_t token) { return try_eval(std::span(&token, 1)); }
+  // [vocab_size], valid until the next call; empty where there are none.
   std::span<const float> logits() const {
-    const float* first = pith_session_logits(session_);
+    const float* first = pith_session_logits(get());
     return {first, first == nullptr ? 0 : vocab_size_};
   }
-  uint64_t position() const { return pith_session_position(session_); }
-  void reset() { check(pith_session_reset(session_)); }
-  // From any thread or signal handler, while another is inside eval: that throws an Error of PITH_E_CANCELLED.
-  void cancel() { pith_session_cancel(session_); }
+  // [width], likewise: the last token's normed hidden state.
+  std::span<const float> hidden() const {
+    const float* first = pith_session_hidden(get());
+    return {first, first == nullptr ? 0 : width_};
+  }
+  // Every token's, [tokens, vocab_size] and [tokens, width]; either may be empty: not wanted.
+  Result<void> try_eval_each(std::span<const int32_t> tokens, std::span<float> logits, std::span<float> hidden) {
+    const auto is_wrong = [&](std::span<float> out, size_t width) {
+      return !out.empty() && out.size() != tokens.size() * width;
+    };
+    if (is_wrong(logits, vocab_size_) || is_wrong(hidden, width_))
+      return Failure(PITH_E_ARGUMENT, "argument logits or hidden: must hold a row for every token, or be empty");
+    pith_error error;
+    return result_of(
+        pith_session_eval_each(get(), tokens.data(), tokens.size(), logits.empty() ? nullptr : logits.data(),
+                               hidden.empty() ? nullptr : hidden.data(), &error),
+        error);
+  }
+  uint64_t position() const { return pith_session_position(get()); }
+  Result<void> try_reset() {
+    pith_error error;
+    return result_of(pith_session_reset(get(), &error), error);
+  }
+  // From any thread or signal handler, while another is inside eval: that fails with PITH_E_CANCELLED.
+  void cancel() { pith_session_cancel(get()); }
   // To an earlier position, without logits.
-  void rewind(uint64_t position) { check(pith_session_rewind(session_, position)); }
+  Result<void> try_rewind(uint64_t position) {
+    pith_error error;
+    return result_of(pith_session_rewind(get(), position, &error), error);
+  }
   // Of the same model and options.
-  void copy_from(Session& other) { check(pith_session_copy(session_, other.session_)); }
-  std::vector<uint8_t> save() {
-    std::vector<uint8_t> state(pith_session_state_bytes(session_));
-    size_t bytes = 0;
-    check(pith_session_save(session_, state.data(), state.size(), &bytes));
-    state.resize(bytes);
-    return state;
+  Result<void> try_copy_from(Session& other) {
+    pith_error error;
+    return result_of(pith_session_copy(get(), other.get(), &error), error);
   }
-  void restore(std::span<const uint8_t> state) {
-    const uint8_t none = 0;  // an empty span may have no address
-    pith_error error{};
-    check(pith_session_restore(session_, state.empty() ? &none : state.data(), state.size(), &error), &error);
+  size_t state_bytes() const { return pith_session_state_bytes(get()); }
+  Result<std::vector<uint8_t>> try_save() { return saved(get(), state_bytes(), pith_session_save); }
+  Result<void> try_restore(std::span<const uint8_t> state) {
+    pith_error error;
+    return result_of(pith_session_restore(get(), address_of(state), state.size(), &error), error);
   }
+  Result<void> try_set_threads(uint32_t n_threads) {
+    pith_error error;
+    return result_of(pith_session_set_threads(get(), n_threads, &error), error);
+  }
+  std::string_view tier() const { return pith_session_tier(get()); }
+  uint64_t attention_ns() const { return pith_session_attention_ns(get()); }  // experimental
+
+#if PITH_EXCEPTIONS
+  explicit Session(const Model& model, const pith_session_options& options = session_options())
+      : Session(create(model, options).value()) {}
+  static pith_session_plan plan(const Model& model, const pith_session_options& options) {
+    return try_plan(model, options).value();
+  }
+  void eval(std::span<const int32_t> tokens) { try_eval(tokens).value(); }
+  void eval(int32_t token) { try_eval(token).value(); }
+  void eval_each(std::span<const int32_t> tokens, std::span<float> logits, std::span<float> hidden = {}) {
+    try_eval_each(tokens, logits, hidden).value();
+  }
+  void reset() { try_reset().value(); }
+  void rewind(uint64_t position) { try_rewind(position).value(); }
+  void copy_from(Session& other) { try_copy_from(other).value(); }
+  std::vector<uint8_t> save() { return try_save().value(); }
+  void restore(std::span<const uint8_t> state) { try_restore(state).value(); }
+  void set_threads(uint32_t n_threads) { try_set_threads(n_threads).value(); }
+#endif
 
  private:
-  size_t vocab_size_;
-  Memory memory_;
-  pith_session* session_ = nullptr;
+  Session(Placed<pith_session> placed, uint32_t vocab_size, uint32_t width)
+      : placed_(std::move(placed)), vocab_size_(vocab_size), width_(width) {}
+  Placed<pith_session> placed_;
+  size_t vocab_size_, width_;
 };
 
-class Tokenizer {
- public:
-  explicit Tokenizer(const Model& model) {
-    pith_error error{};
-    size_t bytes = 0;
-    check(pith_tokenizer_bytes(model.get(), &bytes, &error), &error);
-    memory_ = Memory(bytes);
-    check(pith_tokenizer_init(model.get(), memory_.data(), bytes, &tokenizer_, &error), &error);
-  }
-
-  const pith_tokenizer* get() const { return tokenizer_; }
-  int32_t bos() const { return pith_tokenizer_bos(tokenizer_); }
-  int32_t eos() const { return pith_tokenizer_eos(tokenizer_); }
-  std::vector<int32_t> encode(std::string_view text) const {
-    std::vector<int32_t> tokens(text.size());
-    const Memory work(pith_tokenizer_work_bytes(text.size()) + 1);
-    size_t count = 0;
-    check(pith_tokenizer_encode(tokenizer_, text.data(), text.size(), tokens.data(), tokens.size(), &count, work.data(),
-                                work.size()));
-    tokens.resize(count);
-    return tokens;
-  }
-  // The bytes of one token: possibly a part of a UTF-8 character.
-  std::string_view decode(int32_t token) const {
-    const char* text = nullptr;
-    size_t bytes = 0;
-    check(pith_tokenizer_decode(tokenizer_, token, &text, &bytes));
-    return {text, bytes};
-  }
-
- private:
-  Memory memory_;
-  pith_tokenizer* tokenizer_ = nullptr;
-};
+// ---- Sampler
+// ---------------------------------------------------------------------------------------------------------
 
 inline pith_sampler_options sampler_options() {
   pith_sampler_options options;
-  pith_sampler_options_init(&options);
+  pith_sampler_options_init(&options, sizeof options);
   return options;
 }
 
 class Sampler {
  public:
-  Sampler(uint32_t vocab_size, const pith_sampler_options& options = sampler_options()) {
-    pith_error error{};
-    size_t bytes = 0;
-    check(pith_sampler_bytes(&options, vocab_size, &bytes, &error), &error);
-    memory_ = Memory(bytes);
-    check(pith_sampler_init(&options, vocab_size, memory_.data(), bytes, &sampler_, &error), &error);
-  }
-  void accept(int32_t token) { check(pith_sampler_accept(sampler_, token)); }
-  int32_t draw(std::span<const float> logits) {
-    int32_t token = 0;
-    check(pith_sampler_draw(sampler_, logits.data(), &token));
-    return token;
+  static Result<Sampler> create(uint32_t vocab_size, const pith_sampler_options& options = sampler_options()) {
+    Result<Placed<pith_sampler>> placed = place<pith_sampler>(
+        [&](size_t* bytes, pith_error* error) { return pith_sampler_bytes(&options, vocab_size, bytes, error); },
+        [&](void* memory, size_t bytes, pith_sampler** out, pith_error* error) {
+          return pith_sampler_init(&options, vocab_size, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Sampler(std::move(*placed), vocab_size);
   }
 
+  pith_sampler* get() const { return placed_.object; }
+  Result<void> try_accept(int32_t token) {
+    pith_error error;
+    return result_of(pith_sampler_accept(get(), token, &error), error);
+  }
+  // [vocab_size] logits; PITH_E_ARGUMENT for fewer, such as those of a session without any.
+  Result<int32_t> try_draw(std::span<const float> logits) {
+    if (logits.size() != vocab_size_)
+      return Failure(PITH_E_ARGUMENT, "argument logits: " + std::to_string(logits.size()) + " of them for " +
+                                          std::to_string(vocab_size_) + " tokens; evaluate a token first");
+    int32_t token = 0;
+    pith_error error;
+    const pith_status status = pith_sampler_draw(get(), logits.data(), &token, &error);
+    if (status != PITH_OK) return Failure(status, error);
+    return token;
+  }
+  Result<void> try_set_seed(uint64_t seed) {
+    pith_error error;
+    return result_of(pith_sampler_set_seed(get(), seed, &error), error);
+  }
+  size_t state_bytes() const { return pith_sampler_state_bytes(get()); }
+  Result<std::vector<uint8_t>> try_save() const {
+    return saved<const pith_sampler>(get(), state_bytes(), pith_sampler_save);
+  }
+  Result<void> try_restore(std::span<const uint8_t> state) {
+    pith_error error;
+    return result_of(pith_sampler_restore(get(), address_of(state), state.size(), &error), error);
+  }
+
+#if PITH_EXCEPTIONS
+  explicit Sampler(uint32_t vocab_size, const pith_sampler_options& options = sampler_options())
+      : Sampler(create(vocab_size, options).value()) {}
+  void accept(int32_t token) { try_accept(token).value(); }
+  int32_t draw(std::span<const float> logits) { return try_draw(logits).value(); }
+  void set_seed(uint64_t seed) { try_set_seed(seed).value(); }
+  std::vector<uint8_t> save() const { return try_save().value(); }
+  void restore(std::span<const uint8_t> state) { try_restore(state).value(); }
+#endif
+
  private:
-  Memory memory_;
-  pith_sampler* sampler_ = nullptr;
+  Sampler(Placed<pith_sampler> placed, uint32_t vocab_size) : placed_(std::move(placed)), vocab_size_(vocab_size) {}
+  Placed<pith_sampler> placed_;
+  uint32_t vocab_size_;
 };
+
+// ---- Tokenizer
+// -------------------------------------------------------------------------------------------------------
+
+class Tokenizer {
+ public:
+  static Result<Tokenizer> create(const Model& model) {
+    Result<Placed<pith_tokenizer>> placed = place<pith_tokenizer>(
+        [&](size_t* bytes, pith_error* error) { return pith_tokenizer_bytes(model.get(), bytes, error); },
+        [&](void* memory, size_t bytes, pith_tokenizer** out, pith_error* error) {
+          return pith_tokenizer_init(model.get(), memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Tokenizer(std::move(*placed));
+  }
+
+  const pith_tokenizer* get() const { return placed_.object; }
+  int32_t bos() const { return pith_tokenizer_bos(get()); }
+  int32_t eos() const { return pith_tokenizer_eos(get()); }
+  // -1: none.
+  int32_t token_id(std::string_view text) const { return pith_tokenizer_token_id(get(), text.data(), text.size()); }
+  Result<std::vector<int32_t>> try_encode(std::string_view text, uint32_t flags = PITH_ENCODE_DEFAULT) const {
+    std::vector<int32_t> tokens(text.size() + 1);
+    std::vector<uint8_t> work(pith_tokenizer_work_bytes(text.size()));
+    size_t count = 0;
+    pith_error error;
+    const pith_status status = pith_tokenizer_encode(get(), text.data(), text.size(), flags, tokens.data(),
+                                                     tokens.size(), &count, work.data(), work.size(), &error);
+    if (status != PITH_OK) return Failure(status, error);
+    tokens.resize(count);
+    return tokens;
+  }
+  // The bytes of one token: possibly a part of a UTF-8 character.
+  Result<std::string_view> try_decode(int32_t token) const {
+    const char* text = nullptr;
+    size_t bytes = 0;
+    pith_error error;
+    const pith_status status = pith_tokenizer_decode(get(), token, &text, &bytes, &error);
+    if (status != PITH_OK) return Failure(status, error);
+    return std::string_view(text, bytes);
+  }
+
+#if PITH_EXCEPTIONS
+  explicit Tokenizer(const Model& model) : Tokenizer(create(model).value()) {}
+  std::vector<int32_t> encode(std::string_view text, uint32_t flags = PITH_ENCODE_DEFAULT) const {
+    return try_encode(text, flags).value();
+  }
+  std::string_view decode(int32_t token) const { return try_decode(token).value(); }
+#endif
+
+ private:
+  explicit Tokenizer(Placed<pith_tokenizer> placed) : placed_(std::move(placed)) {}
+  Placed<pith_tokenizer> placed_;
+};
+
+// ---- Text stream
+// -----------------------------------------------------------------------------------------------------
 
 // Text that is safe to show, from the bytes of tokens.
 class TextStream {
  public:
-  explicit TextStream(const std::vector<std::string>& stops = {}) {
+  static Result<TextStream> create(const std::vector<std::string>& stops) {
+    TextStream out{Empty()};
     std::vector<const char*> pointers;
     for (const std::string& stop : stops) pointers.push_back(stop.c_str());
-    if (pith_stream_init(&stream_, pointers.data(), pointers.size()) != PITH_OK)
-      throw Error(PITH_E_ARGUMENT, "option stop: at most 8 strings of 1 to 64 bytes");
-  }
-  std::string push(std::string_view text) {
-    std::string out(pith_stream_capacity(text.size()), '\0');
-    size_t bytes = 0;
-    check(pith_stream_push(&stream_, text.data(), text.size(), out.data(), out.size(), &bytes));
-    out.resize(bytes);
+    pith_error error;
+    const pith_status status = pith_stream_init(&out.stream_, pointers.data(), pointers.size(), &error);
+    if (status != PITH_OK) return Failure(status, error);
     return out;
   }
-  std::string finish() {
-    std::string out(pith_stream_capacity(0), '\0');
-    size_t bytes = 0;
-    check(pith_stream_finish(&stream_, out.data(), out.size(), &bytes));
-    out.resize(bytes);
-    return out;
+
+  Result<std::string> try_push(std::string_view text) {
+    return shown(text.size(), [&](char* out, size_t capacity, size_t* bytes, pith_error* error) {
+      return pith_stream_push(&stream_, text.data(), text.size(), out, capacity, bytes, error);
+    });
+  }
+  Result<std::string> try_finish() {
+    return shown(0, [&](char* out, size_t capacity, size_t* bytes, pith_error* error) {
+      return pith_stream_finish(&stream_, out, capacity, bytes, error);
+    });
   }
   bool stopped() const { return stream_.stopped != 0; }
+  size_t state_bytes() const { return pith_stream_state_bytes(&stream_); }
+  Result<std::vector<uint8_t>> try_save() const { return saved(&stream_, state_bytes(), pith_stream_save); }
+  Result<void> try_restore(std::span<const uint8_t> state) {
+    pith_error error;
+    return result_of(pith_stream_restore(&stream_, address_of(state), state.size(), &error), error);
+  }
+
+#if PITH_EXCEPTIONS
+  explicit TextStream(const std::vector<std::string>& stops = {}) : TextStream(create(stops).value()) {}
+  std::string push(std::string_view text) { return try_push(text).value(); }
+  std::string finish() { return try_finish().value(); }
+  std::vector<uint8_t> save() const { return try_save().value(); }
+  void restore(std::span<const uint8_t> state) { try_restore(state).value(); }
+#endif
 
  private:
-  pith_stream stream_{};
+  struct Empty {};
+  explicit TextStream(Empty) {}
+  template <typename Call>
+  static Result<std::string> shown(size_t n_bytes, const Call& call) {
+    std::string out(pith_stream_capacity(n_bytes), '\0');
+    size_t bytes = 0;
+    pith_error error;
+    const pith_status status = call(out.data(), out.size(), &bytes, &error);
+    if (status != PITH_OK) return Failure(status, error);
+    out.resize(bytes);
+    return out;
+  }
+
+  pith_stream stream_ = sized<pith_stream>();
 };
 
 }  // namespace pith

@@ -5,53 +5,35 @@
 
 #include <immintrin.h>
 
-#include "unroll.h"
+#include "fragment.h"
+#include "generic/columns.h"
 
 namespace pith::internal::avx2 {
 namespace {
 
-// Measured on Zen 4: shorter ones lose up to half of the bandwidth, longer ones of int8 a fifth (bench/results/kernels.md).
+// Bytes, measured on Zen 4: shorter ones lose up to half of the bandwidth, longer ones of int8 a fifth
+// (bench/results/kernels.md).
 constexpr size_t kPrefetchQ4 = 12288, kPrefetchQ8 = 5888;
 
-using Totals = __m256i;
-using Rows = __m256;
-using Scales = __m256;
-
-struct Columns {
-  const int8_t* q;
-  const int32_t* start;
-  const int8_t* octets;
-  size_t cols, blocks;
-};
-
-PITH_INLINE void store_totals(Totals totals, int32_t* out) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), totals);
-}
-PITH_INLINE Rows zero_rows() { return _mm256_setzero_ps(); }
-PITH_INLINE void store_rows(Rows rows, float* y) { _mm256_storeu_ps(y, rows); }
-PITH_INLINE Scales load_scales(const uint8_t* halves) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
-}
-PITH_INLINE Rows accumulate(Totals total, Scales scales, float d, Rows acc) {
-  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), _mm256_mul_ps(scales, _mm256_set1_ps(d)), acc);
-}
+#include "avx2/rows_avx2.inc"
 
 PITH_INLINE __m256i load_i8x32(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 
-// 8 bytes of the activation in every 64-bit lane: one row slot each.
+// 8 bytes of the activation in every lane.
 PITH_INLINE __m256i broadcast_i8x8(const int8_t* p) {
   int64_t bytes;
   __builtin_memcpy(&bytes, p, sizeof bytes);
   return _mm256_set1_epi64x(bytes);
 }
 
-// Row slots 0-3 hold rows 0, 1, 4, 5 and slots 4-7 rows 2, 3, 6, 7: the pairwise add of the two delivers 0 .. 7.
-PITH_INLINE Totals join_slots(__m256i low_slots_i32x8, __m256i high_slots_i32x8) {
-  return _mm256_hadd_epi32(low_slots_i32x8, high_slots_i32x8);
-}
+// How 8 products of a lane become its two partial sums:
+//
+//   bytes w, q   w0 w1 w2 w3 w4 w5 w6 w7     each times q0 .. q7
+//   maddubs      01    23    45    67        int16: sums of two
+//   madd, ones   0123        4567            int32: sums of four
 
-// One octet of a column against low and high nibbles of 4 row slots. u <= 15 and |q| <= 127, so that a maddubs is at most 3,810
-// and four of them fit into int16.
+// One octet of a column against low and high nibbles of 4 lanes. u <= 15 and |q| <= 127, so that a maddubs is at most
+// 3,810 and four of them fit into int16.
 PITH_INLINE __m256i pairs_q4(__m256i low, __m256i high, const int8_t* q) {
   return _mm256_add_epi16(_mm256_maddubs_epi16(low, broadcast_i8x8(q)),
                           _mm256_maddubs_epi16(high, broadcast_i8x8(q + 16)));
@@ -72,12 +54,13 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     const int8_t* q = a.q + a.cols * size_t(j);
     const __m256i sum0 = _mm256_add_epi16(pairs_q4(low[0], high[0], q), pairs_q4(low[2], high[2], q + 8));
     const __m256i sum1 = _mm256_add_epi16(pairs_q4(low[1], high[1], q), pairs_q4(low[3], high[3], q + 8));
-    total[j] = _mm256_add_epi32(join_slots(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
+    total[j] = _mm256_add_epi32(join_lanes(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
                                 _mm256_set1_epi32(a.start[4 * a.blocks * size_t(j)]));
   }
 }
 
-// Four row slots of one octet. q_w q = |q_w| (sign(q_w) q): a pair is at most 2 * 127^2 = 32,258 and fits into int16, two do not.
+// Four lanes of one octet. q_w q = |q_w| (sign(q_w) q): a pair is at most 2 * 127^2 = 32,258 and fits into int16, two
+// do not.
 PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
   const __m256i pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(q, w));
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
@@ -85,12 +68,12 @@ PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
 
 constexpr int kStoredColumns = 8, kIntegerColumns = 4;
 template <int n>
-struct SlotSums {
-  __m256i halves_i32x8[n][2];
+struct LaneSums {
+  __m256i halves_i32x8[n][2];  // of lanes 0-3 and 4-7
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   PITH_UNROLL
   for (size_t p = 0; p < 4; ++p) {
     PITH_UNROLL
@@ -106,9 +89,9 @@ PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, Slot
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(sums.halves_i32x8[j][0], sums.halves_i32x8[j][1]);
+  for (int j = 0; j < n; ++j) total[j] = join_lanes(sums.halves_i32x8[j][0], sums.halves_i32x8[j][1]);
 }
 
 template <int n>
@@ -123,11 +106,11 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
       for (int half = 0; half < 2; ++half)
         sum[half] = _mm256_add_epi32(sum[half], quads_q8(load_i8x32(block + 64 * p + 32 * half), q));
     }
-    total[j] = join_slots(sum[0], sum[1]);
+    total[j] = join_lanes(sum[0], sum[1]);
   }
 }
 
-#include "avx2/head_sums.h"
+#include "avx2/head_sums.inc"
 
 // 32 bytes of a row and their magnitudes, which are unsigned: -128 too.
 struct Step {
@@ -145,9 +128,8 @@ PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) 
   return _mm256_add_epi32(sums, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
 }
 
-#include "generic/integer_products.h"
-// steps first
-#include "generic/head_dots.h"
+#include "generic/integer_products.inc"
+#include "generic/head_dots.inc"
 
 constexpr int kTilePanels = 1, kTileColumns = 8, kIntegerTileColumns = 8;
 // Measured on Zen 5 (bench/results/kernels.md).
@@ -157,7 +139,7 @@ using VectorTotals = __m256i;
 using VectorRows = __m256;
 constexpr int kVectorRows = 8, kVectors = kTilePanels;
 
-#include "generic/single_columns.h"
+#include "generic/single_columns.inc"
 
 PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(b)); }
 PITH_INLINE VectorRows load_rows(const float* y, size_t) { return _mm256_loadu_ps(y); }
@@ -166,7 +148,7 @@ PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, Colum
   return accumulate(total, _mm256_load_ps(scales), d, acc);
 }
 
-#include "avx2/unpack.h"
+#include "avx2/unpack_avx2.inc"
 
 template <WeightType type>
 PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
@@ -174,7 +156,11 @@ PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* ou
   else unpack_bytes(block, panel, _mm256_setzero_si256(), out);
 }
 
-// A quad of every row times a quad of a column.
+// A quad of every row times a quad of a column, in every lane:
+//
+//   w       0 1 2 3 | 4 5 6 7     the quads of the rows
+//   column  a a a a | a a a a
+//   sum     0 1 2 3 | 4 5 6 7     int16 [2] or int32
 template <int n, typename F>
 PITH_INLINE void sum_quads(const UnpackedBlock& block, const int8_t* q, size_t cols, __m256i (&sum)[n][kVectors],
                            const F& add) {
@@ -227,9 +213,8 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
   }
 }
 
-#include "generic/unpacked_products.h"
-// products first
-#include "generic/unpacked_integers.h"
+#include "generic/unpacked_products.inc"
+#include "generic/unpacked_integers.inc"
 
 }  // namespace
 

@@ -1,11 +1,9 @@
 // The AVX2 tier: AVX2, FMA and F16C (Haswell, Zen and later).
 #include <xsimd/xsimd.hpp>
 
-#include "half.h"
-#include "kernels.h"
+#include "fragment.h"
 #include "avx2/products_avx2.h"
 #include "tables.h"
-#include "unroll.h"
 
 namespace pith::internal::avx2 {
 namespace {
@@ -17,10 +15,10 @@ Batch quotient(Batch a, Batch b) { return _mm256_div_ps(a, b); }
 Batch minimum(Batch a, Batch b) { return _mm256_min_ps(a, b); }
 Batch maximum(Batch a, Batch b) { return _mm256_max_ps(a, b); }
 
-#include "avx2/octets.h"
-#include "avx2/magnitudes.h"
-#include "avx2/starts.h"
-// octets first
+#include "avx2/octets_avx2.inc"
+#include "avx2/magnitudes.inc"
+#include "avx2/starts.inc"
+
 PITH_INLINE void widen(const int8_t* x, Batch (&part)[2]) {
   PITH_UNROLL
   for (int i = 0; i < 2; ++i) part[i] = widen_bytes(reinterpret_cast<const uint8_t*>(x + 8 * i)).part[0];
@@ -42,14 +40,21 @@ PITH_INLINE Batch larger_magnitude(Batch a, Batch b) {
 PITH_INLINE float largest(const Batch (&part)[2]) {
   return largest_of_8(_mm256_max_epi32(bits_of(part[0]), bits_of(part[1])));
 }
-// Packs work in each half for itself: 4 of the first part, 4 of the second, 4 of the first, 4 of the second.
+
+// Numbers 0 .. 15, by fours:
+//
+//   parts            0-3   4-7   |  8-11  12-15
+//   packs, to int16  0-3   8-11  |  4-7   12-15     each half for itself
+//   packs, to int8   0-3   8-11     4-7   12-15
+//   kSwapMiddle      0-3   4-7      8-11  12-15
 PITH_INLINE void narrow(const Batch (&part)[2], int8_t* q) {
+  constexpr int kSwapMiddle = 0xd8;
   const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(part[0]), _mm256_cvtps_epi32(part[1]));
   const __m128i bytes = _mm_packs_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm_shuffle_epi32(bytes, 0xd8));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm_shuffle_epi32(bytes, kSwapMiddle));
 }
 
-#include "generic/kernels_xsimd.h"
+#include "generic/kernels_xsimd.inc"
 
 }  // namespace
 }  // namespace pith::internal::avx2
@@ -70,7 +75,7 @@ constexpr Kernels kTable = {
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,
-#include "generic/table.h"
+#include "generic/table.inc"
 };
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsAvx2 = kTable;

@@ -5,7 +5,8 @@
 
 #include <immintrin.h>
 
-#include "unroll.h"
+#include "fragment.h"
+#include "generic/columns.h"
 
 namespace pith::internal::avx512 {
 namespace {
@@ -13,43 +14,27 @@ namespace {
 // Measured on Zen 4 (bench/results/kernels.md): hardware alone keeps up with int8.
 constexpr size_t kPrefetchQ4 = 5888, kPrefetchQ8 = 0;
 
-using Totals = __m256i;
-using Rows = __m256;
-using Scales = __m256;
+#include "avx2/rows_avx2.inc"
 
-struct Columns {
-  const int8_t* q;
-  const int32_t* start;
-  const int8_t* octets;
-  size_t cols, blocks;
-};
-
-PITH_INLINE void store_totals(Totals totals, int32_t* out) {
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), totals);
-}
-PITH_INLINE Rows zero_rows() { return _mm256_setzero_ps(); }
-PITH_INLINE void store_rows(Rows rows, float* y) { _mm256_storeu_ps(y, rows); }
-PITH_INLINE Scales load_scales(const uint8_t* halves) {
-  return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(halves)));
-}
-PITH_INLINE Rows accumulate(Totals total, Scales scales, float d, Rows acc) {
-  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(total), _mm256_mul_ps(scales, _mm256_set1_ps(d)), acc);
-}
-
-// 8 bytes of the activation in every 64-bit lane: one row slot each.
+// 8 bytes of the activation in every lane.
 PITH_INLINE __m512i broadcast_i8x8(const int8_t* p) {
   int64_t bytes;
   __builtin_memcpy(&bytes, p, sizeof bytes);
   return _mm512_set1_epi64(bytes);
 }
 
-// Two partial sums of each row slot; slots 0-3 hold rows 0, 1, 4, 5 and slots 4-7 rows 2, 3, 6, 7: the pairwise add of the
-// halves delivers 0 .. 7.
-PITH_INLINE Totals join_slots(__m512i slots_i32x16) {
-  return _mm256_hadd_epi32(_mm512_castsi512_si256(slots_i32x16), _mm512_extracti64x4_epi64(slots_i32x16, 1));
+// Two partial sums of each lane: the register's halves are those that AVX2 joins.
+//
+//   lanes   0 0 1 1 | 4 4 5 5 | 2 2 3 3 | 6 6 7 7
+//   joined  0 1 2 3 | 4 5 6 7
+PITH_INLINE Totals join_lanes(__m512i lanes_i32x16) {
+  return join_lanes(_mm512_castsi512_si256(lanes_i32x16), _mm512_extracti64x4_epi64(lanes_i32x16, 1));
 }
 
-// What the sums of all row slots begin with: times 1, or times 16 for an offset of 128.
+// What the two partial sums of all lanes begin with: times 1, or times 16 for an offset of 128.
+//
+//   start      -8s 0 -8s 0
+//   broadcast  -8s 0 -8s 0 | -8s 0 -8s 0 | -8s 0 -8s 0 | -8s 0 -8s 0
 PITH_INLINE __m512i load_start(const int32_t* start) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(start)));
 }
@@ -73,7 +58,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, high[0], broadcast_i8x8(q + 16));
     odd = _mm512_dpbusd_epi32(odd, high[1], broadcast_i8x8(q + 24));
-    total[j] = join_slots(_mm512_add_epi32(even, odd));
+    total[j] = join_lanes(_mm512_add_epi32(even, odd));
   }
 }
 
@@ -92,35 +77,35 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), w[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, w[2], broadcast_i8x8(q + 16));
     odd = _mm512_dpbusd_epi32(odd, w[3], broadcast_i8x8(q + 24));
-    total[j] = join_slots(_mm512_add_epi32(even, odd));
+    total[j] = join_lanes(_mm512_add_epi32(even, odd));
   }
 }
 
 constexpr int kStoredColumns = 8, kIntegerColumns = 8;
 template <int n>
-struct SlotSums {
-  __m512i slots_i32x16[n];
+struct LaneSums {
+  __m512i lanes_i32x16[n];
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   const __m512i signs = _mm512_set1_epi8(-128);
   PITH_UNROLL
   for (size_t p = 0; p < 4; ++p) {
     const __m512i w = _mm512_xor_si512(_mm512_loadu_si512(block + 64 * p), signs);
     PITH_UNROLL
     for (size_t j = 0; j < n; ++j)
-      sums->slots_i32x16[j] = _mm512_dpbusd_epi32(sums->slots_i32x16[j], w, broadcast_i8x8(q + cols * j + 8 * p));
+      sums->lanes_i32x16[j] = _mm512_dpbusd_epi32(sums->lanes_i32x16[j], w, broadcast_i8x8(q + cols * j + 8 * p));
   }
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&bias)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&bias)[n], Totals (&total)[n]) {
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = _mm256_sub_epi32(join_slots(sums.slots_i32x16[j]), _mm256_set1_epi32(bias[j]));
+  for (int j = 0; j < n; ++j) total[j] = _mm256_sub_epi32(join_lanes(sums.lanes_i32x16[j]), _mm256_set1_epi32(bias[j]));
 }
 
-#include "avx2/head_sums.h"
+#include "avx2/head_sums.inc"
 
 // 32 bytes of a row plus 128: the multiplier takes one unsigned side.
 using Step = __m256i;
@@ -132,9 +117,8 @@ PITH_INLINE HeadSums add_step(Step step, const int8_t* q, HeadSums sums) {
   return _mm256_dpbusd_epi32(sums, step, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
 }
 
-#include "generic/integer_products.h"
-// steps first
-#include "generic/head_dots.h"
+#include "generic/integer_products.inc"
+#include "generic/head_dots.inc"
 
 constexpr int kTilePanels = 4, kTileColumns = 4, kIntegerTileColumns = 8;
 // Measured on Zen 5 (bench/results/kernels.md).
@@ -144,7 +128,7 @@ using VectorTotals = __m512i;
 using VectorRows = __m512;
 constexpr int kVectorRows = 16, kVectors = kTilePanels / 2;
 
-#include "generic/single_columns.h"
+#include "generic/single_columns.inc"
 
 PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm512_sub_epi32(a, _mm512_set1_epi32(b)); }
 PITH_INLINE void store_totals(VectorTotals totals, int32_t* out) { _mm512_storeu_si512(out, totals); }
@@ -154,7 +138,7 @@ PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, Colum
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(_mm512_load_ps(scales), _mm512_set1_ps(d)), acc);
 }
 
-#include "avx2/unpack.h"
+#include "avx2/unpack_avx2.inc"
 
 // As dot_q8: q_w + 128.
 template <WeightType type>
@@ -163,7 +147,7 @@ PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* ou
   else unpack_bytes(block, panel, _mm256_set1_epi8(-128), out);
 }
 
-// A quad of every row times a quad of a column.
+// A quad of every row times a quad of a column, as on AVX2, of two panels in a register.
 template <int n>
 PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
                               VectorTotals (&total)[n][kVectors]) {
@@ -194,9 +178,8 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
   add_unpacked<n>(block, a.q, a.cols, total);
 }
 
-#include "generic/unpacked_products.h"
-// products first
-#include "generic/unpacked_integers.h"
+#include "generic/unpacked_products.inc"
+#include "generic/unpacked_integers.inc"
 
 }  // namespace
 

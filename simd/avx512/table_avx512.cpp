@@ -1,11 +1,9 @@
 // The AVX-512 tier: F, BW, DQ, VL and VNNI (Ice Lake, Zen 4 and later).
 #include <xsimd/xsimd.hpp>
 
-#include "half.h"
-#include "kernels.h"
+#include "fragment.h"
 #include "avx512/products_avx512.h"
 #include "tables.h"
-#include "unroll.h"
 
 namespace pith::internal::avx512 {
 namespace {
@@ -34,14 +32,17 @@ PITH_INLINE void narrow(const Batch (&part)[1], int8_t* q) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(part[0])));
 }
 
-#include "avx2/octets.h"
-#include "avx2/magnitudes.h"
-#include "avx2/starts.h"
+#include "avx2/octets_avx2.inc"
+#include "avx2/magnitudes.inc"
+#include "avx2/starts.inc"
+
+// Of 8 after the maximum of the register's halves, as on AVX2.
 PITH_INLINE float largest(const Batch (&part)[1]) {
   return largest_of_8(
       _mm256_max_epi32(_mm512_castsi512_si256(bits_of(part[0])), _mm512_extracti64x4_epi64(bits_of(part[0]), 1)));
 }
-#include "generic/kernels_xsimd.h"
+
+#include "generic/kernels_xsimd.inc"
 
 }  // namespace
 }  // namespace pith::internal::avx512
@@ -62,7 +63,7 @@ constexpr Kernels kTable = {
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,
-#include "generic/table.h"
+#include "generic/table.inc"
 };
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsAvx512 = kTable;

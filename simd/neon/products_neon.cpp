@@ -2,18 +2,24 @@
 
 #include <arm_neon.h>
 
-#include "unroll.h"
+#include "fragment.h"
+#include "generic/columns.h"
 
 namespace pith::internal::neon {
 namespace {
 
-#include "neon/rows.h"
+#include "neon/rows_neon.inc"
 
-// Widening multiplications. u <= 15 and |q| <= 127: a lane adds four products of at most 1,905, and a pair of lanes 15,240.
+// Widening multiplications. u <= 15 and |q| <= 127: an int16 adds four products of at most 1,905, and a pair of them
+// 15,240. Of lanes e = 2 i and o = 2 i + 1 of a panel:
+//
+//   even, odd   e e e e e e e e    o o o o o o o o     int16
+//   addp        e e e e o o o o
+//   saddlp      e e o o                                int32: what join_lanes takes
 template <int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const uint8x16_t low_nibbles = vdupq_n_u8(15);
-  int32x4_t slots[n][4];
+  int32x4_t lanes[n][4];
   PITH_UNROLL
   for (int i = 0; i < 4; ++i) {
     const uint8x16_t w0 = vld1q_u8(block + 16 * i), w1 = vld1q_u8(block + 64 + 16 * i);
@@ -29,17 +35,21 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
       odd = vmlal_s8(vmlal_s8(odd, vget_high_s8(low1), a1), vget_high_s8(high0), a2);
       even = vmlal_s8(even, vget_low_s8(high1), a3);
       odd = vmlal_s8(odd, vget_high_s8(high1), a3);
-      slots[j][i] = vpaddlq_s16(vpaddq_s16(even, odd));
+      lanes[j][i] = vpaddlq_s16(vpaddq_s16(even, odd));
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = add_start(join_slots(slots[j]), a.start + 4 * a.blocks * size_t(j));
+  for (int j = 0; j < n; ++j) total[j] = add_start(join_lanes(lanes[j]), a.start + 4 * a.blocks * size_t(j));
 }
 
-// A lane adds two products of at most 127^2, 32,258.
+// An int16 adds two products of at most 127^2, 32,258. Of lanes e = 2 i and o = 2 i + 1 of a panel:
+//
+//   even_pairs, odd_pairs   e e e e e e e e    o o o o o o o o     int16
+//   sadalp                  e e e e            o o o o             int32
+//   addp                    e e o o                                what join_lanes takes
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
-  int32x4_t slots[n][4];
+  int32x4_t lanes[n][4];
   PITH_UNROLL
   for (int i = 0; i < 4; ++i) {
     int8x16_t w[4];
@@ -57,21 +67,21 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
         even = p == 0 ? vpaddlq_s16(even_pairs) : vpadalq_s16(even, even_pairs);
         odd = p == 0 ? vpaddlq_s16(odd_pairs) : vpadalq_s16(odd, odd_pairs);
       }
-      slots[j][i] = vpaddq_s32(even, odd);
+      lanes[j][i] = vpaddq_s32(even, odd);
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(slots[j]);
+  for (int j = 0; j < n; ++j) total[j] = join_lanes(lanes[j]);
 }
 
 constexpr int kStoredColumns = 4, kIntegerColumns = 4;
 template <int n>
-struct SlotSums {
+struct LaneSums {
   Totals total[n];
 };
 
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
   Totals total[n];
   dot_q8<n>(block, {q, nullptr, nullptr, cols, 0}, total);
   PITH_UNROLL
@@ -82,7 +92,7 @@ PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, Slot
 }
 
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
   for (int j = 0; j < n; ++j) total[j] = sums.total[j];
 }
@@ -95,15 +105,14 @@ PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) 
   return add_products(step.high, vld1q_s8(q + 16), add_products(step.low, vld1q_s8(q), sums));
 }
 
-#include "generic/integer_products.h"
-// steps first
-#include "generic/head_dots.h"
+#include "generic/integer_products.inc"
+#include "generic/head_dots.inc"
 
 constexpr int kTilePanels = 1, kTileColumns = 2, kIntegerTileColumns = 2;
 // About where it begins to gain, as estimated (bench/results/kernels.md).
 constexpr int32_t kUnpackedFrom = 4, kIntegersUnpackedFrom = 4;
 
-#include "neon/vector_rows.h"
+#include "neon/vector_rows.inc"
 
 // Rows in natural order, of two halves of 16 columns.
 struct alignas(16) UnpackedBlock {
@@ -111,6 +120,11 @@ struct alignas(16) UnpackedBlock {
   float scales[kPanelRows];
 };
 
+// Of rows 2 i and 2 i + 1 (r and s), octets p and p + 1 (a and b) in 64-bit lanes:
+//
+//   octets   ra sa    rb sb
+//   zip1     ra rb                 16 columns of row r
+//   zip2     sa sb
 PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int, UnpackedBlock* out) {
   PITH_UNROLL
   for (int half = 0; half < 2; ++half) {
@@ -124,7 +138,7 @@ PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int
   }
 }
 
-#include "neon/unpack.h"
+#include "neon/unpack_neon.inc"
 
 // Computed at this place of the program: g++ would form chains out of what can run side by side.
 PITH_INLINE int16x8_t in_place(int16x8_t sums) {
@@ -154,6 +168,11 @@ PITH_INLINE void multiply_four(const int8_t (*rows)[2][16], int half, const int8
   }
 }
 
+// Sums of rows a, b, c and d:
+//
+//   int16   a a a a a a a a    b b b b b b b b    c ..    d ..       int32   a a a a    b b b b    c ..    d ..
+//   addp    a a a a b b b b    c c c c d d d d                       addp    a a b b    c c d d
+//   addp    a a b b c c d d                                          addp    a b c d
 PITH_INLINE int16x8_t join_four(int16x8_t a, int16x8_t b, int16x8_t c, int16x8_t d) {
   return vpaddq_s16(vpaddq_s16(a, b), vpaddq_s16(c, d));
 }
@@ -170,7 +189,7 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
     PITH_UNROLL
     for (size_t j = 0; j < n; ++j) q[half][j] = vld1q_s8(a.q + a.cols * j + 16 * half);
   }
-  int16x8_t pairs[n][kVectors];  // of q4: two sums of each row
+  int16x8_t pairs[n][kVectors];  // of q4: two sums of each row, 0 0 1 1 2 2 3 3 and 4 4 5 5 6 6 7 7
   PITH_UNROLL
   for (int i = 0; i < kVectors; ++i) {
     int16x8_t sums[kVectorRows][n];
@@ -199,7 +218,7 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
   if constexpr (type == WeightType::q4) {
     PITH_UNROLL
     for (int j = 0; j < n; ++j) {
-      const int16x8_t rows = vpaddq_s16(pairs[j][0], pairs[j][1]);
+      const int16x8_t rows = vpaddq_s16(pairs[j][0], pairs[j][1]);  // 0 1 2 3 4 5 6 7
       total[j][0] = vmovl_s16(vget_low_s16(rows));
       total[j][1] = vmovl_high_s16(rows);
     }
@@ -218,9 +237,8 @@ PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_
   }
 }
 
-#include "generic/unpacked_products.h"
-// products first
-#include "generic/unpacked_integers.h"
+#include "generic/unpacked_products.inc"
+#include "generic/unpacked_integers.inc"
 
 }  // namespace
 

@@ -1,18 +1,15 @@
 // The NEON tier: any 64-bit ARM.
 #include <xsimd/xsimd.hpp>
 
-#include "half.h"
-#include "kernels.h"
+#include "fragment.h"
 #include "neon/products_neon.h"
 #include "tables.h"
-#include "unroll.h"
 
 namespace pith::internal::neon {
 namespace {
 
-#include "neon/batch.h"
-// batch first
-#include "generic/kernels_xsimd.h"
+#include "neon/batch.inc"
+#include "generic/kernels_xsimd.inc"
 
 }  // namespace
 }  // namespace pith::internal::neon
@@ -33,7 +30,7 @@ constexpr Kernels kTable = {
     .matvec_f32_f32 = matvec_f32_f32,
     .transposed_q4 = transposed<WeightType::q4>,
     .transposed_q8 = transposed<WeightType::q8>,
-#include "generic/table.h"
+#include "generic/table.inc"
 };
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsNeon = kTable;

@@ -5,14 +5,14 @@
 
 #include <arm_neon.h>
 
-#include "unroll.h"
+#include "fragment.h"
+#include "generic/columns.h"
 
 namespace pith::internal::neon_dotprod {
 namespace {
 
-#include "neon/rows.h"
-// rows first
-#include "neon_dotprod/dots.h"
+#include "neon/rows_neon.inc"
+#include "neon_dotprod/dots.inc"
 
 template <int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
@@ -25,36 +25,40 @@ PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[
 
 constexpr int kStoredColumns = 4, kIntegerColumns = 4;
 template <int n>
-struct SlotSums {
-  int32x4_t slots[n][4];
+struct LaneSums {
+  int32x4_t lanes[n][4];
 };
 template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, SlotSums<n>* sums) {
-  add_i8_by_sdot<n>(block, q, cols, sums->slots);
+PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
+  add_i8_by_sdot<n>(block, q, cols, sums->lanes);
 }
 template <int n>
-PITH_INLINE void join(const SlotSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
+PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = join_slots(sums.slots[j]);
+  for (int j = 0; j < n; ++j) total[j] = join_lanes(sums.lanes[j]);
 }
 
-#include "generic/integer_products.h"
-// steps first
-#include "generic/head_dots.h"
+#include "generic/integer_products.inc"
+#include "generic/head_dots.inc"
 
 constexpr int kTilePanels = 1, kTileColumns = 4, kIntegerTileColumns = 8;
 // It gains from 8 and 12 on, as estimated (bench/results/kernels.md); a tile of integers has 8.
 constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 16;
 
-#include "neon/vector_rows.h"
+#include "neon/vector_rows.inc"
 
-// Quads: 4 columns of each of 4 rows in natural order.
+// Quads: 4 columns of each of 4 rows in natural order, in a register.
 constexpr int kQuads = kBlockCols / 4;
 struct alignas(16) UnpackedBlock {
   int8_t w[kQuads][kVectors][16];
   float scales[kPanelRows];
 };
 
+// An octet of rows 4 i .. 4 i + 3 as two quads, a and b, in 32-bit lanes:
+//
+//   low, high   0a 0b 1a 1b    2a 2b 3a 3b
+//   uzp1        0a 1a 2a 3a
+//   uzp2        0b 1b 2b 3b
 PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int, UnpackedBlock* out) {
   PITH_UNROLL
   for (int p = 0; p < kOctets; ++p) {
@@ -67,20 +71,27 @@ PITH_INLINE void store_octets(const int8x16_t (&octets)[kOctets][kRowPairs], int
   }
 }
 
-#include "neon/unpack.h"
+#include "neon/unpack_neon.inc"
 
-// Both stay at their places in the program: g++ would put loads right before their uses, for which small cores wait, form chains
-// out of what can run side by side, and copy registers.
+// Both stay at their places in the program: g++ would put loads right before their uses, for which small cores wait,
+// form chains out of what can run side by side, and copy registers.
 PITH_INLINE void load_quad(const UnpackedBlock& block, int quad, int8x16_t (&w)[kVectors]) {
   PITH_UNROLL
   for (int i = 0; i < kVectors; ++i) __asm__ volatile("ldr %q0, %1" : "=w"(w[i]) : "m"(block.w[quad][i]));
 }
+
+// A quad of 4 rows times quad i = quad % 4 of the 16 columns in a register:
+//
+//   w            0 1 2 3     the quads of the rows
+//   column[i]    i i i i     taken from lane i by the instruction itself
+//   sums         0 1 2 3     int32
 template <int quad>
 PITH_INLINE void add_quad(int8x16_t w, int8x16_t column, int32x4_t* sums) {
   __asm__ volatile("sdot %0.4s, %1.16b, %2.4b[%c3]" : "+w"(*sums) : "w"(w), "w"(column), "n"(quad % 4));
 }
 
-// From this quad on, every quad of the rows times the same of the columns. w: the quad's weights; they are loaded one ahead.
+// From this quad on, every quad of the rows times the same of the columns. w: the quad's weights; they are loaded one
+// ahead.
 template <int quad, int n>
 PITH_INLINE void add_quads(const UnpackedBlock& block, const int8_t* q, size_t cols, const int8x16_t (&w)[kVectors],
                            int8x16_t (&column)[n], VectorTotals (&total)[n][kVectors]) {
@@ -116,9 +127,8 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
   add_unpacked<n>(block, a.q, a.cols, total);
 }
 
-#include "generic/unpacked_products.h"
-// products first
-#include "generic/unpacked_integers.h"
+#include "generic/unpacked_products.inc"
+#include "generic/unpacked_integers.inc"
 
 }  // namespace
 

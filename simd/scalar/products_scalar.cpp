@@ -5,7 +5,7 @@
 namespace pith::internal::scalar {
 namespace {
 
-// sum_k u q over the 32 columns of one row slot: `bytes` is the slot's first byte.
+// sum_k u q over the 32 columns of one lane: `bytes` is the lane's first byte.
 int32_t dot_q4(const uint8_t* bytes, const int8_t* q) {
   int32_t total = 0;
   for (int32_t p = 0; p < 2; ++p) {
@@ -35,7 +35,7 @@ void matvec_q4_i8(PanelRange w, Activation a, float* y) {
       float acc = 0;
       for (int32_t b = 0; b < w.blocks; ++b) {
         const BlockPlace place = q4_place(b, w.blocks);
-        const int32_t total = dot_q4(panel + place.q + 8 * kSlotOfRow[row], a.q + b * kBlockCols) + a.start[4 * b];
+        const int32_t total = dot_q4(panel + place.q + 8 * kLaneOfRow[row], a.q + b * kBlockCols) + a.start[4 * b];
         const float d = half_to_float(read_half(panel + place.d + 2 * row));
         acc = __builtin_fmaf(float(total), d * a.d[b], acc);
       }
@@ -52,7 +52,7 @@ void matvec_q8_i8(PanelRange w, Activation a, float* y) {
       float acc = 0;
       for (int32_t b = 0; b < w.blocks; ++b) {
         const BlockPlace place = q8_place(b, w.blocks);
-        const int32_t total = dot_q8(panel + place.q + 8 * kSlotOfRow[row], a.q + b * kBlockCols);
+        const int32_t total = dot_q8(panel + place.q + 8 * kLaneOfRow[row], a.q + b * kBlockCols);
         const float d = half_to_float(read_half(panel + place.d + 2 * row));
         acc = __builtin_fmaf(float(total), d * a.d[b], acc);
       }
@@ -79,10 +79,10 @@ void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_
                    size_t out_stride) {
   for (int32_t j = 0; j < n; ++j, q += blocks * kBlockCols) {
     for (int32_t row = 0; row < panels * kPanelRows; ++row) {
-      const uint8_t* slot =
-          w + kQ8BlockBytes * size_t(blocks) * size_t(row / kPanelRows) + 8 * kSlotOfRow[row % kPanelRows];
+      const uint8_t* lane =
+          w + kQ8BlockBytes * size_t(blocks) * size_t(row / kPanelRows) + 8 * kLaneOfRow[row % kPanelRows];
       int32_t total = 0;
-      for (int32_t b = 0; b < blocks; ++b) total += dot_q8(slot + kQ8BlockBytes * size_t(b), q + b * kBlockCols);
+      for (int32_t b = 0; b < blocks; ++b) total += dot_q8(lane + kQ8BlockBytes * size_t(b), q + b * kBlockCols);
       out[out_stride * size_t(j) + size_t(row)] = total;
     }
   }

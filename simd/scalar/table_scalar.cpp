@@ -1,19 +1,16 @@
 // The scalar tier: plain C++ for any CPU, and the oracle of all others.
-#include "half.h"
-#include "kernels.h"
+#include "fragment.h"
 #include "scalar/products_scalar.h"
 #include "tables.h"
-#include "unroll.h"
 
 namespace pith::internal::scalar {
 namespace {
 
-#include "scalar/lanes_scalar.h"
-#include "scalar/octets.h"
-// lanes first
-#include "generic/float_kernels.h"
-#include "generic/attention_kernels.h"
-#include "generic/quantize_kernels.h"
+#include "scalar/lanes_scalar.inc"
+#include "scalar/octets_scalar.inc"
+#include "generic/float_kernels.inc"
+#include "generic/attention_kernels.inc"
+#include "generic/quantize_kernels.inc"
 
 }  // namespace
 }  // namespace pith::internal::scalar
@@ -34,7 +31,7 @@ constexpr Kernels kTable = {
     .matvec_f32_f32 = matvec_unpacked<unpack_f32, WeightType::f32>,
     .transposed_q4 = transposed_unpacked<unpack_q4, WeightType::q4>,
     .transposed_q8 = transposed_unpacked<unpack_q8, WeightType::q8>,
-#include "generic/table.h"
+#include "generic/table.inc"
 };
 PITH_ASSERT_FULL(kTable);
 const Kernels kKernelsScalar = kTable;

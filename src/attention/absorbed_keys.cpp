@@ -13,7 +13,7 @@ struct StoredWeight {
 // Element (row, col) of a packed integer matrix.
 StoredWeight stored_weight(const Linear& w, int32_t row, int32_t col) {
   const uint8_t* panel = w.w + panel_bytes(w.type, w.blocks) * size_t(row / kPanelRows);
-  const int32_t b = col / kBlockCols, i = col % kBlockCols, slot = kSlotOfRow[row % kPanelRows];
+  const int32_t b = col / kBlockCols, i = col % kBlockCols, slot = kLaneOfRow[row % kPanelRows];
   const BlockPlace place = w.type == WeightType::q4 ? q4_place(b, w.blocks) : q8_place(b, w.blocks);
   const float scale = half_to_float(read_half(panel + place.d + 2 * (row % kPanelRows)));
   if (w.type == WeightType::q8) return {int8_t(panel[place.q + size_t(64 * (i / 8) + 8 * slot + i % 8)]), scale};
@@ -53,7 +53,7 @@ void AbsorbedKeys::fill(const Config& c, const Linear& up, int32_t layer, int32_
     for (int32_t i = 0; i < kBlockCols; ++i) {
       const StoredWeight w = stored_weight(up, row, b * kBlockCols + i);
       const size_t block = size_t(i / kPanelRows * (padded_ / kBlockCols) + j / kBlockCols);
-      const size_t byte = size_t(j % kBlockCols / 8 * 64 + kSlotOfRow[i % kPanelRows] * 8 + j % 8);
+      const size_t byte = size_t(j % kBlockCols / 8 * 64 + kLaneOfRow[i % kPanelRows] * 8 + j % 8);
       matrix[block * kQ8BlockBytes + byte] = uint8_t(int8_t(w.code));
       scales[j] = w.scale;
     }

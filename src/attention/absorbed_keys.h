@@ -29,7 +29,7 @@ class AbsorbedKeys {
   const uint8_t* matrix(int32_t layer, int32_t head, int32_t block) const {
     return matrices_ + index(layer, head, block) * matrix_bytes();
   }
-  // d [d_n padded], zero behind d_n.
+  // d [d_n padded], zero after d_n.
   const float* scales(int32_t layer, int32_t head, int32_t block) const {
     return scales_ + index(layer, head, block) * size_t(padded_);
   }

@@ -4,13 +4,13 @@ namespace pith::internal {
 namespace {
 
 GatheredRows gathered(const HeadRows& rows) {
-  return {reinterpret_cast<const int8_t*>(rows.first), rows.stride, rows.index};
+  return {reinterpret_cast<const int8_t*>(rows.data), rows.stride, rows.index};
 }
 
-// The part of row i that a head reads, as floats without their scale; int8 is widened into `buffer` [width].
-const float* part_of(const Kernels& k, const HeadRows& rows, int32_t i, int32_t part, float* buffer) {
-  const uint8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
-  const int32_t at = part * rows.part_width;
+// What a KV head is in row i, as floats without their scale; int8 is widened into `buffer` [width].
+const float* numbers_of(const Kernels& k, const HeadRows& rows, int32_t i, int32_t kv_head, float* buffer) {
+  const uint8_t* row = rows.data + rows.stride * size_t(rows.index[i]);
+  const int32_t at = kv_head * rows.kv_stride;
   if (!rows.is_i8) return reinterpret_cast<const float*>(row) + at;
   k.dequantize_row(reinterpret_cast<const int8_t*>(row) + at, 1, rows.width, buffer);
   return buffer;
@@ -18,11 +18,11 @@ const float* part_of(const Kernels& k, const HeadRows& rows, int32_t i, int32_t 
 
 // f(row, head, numbers) for all rows and heads.
 template <typename F>
-void for_each_part(const Kernels& k, const HeadRows& rows, int32_t n_heads, int32_t n, float* buffer, const F& f) {
-  for (int32_t i = 0; i < n; ++i) {
+void for_each_head(const Kernels& k, const HeadRows& rows, int32_t n_heads, float* buffer, const F& f) {
+  for (int32_t i = 0; i < rows.n; ++i) {
     const float* numbers = nullptr;
     for (int32_t h = 0; h < n_heads; ++h) {
-      if (h % rows.heads_per_kv == 0) numbers = part_of(k, rows, i, h / rows.heads_per_kv, buffer);
+      if (h % rows.heads_per_kv == 0) numbers = numbers_of(k, rows, i, h / rows.heads_per_kv, buffer);
       f(i, h, numbers);
     }
   }
@@ -33,26 +33,26 @@ void for_each_part(const Kernels& k, const HeadRows& rows, int32_t n_heads, int3
 void HeadScratch::lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena) {
   dots = arena->take_zeros<int32_t>(size_t(max_rows) * size_t(lanes));
   weights = arena->take_zeros<float>(size_t(max_rows) * size_t(lanes));
-  part = arena->take<float>(size_t(padded_cols(max_width)));
+  numbers = arena->take<float>(size_t(padded_cols(max_width)));
 }
 
-void prefetch_rows(const HeadRows& rows, int32_t n_heads, int32_t n) {
-  const int32_t n_parts = (n_heads - 1) / rows.heads_per_kv;
-  const size_t bytes = size_t(n_parts * rows.part_width + rows.width) * (rows.is_i8 ? 1 : 4);
-  for (int32_t i = 0; i < n; ++i) prefetch(rows.first + rows.stride * size_t(rows.index[i]), bytes);
+void prefetch_rows(const HeadRows& rows, int32_t n_heads) {
+  const int32_t last = (n_heads - 1) / rows.heads_per_kv;
+  const size_t bytes = size_t(last * rows.kv_stride + rows.width) * (rows.is_i8 ? 1 : 4);
+  for (int32_t i = 0; i < rows.n; ++i) prefetch(rows.data + rows.stride * size_t(rows.index[i]), bytes);
 }
 
-void add_scores(const Kernels& k, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
+void add_scores(const Kernels& k, const HeadQuery& query, const HeadRows& rows, int32_t n_heads,
                 const HeadScratch& scratch, float* x) {
-  const int32_t lanes = padded_lanes(n_heads);
+  const int32_t n = rows.n, lanes = padded_lanes(n_heads);
   if (query.q != nullptr && rows.is_i8) {
-    const int32_t width = rows.heads_per_kv >= n_heads ? int32_t(padded_cols(rows.width)) : rows.part_width;
+    const int32_t width = rows.heads_per_kv >= n_heads ? int32_t(padded_cols(rows.width)) : rows.kv_stride;
     k.head_dots_i8(query.q, n_heads, rows.heads_per_kv, width, gathered(rows), n, scratch.dots, size_t(lanes));
     if (rows.scales != nullptr) k.add_head_scores(scratch.dots, query.d, rows.scales, n, lanes, x);
     else k.add_scores(scratch.dots, query.d, rows.row_scales, n, lanes, x);
     return;
   }
-  for_each_part(k, rows, n_heads, n, scratch.part, [&](int32_t i, int32_t h, const float* numbers) {
+  for_each_head(k, rows, n_heads, scratch.numbers, [&](int32_t i, int32_t h, const float* numbers) {
     const float scale = rows.scales != nullptr       ? rows.scales[i * lanes + h]
                         : rows.row_scales != nullptr ? rows.row_scales[i]
                                                      : 1.0f;
@@ -61,9 +61,9 @@ void add_scores(const Kernels& k, const HeadQuery& query, const HeadRows& rows, 
   });
 }
 
-void add_sums(const Kernels& k, const float* weights, const HeadRows& rows, int32_t n_heads, int32_t n,
-              const HeadScratch& scratch, float* out, int32_t out_stride) {
-  const int32_t lanes = padded_lanes(n_heads);
+void add_sums(const Kernels& k, const float* weights, const HeadRows& rows, int32_t n_heads, const HeadScratch& scratch,
+              float* out, int32_t out_stride) {
+  const int32_t n = rows.n, lanes = padded_lanes(n_heads);
   if (rows.scales != nullptr) {
     k.multiply(weights, rows.scales, n * lanes, scratch.weights);
     weights = scratch.weights;
@@ -72,12 +72,12 @@ void add_sums(const Kernels& k, const float* weights, const HeadRows& rows, int3
     weights = scratch.weights;
   }
   if (rows.is_i8) {
-    const int32_t width = rows.heads_per_kv >= n_heads ? (rows.width + 15) / 16 * 16 : rows.part_width;
+    const int32_t width = rows.heads_per_kv >= n_heads ? (rows.width + 15) / 16 * 16 : rows.kv_stride;
     k.head_sums_i8(weights, size_t(lanes), n_heads, rows.heads_per_kv, width, gathered(rows), n, out,
                    size_t(out_stride));
     return;
   }
-  for_each_part(k, rows, n_heads, n, scratch.part, [&](int32_t i, int32_t h, const float* numbers) {
+  for_each_head(k, rows, n_heads, scratch.numbers, [&](int32_t i, int32_t h, const float* numbers) {
     k.axpy(weights[i * lanes + h], numbers, rows.width, out + h * out_stride);
   });
 }

@@ -15,22 +15,24 @@
 
 namespace pith::internal {
 
+// n rows. A KV head is what some neighbouring heads read of a row.
 struct HeadRows {
-  const uint8_t* first = nullptr;  // row i begins at first + stride * index[i]
+  const uint8_t* data = nullptr;   // row i begins at data + stride * index[i]
   size_t stride = 0;               // bytes
   const int32_t* index = nullptr;  // [n]
-  int32_t width = 0;               // numbers that a head reads
-  int32_t part_width = 0;         // head h reads from number h / heads_per_kv * part_width on; int8: padded_cols(width)
-  int32_t heads_per_kv = 1;       // n_heads where all heads read the same
-  bool is_i8 = true;              // otherwise float32
-  const float* scales = nullptr;  // [n, lanes]: what the row counts for a head; NULL:
+  int32_t n = 0;
+  int32_t width = 0;                  // numbers that a head reads
+  int32_t kv_stride = 0;              // numbers from a KV head to the next; int8: padded_cols(width)
+  int32_t heads_per_kv = 1;           // n_heads where all heads read the same
+  bool is_i8 = true;                  // otherwise float32
+  const float* scales = nullptr;      // [n, lanes]: what the row counts for a head; NULL:
   const float* row_scales = nullptr;  // [n]: what the row counts; NULL: 1
 };
 
 struct HeadScratch {
   int32_t* dots;   // [max_rows, lanes]
   float* weights;  // [max_rows, lanes]
-  float* part;     // [max_width]
+  float* numbers;  // [max_width]: a KV head's, widened
 
   void lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena);
 };
@@ -42,16 +44,16 @@ inline void prefetch(const uint8_t* first, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(first + at, kRead, kSecondCache);
 }
 
-// Asks for n rows, so that they are on their way while something else is computed.
-void prefetch_rows(const HeadRows& rows, int32_t n_heads, int32_t n);
+// Asks for the rows, so that they are on their way while something else is computed.
+void prefetch_rows(const HeadRows& rows, int32_t n_heads);
 
 // x [n, lanes] += scale * (query . row).
-void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads, int32_t n,
+void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads,
                 const HeadScratch& scratch, float* x);
 
 // out[h out_stride + j] += sum over the rows of weights[i, h] * scale * row[j]. out_stride: at least
 // padded_cols(width); int8 rows are summed beyond the width, in whole 16s, and what comes out there is of no meaning.
-void add_sums(const Kernels& kernels, const float* weights, const HeadRows& rows, int32_t n_heads, int32_t n,
+void add_sums(const Kernels& kernels, const float* weights, const HeadRows& rows, int32_t n_heads,
               const HeadScratch& scratch, float* out, int32_t out_stride);
 
 }  // namespace pith::internal

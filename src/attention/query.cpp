@@ -4,7 +4,11 @@
 
 namespace pith::internal {
 
-void RotatedQuery::lay_out(const Config& c, Arena* arena) {
+void RotatedQuery::lay_out(const Setup& setup, Arena* arena) {
+  const Config& c = setup.config;
+  config_ = &c;
+  kernels_ = setup.plan.kernels;
+  is_rounded_ = has_integer_scores(setup.plan);
   const size_t heads = size_t(c.n_heads), lanes = size_t(padded_lanes(c.n_heads));
   x = arena->take<float>(size_t(c.query_width()));
   content = arena->take<int8_t>(heads * size_t(padded_cols(c.content_width)));
@@ -13,21 +17,20 @@ void RotatedQuery::lay_out(const Config& c, Arena* arena) {
   rope_d = arena->take_zeros<float>(lanes);
 }
 
-void RotatedQuery::set(const Kernels& k, const Config& c, const float* query, const Angles& angles, bool is_pinned,
-                       bool is_rounded) {
+void RotatedQuery::set(const float* query, const Angles& angles, Region region) {
+  const Config& c = *config_;
   const int32_t width = c.query_head_width();
-  is_rounded_ = is_rounded;
   for (int32_t i = 0; i < c.query_width(); ++i) x[i] = query[i];
-  for (int32_t h = 0; h < c.n_heads; ++h) angles.rotate(k, c, is_pinned, x + h * width + c.content_width);
-  if (!is_rounded) return;
-  if (!c.is_mha()) quantize_heads(k, x, width, c.n_heads, c.content_width, content, content_d);
-  quantize_heads(k, x + c.content_width, width, c.n_heads, c.rope_width, rope, rope_d);
+  for (int32_t h = 0; h < c.n_heads; ++h) angles.rotate(*kernels_, region, x + h * width + c.content_width);
+  if (!is_rounded_) return;
+  if (!c.is_mha()) quantize_heads(*kernels_, x, width, c.n_heads, c.content_width, content, content_d);
+  quantize_heads(*kernels_, x + c.content_width, width, c.n_heads, c.rope_width, rope, rope_d);
 }
 
-QueryHeads RotatedQuery::parts(const Config& c) const {
-  const int32_t width = c.query_head_width();
-  const HeadQuery rotated{x + c.content_width, width, is_rounded_ ? rope : nullptr, rope_d};
-  if (c.is_mha()) return {rotated, {}};
+QueryHeads RotatedQuery::heads() const {
+  const int32_t width = config_->query_head_width();
+  const HeadQuery rotated{x + config_->content_width, width, is_rounded_ ? rope : nullptr, rope_d};
+  if (config_->is_mha()) return {rotated, {}};
   return {{x, width, is_rounded_ ? content : nullptr, content_d}, rotated};
 }
 

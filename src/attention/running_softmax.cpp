@@ -52,20 +52,20 @@ void RunningSoftmax::finish(const Kernels& k, int32_t value_width) {
   for (int32_t h = 0; h < n_heads; ++h) k.shift_scale(out + h * width, 0, 1.0f / sum[h], value_width, out + h * width);
 }
 
-void SoftmaxSplits::lay_out(int32_t max_pieces, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena) {
-  n_heads_ = n_heads;
-  lanes_ = padded_lanes(n_heads);
+void SoftmaxSplits::lay_out(const Setup& setup, int32_t max_splits, int32_t width, Arena* arena) {
+  n_heads_ = setup.config.n_heads;
+  lanes_ = padded_lanes(n_heads_);
   width_ = width;
-  const size_t pieces = size_t(max_pieces), lanes = size_t(lanes_);
-  max_ = arena->take<float>(pieces * lanes);
-  sum_ = arena->take<float>(pieces * lanes);
-  out_ = arena->take<float>(pieces * size_t(n_heads) * size_t(width));
+  const size_t splits = size_t(max_splits), lanes = size_t(lanes_);
+  max_ = arena->take<float>(splits * lanes);
+  sum_ = arena->take<float>(splits * lanes);
+  out_ = arena->take<float>(splits * size_t(n_heads_) * size_t(width));
   total_ = arena->take<float>(5 * lanes);
-  factor_ = arena->take<float>(size_t(max_threads) * 3 * lanes);
+  factor_ = arena->take<float>(size_t(setup.plan.max_threads) * 3 * lanes);
 }
 
-RunningSoftmax SoftmaxSplits::piece(int32_t piece, float* factor) const {
-  const size_t p = size_t(piece);
+RunningSoftmax SoftmaxSplits::split(int32_t split, float* factor) const {
+  const size_t p = size_t(split);
   return {max_ + p * size_t(lanes_),
           sum_ + p * size_t(lanes_),
           out_ + p * size_t(n_heads_) * size_t(width_),
@@ -75,23 +75,23 @@ RunningSoftmax SoftmaxSplits::piece(int32_t piece, float* factor) const {
           width_};
 }
 
-RunningSoftmax SoftmaxSplits::begin(int32_t piece, int32_t thread) const {
-  RunningSoftmax running = this->piece(piece, factor_ + size_t(thread) * 3 * size_t(lanes_));
+RunningSoftmax SoftmaxSplits::begin(int32_t split, int32_t thread) const {
+  RunningSoftmax running = this->split(split, factor_ + size_t(thread) * 3 * size_t(lanes_));
   running.reset();
   return running;
 }
 
-RunningSoftmax SoftmaxSplits::begin_heads(int32_t piece, int32_t n, int32_t thread) const {
-  RunningSoftmax running = begin(piece, thread);
+RunningSoftmax SoftmaxSplits::begin_heads(int32_t split, int32_t n, int32_t thread) const {
+  RunningSoftmax running = begin(split, thread);
   running.n_heads = n;
   running.lanes = padded_lanes(n);
   return running;
 }
 
-void SoftmaxSplits::merge(const Kernels& k, int32_t n_pieces, int32_t value_width, float* merged) const {
+void SoftmaxSplits::merge(const Kernels& k, int32_t n_splits, int32_t value_width, float* merged) const {
   RunningSoftmax whole{total_, total_ + lanes_, merged, total_ + 2 * lanes_, n_heads_, lanes_, value_width};
   whole.reset();
-  for (int32_t p = 0; p < n_pieces; ++p) whole.add(k, piece(p, nullptr), value_width);
+  for (int32_t p = 0; p < n_splits; ++p) whole.add(k, split(p, nullptr), value_width);
   whole.finish(k, value_width);
 }
 

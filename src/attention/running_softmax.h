@@ -1,5 +1,14 @@
-// Softmax over tokens that come block by block: for every head the largest score so far, the sum of e^(score -
-// largest), and the values summed by those weights. When a block has a larger score, what was summed before shrinks.
+// Softmax over tokens that come tile by tile (Milakov and Gimelshein, arXiv 1805.02867). For every head
+//
+//   max = the largest score so far     sum = sum_t e^(score_t - max)     out = sum_t e^(score_t - max) value_t
+//
+// and a tile with a larger score m' first shrinks sum and out by e^(max - m'). Two such states of disjoint tokens join
+// by the same rule, each shrunk to the larger of the two maxima. At the end out / sum is the head's output. Scores of
+// -inf never occur: every query sees a token; what a query does not see has a score so low that its weight is exactly
+// 0.
+//
+// Rounding depends on the order of tiles and of joins, never on who computes them: splits are fixed by the context, and
+// merged by number.
 #ifndef PITH_ATTENTION_RUNNING_SOFTMAX_H
 #define PITH_ATTENTION_RUNNING_SOFTMAX_H
 
@@ -40,23 +49,24 @@ struct RunningSoftmax {
 // The softmax of one query over disjoint runs of tokens, side by side.
 class SoftmaxSplits {
  public:
-  void lay_out(int32_t max_pieces, int32_t max_threads, int32_t n_heads, int32_t width, Arena* arena);
+  // width: numbers of a head's values, padded.
+  void lay_out(const Setup& setup, int32_t max_splits, int32_t width, Arena* arena);
 
-  // Piece `piece`, computed by one thread; starts empty.
-  RunningSoftmax begin(int32_t piece, int32_t thread) const;
+  // The softmax of split `split`, computed by one thread; starts empty.
+  RunningSoftmax begin(int32_t split, int32_t thread) const;
 
   // The same for n heads alone.
-  RunningSoftmax begin_heads(int32_t piece, int32_t n, int32_t thread) const;
+  RunningSoftmax begin_heads(int32_t split, int32_t n, int32_t thread) const;
 
-  // The heads' outputs [n_heads, value_width] of all pieces together, added in order. Uses the pieces up.
-  void merge(const Kernels& kernels, int32_t n_pieces, int32_t value_width, float* out) const;
+  // The heads' outputs [n_heads, value_width] of all splits together, added in order. Uses them up.
+  void merge(const Kernels& kernels, int32_t n_splits, int32_t value_width, float* out) const;
 
  private:
-  RunningSoftmax piece(int32_t piece, float* factor) const;
+  RunningSoftmax split(int32_t split, float* factor) const;
 
-  float* max_ = nullptr;     // [max_pieces, lanes]
-  float* sum_ = nullptr;     // [max_pieces, lanes]
-  float* out_ = nullptr;     // [max_pieces, n_heads, width]
+  float* max_ = nullptr;     // [max_splits, lanes]
+  float* sum_ = nullptr;     // [max_splits, lanes]
+  float* out_ = nullptr;     // [max_splits, n_heads, width]
   float* total_ = nullptr;   // [5, lanes] scratch
   float* factor_ = nullptr;  // [max_threads, 3, lanes] scratch
   int32_t n_heads_ = 0, lanes_ = 0, width_ = 0;

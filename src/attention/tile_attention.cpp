@@ -1,6 +1,29 @@
 #include "attention/tile_attention.h"
 
 namespace pith::internal {
+namespace {
+
+// The keys and values of n tokens.
+struct Tile {
+  HeadRows keys, values;
+  const HeadRows* rope;  // NULL: keys have no part that heads share
+  const int32_t* slots;
+};
+
+void attend_tile(const RingLayer& ring, const Tile& tile, const QueryHeads& query, const TileScratch& s,
+                 RunningSoftmax* running) {
+  const Kernels& k = ring.kernels;
+  const int32_t n_heads = running->n_heads, n = tile.keys.n;
+  prefetch_rows(tile.values, n_heads);
+  s.clear_scores(n, running->lanes);
+  add_scores(k, query.content, tile.keys, n_heads, s.heads, s.scores);
+  if (tile.rope != nullptr) add_scores(k, query.rope, *tile.rope, n_heads, s.heads, s.scores);
+  ring.trace.scores(ring.layer, ring.token, n_heads, tile.slots, n, s.scores, running->lanes);
+  running->weigh(k, n, s.scores);
+  add_sums(k, s.scores, tile.values, n_heads, s.heads, running->out, running->width);
+}
+
+}  // namespace
 
 void TileScratch::lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena) {
   heads.lay_out(max_tokens, lanes, max_width, arena);
@@ -17,99 +40,98 @@ void TileScratch::clear_scores(int32_t n, int32_t lanes) const {
   for (int32_t i = 0; i < n * lanes; ++i) scores[i] = 0;
 }
 
-HeadRows rope_rows(const LatentRing& ring, const Config& config, int32_t layer, const int32_t* slots, int32_t n,
-                   bool is_i8, float* scales) {
+HeadRows RingLayer::ropes(const int32_t* slots, int32_t n, float* scales) const {
+  const bool is_i8 = ring.is_i8();
   if (is_i8) ring.gather_scalars(layer, slots, n, ring.shape().rope_scale_at(), 1, scales, 1);
-  return {.first = ring.ropes_of(layer),
+  return {.data = ring.ropes_of(layer),
           .stride = ring.rope_stride(),
           .index = slots,
+          .n = n,
           .width = config.rope_width,
           .heads_per_kv = config.n_heads,
           .is_i8 = is_i8,
           .row_scales = is_i8 ? scales : nullptr};
 }
 
-HeadRows latent_rows(const Kernels& k, const LatentRing& ring, int32_t layer, const int32_t* slots, int32_t n,
-                     int32_t part, int32_t n_heads, bool is_i8, const float* rho, float* scales) {
+HeadRows RingLayer::latents(const int32_t* slots, int32_t n, int32_t block, int32_t n_heads, const float* rho,
+                            float* scales) const {
   const CacheShape& shape = ring.shape();
+  const bool is_i8 = ring.is_i8();
   const float* row_scales = rho;
-  if (shape.n_parts() > 1) {
-    ring.gather_scalars(layer, slots, n, part, 1, scales, 1);
-    if (rho != nullptr) k.multiply(scales, rho, n, scales);
+  if (shape.n_blocks() > 1) {
+    ring.gather_scalars(layer, slots, n, block, 1, scales, 1);
+    if (rho != nullptr) kernels.multiply(scales, rho, n, scales);
     row_scales = scales;
   }
-  return {.first = ring.latents_of(layer) + size_t(part * shape.latent_block) * (is_i8 ? 1 : 4),
+  return {.data = ring.latents_of(layer) + size_t(block * shape.latent_block) * (is_i8 ? 1 : 4),
           .stride = ring.latent_stride(),
           .index = slots,
-          .width = shape.part_width(part),
+          .n = n,
+          .width = shape.block_width(block),
           .heads_per_kv = n_heads,
           .is_i8 = is_i8,
           .row_scales = row_scales};
 }
 
-void attend_tile(const Kernels& k, const QueryHeads& query, const HeadRows& keys, const HeadRows* rope,
-                 const HeadRows& values, int32_t n, const TileScratch& scratch, RunningSoftmax* running) {
-  const int32_t n_heads = running->n_heads;
-  prefetch_rows(values, n_heads, n);
-  scratch.clear_scores(n, running->lanes);
-  add_scores(k, query.content, keys, n_heads, n, scratch.heads, scratch.scores);
-  if (rope != nullptr) add_scores(k, query.rope, *rope, n_heads, n, scratch.heads, scratch.scores);
-  scratch.trace.tensor("scores", -1, scratch.scores, n * running->lanes);
-  running->weigh(k, n, scratch.scores);
-  add_sums(k, scratch.scores, values, n_heads, n, scratch.heads, running->out, running->width);
-}
-
-void attend_rows(const Kernels& k, const Config& c, const LatentRing& ring, int32_t layer, const RowShape& shape,
-                 Row rows, const int32_t* index, const int32_t* slots, int32_t n, const QueryHeads& query,
+void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slots, const QueryHeads& query,
                  const TileScratch& s, RunningSoftmax* running) {
+  const RowShape& shape = *rows.shape;
   const bool is_i8 = shape.is_i8;
   if (is_i8) {
-    gather_scales(k, shape, rows.scales, false, index, n, running->lanes, s.key_scales);
-    gather_scales(k, shape, rows.scales, true, index, n, running->lanes, s.value_scales);
+    gather_scales(ring.kernels, rows, RowSide::keys, running->lanes, s.key_scales);
+    gather_scales(ring.kernels, rows, RowSide::values, running->lanes, s.value_scales);
   }
-  const HeadRows keys{.first = rows.first,
+  const HeadRows keys{.data = rows.rows.keys,
                       .stride = shape.key_bytes,
-                      .index = index,
-                      .width = c.content_width,
-                      .part_width = shape.padded_content,
+                      .index = rows.index,
+                      .n = rows.n,
+                      .width = shape.content_width,
+                      .kv_stride = shape.padded_content,
                       .is_i8 = is_i8,
                       .scales = is_i8 ? s.key_scales : nullptr};
-  const HeadRows values{.first = rows.second,
+  const HeadRows values{.data = rows.rows.values,
                         .stride = shape.value_bytes,
-                        .index = index,
-                        .width = c.value_width,
-                        .part_width = shape.padded_value,
+                        .index = rows.index,
+                        .n = rows.n,
+                        .width = shape.value_width,
+                        .kv_stride = shape.padded_value,
                         .is_i8 = is_i8,
                         .scales = is_i8 ? s.value_scales : nullptr};
-  const HeadRows rope = rope_rows(ring, c, layer, slots, n, is_i8, s.rope_scales);
-  attend_tile(k, query, keys, &rope, values, n, s, running);
+  const HeadRows rope = ring.ropes(slots, rows.n, s.rope_scales);
+  attend_tile(ring, {keys, values, &rope, slots}, query, s, running);
 }
 
-void attend_cached_heads(const Kernels& k, const Config& c, const LatentRing& ring, int32_t layer, const int32_t* slots,
-                         int32_t n, const QueryHeads& query, const TileScratch& s, RunningSoftmax* running) {
+void attend_cached_heads(const RingLayer& layer, const int32_t* slots, int32_t n, const QueryHeads& query,
+                         const TileScratch& s, RunningSoftmax* running) {
+  const Config& c = layer.config;
+  const LatentRing& ring = layer.ring;
   const CacheShape& shape = ring.shape();
-  const bool is_i8 = shape.n_latent_scales > 0;
+  const bool is_i8 = ring.is_i8();
   const int32_t share = c.n_heads / c.n_kv_heads;
-  for (int32_t i = 0; i < 2 && is_i8; ++i) {
-    float* scales = i == 0 ? s.key_scales : s.value_scales;
-    ring.gather_scalars(layer, slots, n, i == 0 ? 0 : shape.rope_scale_at(), c.n_kv_heads, scales, running->lanes);
+  const auto gather = [&](int32_t first_scale, float* scales) {
+    ring.gather_scalars(layer.layer, slots, n, first_scale, c.n_kv_heads, scales, running->lanes);
     for (int32_t t = 0; t < n && share > 1; ++t) {  // from a scale per KV head to one per head, last first
       for (int32_t h = c.n_heads; h-- > 0;) scales[t * running->lanes + h] = scales[t * running->lanes + h / share];
     }
+  };
+  if (is_i8) {
+    gather(0, s.key_scales);
+    gather(shape.rope_scale_at(), s.value_scales);
   }
-  const HeadRows keys{.first = ring.latents_of(layer),
+  const HeadRows keys{.data = ring.keys_of(layer.layer),
                       .stride = ring.latent_stride(),
                       .index = slots,
+                      .n = n,
                       .width = c.value_width,
-                      .part_width = is_i8 ? shape.stored_block : c.value_width,
+                      .kv_stride = is_i8 ? shape.stored_block : c.value_width,
                       .heads_per_kv = share,
                       .is_i8 = is_i8,
                       .scales = is_i8 ? s.key_scales : nullptr};
   HeadRows values = keys;
-  values.first = ring.ropes_of(layer);
+  values.data = ring.values_of(layer.layer);
   values.stride = ring.rope_stride();
   values.scales = is_i8 ? s.value_scales : nullptr;
-  attend_tile(k, query, keys, nullptr, values, n, s, running);
+  attend_tile(layer, {keys, values, nullptr, slots}, query, s, running);
 }
 
 }  // namespace pith::internal

@@ -4,29 +4,24 @@
 
 namespace pith::internal {
 
-void KvCache::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena) {
-  config_ = &config;
-  weights_ = &weights;
-  kernels_ = plan.kernels;
-  team_ = &team;
-  plan_ = plan;
+void KvCache::lay_out(const Setup& setup, Arena* arena) {
+  refer_to(setup);
+  const Config& config = setup.config;
+  const Plan& plan = setup.plan;
   is_gated_ = config.gate == Gate::up;
   ring_.lay_out(config, plan, arena);
-  materialiser_.lay_out(config, plan, weights, &ring_);
+  materialiser_.lay_out(setup, &ring_);
   replaced_ = arena->take<uint8_t>(size_t(config.n_layers) * ring_.slot_bytes());
-  materialiser_scratch_ = arena->take<Materialiser::Scratch>(size_t(plan.max_threads));
-  for (int32_t thread = 0; thread < plan.max_threads && !config.is_mha(); ++thread) {
-    Materialiser::Scratch s{};
-    materialiser_.lay_out_scratch(&s, arena);
-    if (!arena->is_measuring()) materialiser_scratch_[thread] = s;
-  }
+  if (!config.is_mha())
+    materialiser_scratch_ = take_scratch<Materialiser::Scratch>(
+        arena, [&](Materialiser::Scratch* s) { materialiser_.lay_out_scratch(s, arena); });
   if (!is_gated_) return;
   const int32_t n_rows = pool_rows(config, plan);
   pool_.lay_out(materialiser_.rows(), config.n_layers, n_rows, arena);
   groups_.lay_out(config.vocab_size, plan.capacity, n_rows, plan.form == AttentionForm::grouped, arena);
   if (!arena->is_measuring()) groups_.clear();
   for (int32_t i = 0; i < kMaxConversions; ++i) {
-    gate_inputs_[i].lay_out(config.gate_width, arena);
+    gate_inputs_[i].lay_out(1, config.gate_width, arena);
     gates_[i] = arena->take<float>(size_t(padded_rows(config.kv_width())));
   }
   stale_ = arena->take<StaleRow>(size_t(n_rows));
@@ -43,20 +38,24 @@ CachedToken KvCache::token(int32_t slot) const {
   return {slot, groups_.id(slot), groups_.group_gate_row(groups_.group_of(slot)), CachedToken::kIsNormed};
 }
 
-// ---- One token
-// ---------------------------------------------------------------------------------------------------------
-
-void KvCache::replace(uint64_t position, int32_t id) {
-  id_ = id;
-  slot_ = ring_.slot_of(position);
-  if (is_gated_) groups_.replace(slot_, id);
+CachedToken KvCache::chunk_token(int32_t token) const {
+  if (!is_gated_) return {slot_of(token), -1, -1, CachedToken::kIsNormed};
+  const int32_t id = chunk_.ids[token];
+  return {slot_of(token), id, groups_.gate_row_of(id), CachedToken::kIsNormed};
 }
 
-void KvCache::begin_layer(int32_t layer) {
+// ---- A chunk ----
+
+void KvCache::begin(const Chunk& chunk) {
+  chunk_ = chunk;
+  if (!chunk.is_step()) return;
+  slot_ = ring_.slot_of(chunk.position);
+  if (is_gated_) groups_.replace(slot_, chunk.ids[0]);
+}
+
+size_t KvCache::begin_layer(int32_t layer, Product* products) {
+  if (!chunk_.is_step()) return 0;
   ring_.read_slot(layer, slot_, replaced_ + size_t(layer) * ring_.slot_bytes());
-}
-
-size_t KvCache::add_products(int32_t layer, Product* products) {
   size_t n = 0;
   for (int32_t i = 0; is_gated_ && i < groups_.n_conversions(); ++i) {
     const Conversion& conversion = groups_.conversion(i);
@@ -67,36 +66,36 @@ size_t KvCache::add_products(int32_t layer, Product* products) {
   return n;
 }
 
-void KvCache::store(int32_t layer, float* latent, const Angles& angles) {
-  const float scale = store_latent(layer, slot_, id_, latent, angles, materialiser_scratch_[0]);
-  trace_.tensor("c_scale", layer, &scale, 1);
-  if (is_gated_) convert_groups(layer, scale);
-}
-
-void KvCache::store_heads(int32_t layer, float* keys, const float* values, const Angles& angles) {
-  store_heads_at(layer, slot_, keys, values, angles);
-}
-
-// Returns the part of the latent's scale that rho takes; stores rho unless norm_g is still to come.
-float KvCache::store_latent(int32_t layer, int32_t slot, int32_t id, float* latent, const Angles& angles,
-                            const Materialiser::Scratch& s) {
+float KvCache::store(int32_t layer, int32_t token, float* latent, const Angles& angles, int32_t thread) {
   const Config& c = *config_;
+  const int32_t slot = slot_of(token);
   float* rope = latent + c.latent_width;
   if (c.kv_norm == KvNorm::rms)
     kernels_->rmsnorm(latent, weights_->layers[layer].kv_a_norm, c.kv_norm_epsilon, c.latent_width, latent);
-  if (c.gate == Gate::latent) gate_latent(layer, id, latent, s);
-  angles.rotate(*kernels_, c, false, rope);
-  const float scale = ring_.store(layer, slot, latent, rope), rho[2] = {scale, scale};
-  if (!is_gated_) ring_.store_rho(layer, slot, rho);
+  if (c.gate == Gate::latent) gate_latent(layer, token, latent, materialiser_scratch_[thread]);
+  angles.rotate(*kernels_, Region::window, rope);
+  const float scale = ring_.store(layer, slot, latent, rope), rho[2] = {scale, scale};  // the part that rho takes
+  trace_.tensor("c_scale", layer, token, &scale, 1);
+  if (!is_gated_) ring_.store_rho(layer, slot, rho);  // of a gated token: once its keys are up-projected
+  if (!is_gated_ || chunk_.is_step()) {
+    if (is_gated_) convert_groups(layer, scale);
+    return CachedToken::kIsNormed;
+  }
   return scale;
 }
 
+void KvCache::store_heads(int32_t layer, int32_t token, float* keys, const float* values, const Angles& angles) {
+  for (int32_t head = 0; head < config_->n_kv_heads; ++head)
+    angles.rotate(*kernels_, Region::window, keys + head * config_->value_width);
+  ring_.store(layer, slot_of(token), keys, values);
+}
+
 // c' = norm_g(c * (W_UE E[id])), cached in place of c.
-void KvCache::gate_latent(int32_t layer, int32_t id, float* latent, const Materialiser::Scratch& s) const {
+void KvCache::gate_latent(int32_t layer, int32_t token, float* latent, const Materialiser::Scratch& s) const {
   const Config& c = *config_;
   const Layer& w = weights_->layers[layer];
-  materialiser_.compute_gate(layer, id, s, s.gate);
-  trace_.tensor("gate", layer, s.gate, c.latent_width);
+  materialiser_.compute_gate(layer, chunk_.ids[token], s, s.gate);
+  trace_.tensor("gate", layer, token, s.gate, c.latent_width);
   kernels_->multiply(latent, s.gate, c.latent_width, latent);
   if (c.gate_norm == GateNorm::rms) {
     kernels_->rmsnorm(latent, w.gate_norm, c.gate_norm_epsilon, c.latent_width, latent);
@@ -104,12 +103,6 @@ void KvCache::gate_latent(int32_t layer, int32_t id, float* latent, const Materi
   } else if (c.gate_norm != GateNorm::none) {
     kernels_->layernorm(latent, w.gate_norm, w.gate_norm_bias, c.gate_norm_epsilon, c.latent_width, latent);
   }
-}
-
-void KvCache::store_heads_at(int32_t layer, int32_t slot, float* keys, const float* values, const Angles& angles) {
-  for (int32_t head = 0; head < config_->n_kv_heads; ++head)
-    angles.rotate(*kernels_, *config_, false, keys + head * config_->value_width);
-  ring_.store(layer, slot, keys, values);
 }
 
 // Carries out what the token changed in the pool, and stores its scalars of norm_g, from the latent as it was cached,
@@ -123,19 +116,34 @@ void KvCache::convert_groups(int32_t layer, float scale) {
     else if (conversion.gate_to < 0) materialiser_.round_gate(gate, s);
     if (conversion.gate_to >= 0) materialiser_.store_gate(gate, pool_.row(layer, conversion.gate_to));
     if (conversion.is_current) {
-      trace_.tensor("gate", layer, gate, config_->kv_width());
-      materialiser_.expand(layer, &slot_, 1, s);
+      trace_.tensor("gate", layer, 0, gate, config_->kv_width());
+      materialiser_.up_project(layer, &slot_, 1, s);
       materialiser_.store_norm(layer, slot_, s.up, gate, scale, s);
     }
     for (int32_t j = 0; j < conversion.n_keys; ++j) {
       const KeyWrite& write = groups_.key_write(conversion.first_key + j);
-      materialiser_.expand(layer, &write.slot, 1, s);
-      materialiser_.finish(layer, write.slot, s.up, gate, s, pool_.row(layer, write.row));
+      materialiser_.up_project(layer, &write.slot, 1, s);
+      materialiser_.materialise(layer, write.slot, s.up, gate, s, pool_.row(layer, write.row));
     }
   }
 }
 
+void KvCache::commit() {
+  if (chunk_.is_step()) return;
+  const auto slot_for = [&](int32_t i) { return ring_.slot_of(chunk_.position + uint64_t(i)); };
+  for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
+    for (int32_t i = 0; i < chunk_.n; ++i) ring_.move(layer, ring_.staged_slot(i), slot_for(i));
+  }
+  if (!is_gated_) return;
+  for (int32_t i = 0; i < chunk_.n; ++i) {
+    groups_.replace(slot_for(i), chunk_.ids[i]);
+    mark_stale();
+  }
+  rebuild(config_->n_layers);
+}
+
 void KvCache::roll_back(int32_t n_layers) {
+  if (!chunk_.is_step()) return;  // nothing but the slots of the chunk was written
   for (int32_t layer = 0; layer < n_layers; ++layer)
     ring_.write_slot(layer, slot_, replaced_ + size_t(layer) * ring_.slot_bytes());
   if (!is_gated_) return;
@@ -144,32 +152,7 @@ void KvCache::roll_back(int32_t n_layers) {
   rebuild(n_layers);
 }
 
-// ---- A chunk
-// -----------------------------------------------------------------------------------------------------------
-
-float KvCache::stage(int32_t layer, int32_t i, int32_t id, float* latent, const Angles& angles, int32_t thread) {
-  const float scale = store_latent(layer, ring_.staged_slot(i), id, latent, angles, materialiser_scratch_[thread]);
-  return is_gated_ ? scale : CachedToken::kIsNormed;
-}
-
-void KvCache::stage_heads(int32_t layer, int32_t i, float* keys, const float* values, const Angles& angles) {
-  store_heads_at(layer, ring_.staged_slot(i), keys, values, angles);
-}
-
-void KvCache::commit(uint64_t position, const int32_t* ids, int32_t n) {
-  for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
-    for (int32_t i = 0; i < n; ++i) ring_.move(layer, ring_.staged_slot(i), ring_.slot_of(position + uint64_t(i)));
-  }
-  if (!is_gated_) return;
-  for (int32_t i = 0; i < n; ++i) {
-    groups_.replace(ring_.slot_of(position + uint64_t(i)), ids[i]);
-    mark_stale();
-  }
-  rebuild(config_->n_layers);
-}
-
-// ---- Rows of the pool, made again
-// ------------------------------------------------------------------------------------
+// ---- Rows of the pool, made again ----
 
 void KvCache::add_stale(int32_t row) {
   if (is_stale_[row] != 0) return;
@@ -201,7 +184,7 @@ void KvCache::rebuild(int32_t n_layers) {
   int32_t n_runs = 0, first = 0, n_ids = 0;
   for (int32_t i = 0; i < n; ++i) {
     const bool is_new = i == first || stale_[i].id != stale_[i - 1].id;
-    if (i > first && (i - first == Materialiser::kMaxColumns || (is_new && n_ids == Materialiser::kMaxGates))) {
+    if (i > first && (i - first == Materialiser::kMaxTokens || (is_new && n_ids == Materialiser::kMaxGates))) {
       run_ends_[n_runs++] = first = i;
       n_ids = 0;
     }
@@ -209,21 +192,21 @@ void KvCache::rebuild(int32_t n_layers) {
   }
   if (n == 0) return;
   run_ends_[n_runs++] = n;
-  team_->run(n_layers * n_runs, false, [&](int32_t piece, int32_t thread) {
-    const int32_t run = piece % n_runs, begin = run == 0 ? 0 : run_ends_[run - 1];
-    rebuild_run(piece / n_runs, stale_ + begin, run_ends_[run] - begin, materialiser_scratch_[thread]);
+  team_->run(n_layers * n_runs, [&](int32_t task, int32_t thread) {
+    const int32_t run = task % n_runs, begin = run == 0 ? 0 : run_ends_[run - 1];
+    rebuild_run(task / n_runs, stale_ + begin, run_ends_[run] - begin, materialiser_scratch_[thread]);
   });
 }
 
-// n <= kMaxColumns rows of at most kMaxGates ids.
+// n <= kMaxTokens rows of at most kMaxGates ids.
 void KvCache::rebuild_run(int32_t layer, const StaleRow* rows, int32_t n, const Materialiser::Scratch& s) const {
-  int32_t ids[Materialiser::kMaxGates] = {}, slots[Materialiser::kMaxColumns] = {}, n_ids = 0, n_slots = 0;
+  int32_t ids[Materialiser::kMaxGates] = {}, slots[Materialiser::kMaxTokens] = {}, n_ids = 0, n_slots = 0;
   for (int32_t i = 0; i < n; ++i) {
     if (i == 0 || rows[i].id != rows[i - 1].id) ids[n_ids++] = rows[i].id;
     if (rows[i].slot >= 0) slots[n_slots++] = rows[i].slot;
   }
   materialiser_.compute_gates(layer, ids, n_ids, s);
-  if (n_slots > 0) materialiser_.expand(layer, slots, n_slots, s);
+  if (n_slots > 0) materialiser_.up_project(layer, slots, n_slots, s);
   const int32_t stride = materialiser_.up_stride();
   float* gate = s.gates;
   const float* up = s.up;
@@ -236,13 +219,12 @@ void KvCache::rebuild_run(int32_t layer, const StaleRow* rows, int32_t n, const 
       continue;
     }
     if (is_first) materialiser_.round_gate(gate, s);
-    materialiser_.finish(layer, rows[i].slot, up, gate, s, row);
+    materialiser_.materialise(layer, rows[i].slot, up, gate, s, row);
     up += stride;
   }
 }
 
-// ---- All tokens
-// --------------------------------------------------------------------------------------------------------
+// ---- All tokens ----
 
 void KvCache::forget(uint64_t position) {
   if (is_gated_) groups_.remove(ring_.slot_of(position));

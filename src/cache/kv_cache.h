@@ -1,6 +1,8 @@
-// What attention keeps of the tokens: the ring of latents, the groups of ids and the pool of finished rows of a gated
-// model. Tokens enter one by one (replace, then every layer's store) or as a chunk (stage, then commit); they can be
-// taken back, and the whole goes into bytes and comes back.
+// The KV cache: what attention keeps of the tokens. The ring of latents (or of keys and values, MHA), and of models
+// with gate `up` the groups of ids and the pool of rows. The tokens of a chunk enter together: begin(), then in every
+// layer begin_layer() and store(), then commit() or roll_back(). The one token of a step is stored in its slot, and
+// what the slot held is put aside; the tokens of a longer chunk wait in slots of their own, so that all of them still
+// see the older ones. The whole goes into bytes and comes back.
 #ifndef PITH_CACHE_KV_CACHE_H
 #define PITH_CACHE_KV_CACHE_H
 
@@ -15,45 +17,39 @@
 #include "cache/token_groups.h"
 #include "ground/trace.h"
 #include "model/weights.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class KvCache {
+class KvCache : Part {
  public:
   static constexpr int32_t kMaxConversions = TokenGroups::kMaxConversions;
 
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
+  void lay_out(const Setup& setup, Arena* arena);
 
   // No token is cached any more.
   void reset();
 
-  // ---- One token: replace(), then begin_layer() and store() in every layer ----
+  // ---- A chunk ----
 
-  void replace(uint64_t position, int32_t id);
-  int32_t slot() const { return slot_; }
+  void begin(const Chunk& chunk);
+  // Where a token of the chunk is stored.
+  int32_t slot_of(int32_t token) const { return chunk_.is_step() ? slot_ : ring_.staged_slot(token); }
 
-  // Puts aside what the slot holds in this layer. Then the gates that the layer needs and no row holds are products for
-  // the caller to compute: add_products() appends them, returns how many.
-  void begin_layer(int32_t layer);
-  size_t add_products(int32_t layer, Product* products);
+  // Before a layer's stores. Appends to `products` the gates that a step needs in this layer and no row holds, for the
+  // caller to compute; returns how many.
+  size_t begin_layer(int32_t layer, Product* products);
 
-  // latent [r + d_r]: W_DKV x, then W_KR x. Both are changed.
-  void store(int32_t layer, float* latent, const Angles& angles);
+  // latent [r + d_r]: W_DKV x, then W_KR x. Both are changed. Several threads at the same time, for tokens of their
+  // own. Returns what CachedToken::scale takes.
+  float store(int32_t layer, int32_t token, float* latent, const Angles& angles, int32_t thread);
   // keys and values [n_kv d_v], not rotated yet; MHA.
-  void store_heads(int32_t layer, float* keys, const float* values, const Angles& angles);
+  void store_heads(int32_t layer, int32_t token, float* keys, const float* values, const Angles& angles);
 
-  // Takes the token back, whose layers [0, n_layers) were stored: everything is as it was before replace().
+  // After all layers: the tokens are cached.
+  void commit();
+  // Takes the tokens back, of which layers [0, n_layers) were stored: everything is as it was before begin().
   void roll_back(int32_t n_layers);
-
-  // ---- A chunk of n <= plan.chunk tokens: stage() in every layer, then commit() ----
-
-  // As store() and store_heads(), for token `i` of the chunk, whose slot is ring().staged_slot(i). Several threads at the
-  // same time. Returns what CachedToken::scale takes: kIsNormed but for gated models.
-  float stage(int32_t layer, int32_t i, int32_t id, float* latent, const Angles& angles, int32_t thread);
-  void stage_heads(int32_t layer, int32_t i, float* keys, const float* values, const Angles& angles);
-
-  // The n staged tokens go to their slots, in order, from `position` on.
-  void commit(uint64_t position, const int32_t* ids, int32_t n);
 
   // ---- All tokens ----
 
@@ -63,14 +59,16 @@ class KvCache {
   // Becomes what `other` is. Both were laid out alike.
   void copy_from(const KvCache& other, uint64_t n_tokens);
 
-  // The first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and answers false, with
-  // no token cached, if they are not a state of this shape. Inside Team::assemble().
+  // The first n_tokens tokens as bytes, and back. load() is given bytes that nobody vouches for, and answers false,
+  // with no token cached, if they are not a state of this shape. Inside Team::assemble().
   size_t max_state_bytes() const;
   size_t save(uint64_t n_tokens, uint8_t* out) const;
   bool load(uint64_t n_tokens, const uint8_t* in, size_t n);
 
   // A token of the ring, for Materialiser::materialise_tokens().
   CachedToken token(int32_t slot) const;
+  // Likewise one of the chunk, whose scale the caller adds.
+  CachedToken chunk_token(int32_t token) const;
 
   bool is_gated() const { return is_gated_; }  // gate `up`: groups() and pool() are in use
   LatentRing& ring() { return ring_; }
@@ -78,8 +76,12 @@ class KvCache {
   const TokenGroups& groups() const { return groups_; }
   const RowPool& pool() const { return pool_; }
   const Materialiser& materialiser() const { return materialiser_; }
+  const RowShape& row_shape() const { return materialiser_.rows(); }
   const Materialiser::Scratch& materialiser_scratch(int32_t thread) const { return materialiser_scratch_[thread]; }
-  void set_trace(const Trace& trace) { trace_ = trace; }  // of a traced build
+  void set_trace(const Trace& trace) {  // of a traced build
+    trace_ = trace;
+    materialiser_.set_trace(trace);
+  }
 
  private:
   // A row of the pool to be made again from the cached latents: keys of a slot, or (kGateRow) the gate of an id.
@@ -87,21 +89,13 @@ class KvCache {
     int32_t row, slot, id;
   };
 
-  void gate_latent(int32_t layer, int32_t id, float* latent, const Materialiser::Scratch& s) const;
-  float store_latent(int32_t layer, int32_t slot, int32_t id, float* latent, const Angles& angles,
-                     const Materialiser::Scratch& s);
-  void store_heads_at(int32_t layer, int32_t slot, float* keys, const float* values, const Angles& angles);
+  void gate_latent(int32_t layer, int32_t token, float* latent, const Materialiser::Scratch& s) const;
   void convert_groups(int32_t layer, float scale);
   void mark_stale();
   void add_stale(int32_t row);
   void rebuild(int32_t n_layers);
   void rebuild_run(int32_t layer, const StaleRow* rows, int32_t n, const Materialiser::Scratch& s) const;
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
-  Plan plan_{};
   bool is_gated_ = false;
   LatentRing ring_;
   TokenGroups groups_;
@@ -109,13 +103,14 @@ class KvCache {
   Materialiser materialiser_;
   Materialiser::Scratch* materialiser_scratch_ = nullptr;  // [max_threads]; latent attention
   uint8_t* replaced_ = nullptr;                            // [n_layers, slot bytes]: what the token's slot held before
-  Input gate_inputs_[kMaxConversions];                     // [d_e]
+  Columns gate_inputs_[kMaxConversions];                   // a column of d_e
   float* gates_[kMaxConversions] = {};                     // [N] padded: of the groups that this token converts
   StaleRow* stale_ = nullptr;                              // [n_rows]
   uint8_t* is_stale_ = nullptr;                            // [n_rows]: in the list
   int32_t* run_ends_ = nullptr;                            // [n_rows]: into the list
   int32_t n_stale_ = 0;
-  int32_t id_ = 0, slot_ = 0;
+  Chunk chunk_;
+  int32_t slot_ = 0;  // of a step
   [[no_unique_address]] Trace trace_;
 };
 

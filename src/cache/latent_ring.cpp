@@ -8,7 +8,7 @@ namespace pith::internal {
 namespace {
 
 constexpr int32_t kOneScaleWidth = 64;  // up to this latent width one scale per token is precise enough
-constexpr size_t kSlack = 64;           // bytes behind the vectors: kernels read whole blocks
+constexpr size_t kSlack = 64;           // bytes after the vectors: kernels read whole blocks
 
 CacheShape mha_shape(const Config& c, bool is_i8) {
   const int32_t head = is_i8 ? int32_t(padded_cols(c.value_width)) : c.value_width;
@@ -65,8 +65,8 @@ void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
   kernels_ = plan.kernels;
   n_slots_ = capacity_ + (plan.chunk > 1 ? plan.chunk : 0);
   const size_t rows = size_t(config.n_layers) * size_t(n_slots_);
-  first_ = arena->take<uint8_t>(rows * latent_stride() + kSlack);
-  second_ = arena->take<uint8_t>(rows * rope_stride() + kSlack);
+  latents_ = arena->take<uint8_t>(rows * latent_stride() + kSlack);
+  ropes_ = arena->take<uint8_t>(rows * rope_stride() + kSlack);
   scalars_ = arena->take<uint8_t>(rows * scalar_stride());
 }
 
@@ -99,15 +99,15 @@ void LatentRing::store_vector(uint8_t* row, int32_t width, int32_t block, const 
   }
 }
 
-float LatentRing::store(int32_t layer, int32_t slot, const float* first, const float* second) {
+float LatentRing::store(int32_t layer, int32_t slot, const float* latent, const float* rope) {
   const size_t at = row(layer, slot);
   float inside_rho = 1;
-  store_vector(first_ + at * latent_stride(), shape_.latent_width, shape_.latent_block, first,
+  store_vector(latents_ + at * latent_stride(), shape_.latent_width, shape_.latent_block, latent,
                [&](int32_t i, float scale) {
                  if (shape_.latent_block == 0) inside_rho = scale;
                  else store_scalar(at, i, scale);
                });
-  store_vector(second_ + at * rope_stride(), shape_.rope_width, shape_.rope_block, second,
+  store_vector(ropes_ + at * rope_stride(), shape_.rope_width, shape_.rope_block, rope,
                [&](int32_t i, float scale) { store_scalar(at, shape_.rope_scale_at() + i, scale); });
   return inside_rho;
 }
@@ -127,7 +127,7 @@ void LatentRing::store_mean(int32_t layer, int32_t slot, const float* mean) {
 }
 
 const int8_t* LatentRing::latent_integers(int32_t layer, int32_t slot) const {
-  return reinterpret_cast<const int8_t*>(first_ + row(layer, slot) * latent_stride());
+  return reinterpret_cast<const int8_t*>(latents_ + row(layer, slot) * latent_stride());
 }
 
 void LatentRing::load_latent_scales(int32_t layer, int32_t slot, float* out) const {
@@ -138,7 +138,7 @@ void LatentRing::load_latent(int32_t layer, int32_t slot, float* out) const {
   const size_t at = row(layer, slot);
   const int32_t width = shape_.latent_width, step = shape_.latent_block == 0 ? width : shape_.latent_block;
   if (!is_i8_) {
-    const float* in = reinterpret_cast<const float*>(first_ + at * latent_stride());
+    const float* in = reinterpret_cast<const float*>(latents_ + at * latent_stride());
     for (int32_t i = 0; i < width; ++i) out[i] = in[i];
     return;
   }
@@ -183,15 +183,15 @@ size_t LatentRing::slot_bytes() const { return latent_stride() + rope_stride() +
 
 void LatentRing::read_slot(int32_t layer, int32_t slot, uint8_t* out) const {
   const size_t at = row(layer, slot);
-  std::memcpy(out, first_ + at * latent_stride(), latent_stride());
-  std::memcpy(out + latent_stride(), second_ + at * rope_stride(), rope_stride());
+  std::memcpy(out, latents_ + at * latent_stride(), latent_stride());
+  std::memcpy(out + latent_stride(), ropes_ + at * rope_stride(), rope_stride());
   std::memcpy(out + latent_stride() + rope_stride(), scalars_ + at * scalar_stride(), scalar_stride());
 }
 
 void LatentRing::write_slot(int32_t layer, int32_t slot, const uint8_t* in) {
   const size_t at = row(layer, slot);
-  std::memcpy(first_ + at * latent_stride(), in, latent_stride());
-  std::memcpy(second_ + at * rope_stride(), in + latent_stride(), rope_stride());
+  std::memcpy(latents_ + at * latent_stride(), in, latent_stride());
+  std::memcpy(ropes_ + at * rope_stride(), in + latent_stride(), rope_stride());
   std::memcpy(scalars_ + at * scalar_stride(), in + latent_stride() + rope_stride(), scalar_stride());
 }
 
@@ -204,8 +204,8 @@ bool LatentRing::is_slot(const uint8_t* bytes) const {
 
 void LatentRing::move(int32_t layer, int32_t from, int32_t to) {
   const size_t source = row(layer, from), target = row(layer, to);
-  std::memcpy(first_ + target * latent_stride(), first_ + source * latent_stride(), latent_stride());
-  std::memcpy(second_ + target * rope_stride(), second_ + source * rope_stride(), rope_stride());
+  std::memcpy(latents_ + target * latent_stride(), latents_ + source * latent_stride(), latent_stride());
+  std::memcpy(ropes_ + target * rope_stride(), ropes_ + source * rope_stride(), rope_stride());
   std::memcpy(scalars_ + target * scalar_stride(), scalars_ + source * scalar_stride(), scalar_stride());
 }
 
@@ -213,8 +213,8 @@ void LatentRing::copy_from(const LatentRing& other, int32_t n_filled) {
   const size_t n = size_t(n_filled);
   for (int32_t layer = 0; layer < n_layers_; ++layer) {
     const size_t to = row(layer, 0), from = other.row(layer, 0);
-    std::memcpy(first_ + to * latent_stride(), other.first_ + from * latent_stride(), n * latent_stride());
-    std::memcpy(second_ + to * rope_stride(), other.second_ + from * rope_stride(), n * rope_stride());
+    std::memcpy(latents_ + to * latent_stride(), other.latents_ + from * latent_stride(), n * latent_stride());
+    std::memcpy(ropes_ + to * rope_stride(), other.ropes_ + from * rope_stride(), n * rope_stride());
     std::memcpy(scalars_ + to * scalar_stride(), other.scalars_ + from * scalar_stride(), n * scalar_stride());
   }
 }

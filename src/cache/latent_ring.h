@@ -1,14 +1,15 @@
 // The cache: a ring of what attention needs of every token, per layer two short vectors and a few scalars.
 //
-//              first [latent_width]          second [rope_width]     scalars
+//              latent [latent_width]        rope [rope_width]         scalars
 //   latent     c (normed latent)            k^R (rotated, shared)     c scales, rho, mean, k^R scale
 //   MHA        k (rotated) of all KV heads  v of all KV heads         a scale per head for k, then for v
 //
-// Vectors are int8 with scales, or float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is
-// one, inside rho; beyond, one per 32 channels. rho = rstd of norm_g, and mean what norm_g subtracts, times rho (two of
-// each for `layer_split`: k part, v part; `rms` has no mean).
-// Slot of a token: the first n_keep positions have a slot for ever, the others share the rest in turn. Behind them lie
-// slots for tokens of a prompt that wait for the others of their chunk: numbers from the capacity on.
+// MHA keeps keys and values in the two places: keys_of() and values_of() name them. Vectors are int8 with scales, or
+// float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is one, inside rho; beyond, one per
+// block of 32 channels. rho = rstd of norm_g, and mean what norm_g subtracts, times rho (two of each for `layer_split`:
+// k part, v part; `rms` has no mean). Slot of a token: the first n_keep positions have a slot for ever, the others
+// share the rest in turn. They are followed by slots for tokens of a prompt that wait for the others of their chunk:
+// numbers from the capacity on.
 #ifndef PITH_CACHE_LATENT_RING_H
 #define PITH_CACHE_LATENT_RING_H
 
@@ -23,20 +24,20 @@ namespace pith::internal {
 // What one token stores in one layer, in numbers.
 struct CacheShape {
   int32_t latent_width, rope_width;  // as stored; of MHA with the padding of its heads
-  int32_t n_latent_scales;           // scales of `first` outside rho
+  int32_t n_latent_scales;           // scales of the latent outside rho
   int32_t n_rho;                     // scalars that norm_g and the folded scale take
   int32_t n_means;                   // of norm_g
   int32_t n_rope_scales;
-  int32_t latent_block;  // numbers per scale of `first`; 0: one scale for all, inside rho
-  int32_t rope_block;    // numbers per scale of `second`; 0: one scale for all
+  int32_t latent_block;  // numbers per scale of the latent; 0: one scale for all, inside rho
+  int32_t rope_block;    // numbers per scale of rope; 0: one scale for all
   int32_t stored_block;  // what a block takes: int8 heads of MHA are padded to 32
   uint32_t elements;     // numbers without padding
 
   int32_t n_scalars() const { return n_latent_scales + n_rho + n_means + n_rope_scales; }
-  // Runs of `first` with a scale of their own, and the numbers of one.
-  int32_t n_parts() const { return latent_block == 0 ? 1 : n_latent_scales; }
-  int32_t part_width(int32_t part) const {
-    const int32_t left = latent_width - part * latent_block;
+  // Blocks of the latent: numbers that share a scale; and the numbers of one.
+  int32_t n_blocks() const { return latent_block == 0 ? 1 : n_latent_scales; }
+  int32_t block_width(int32_t block) const {
+    const int32_t left = latent_width - block * latent_block;
     return latent_block == 0 || left < latent_block ? left : latent_block;
   }
   int32_t rho_at() const { return n_latent_scales; }  // index of the first rho among the scalars
@@ -62,30 +63,33 @@ class LatentRing {
   }
   // The slot of a chunk's token i < plan.chunk, until move() takes it to where it belongs.
   int32_t staged_slot(int32_t i) const { return capacity_ + i; }
+  int32_t staged_index(int32_t slot) const { return slot - capacity_; }
   void move(int32_t layer, int32_t from, int32_t to);
 
   // Slots that hold a token once `n_tokens` were written.
   int32_t n_filled(uint64_t n_tokens) const { return n_tokens < uint64_t(capacity_) ? int32_t(n_tokens) : capacity_; }
 
   // Quantises and stores; rho and mean are stored once they are known. Returns the scale that rho must contain: that
-  // of `first` where it has no scale of its own, otherwise 1.
-  float store(int32_t layer, int32_t slot, const float* first, const float* second);
+  // of the latent where it has no scale of its own, otherwise 1.
+  float store(int32_t layer, int32_t slot, const float* latent, const float* rope);
   void store_rho(int32_t layer, int32_t slot, const float* rho);    // [n_rho]
   void store_mean(int32_t layer, int32_t slot, const float* mean);  // [n_means]
 
-  // `first` as floats, scales applied, except the one inside rho: [latent_width]. Latents only.
+  // The latent as floats, scales applied, except the one inside rho: [latent_width]. Latents only.
   void load_latent(int32_t layer, int32_t slot, float* out) const;
   void load_rho(int32_t layer, int32_t slot, float* out) const;   // [n_rho]
   void load_mean(int32_t layer, int32_t slot, float* out) const;  // [n_means]
 
-  // int8 only: the stored integers of `first` [latent_width], and their scales [n_latent_scales].
+  // int8 only: the stored integers of the latent [latent_width], and their scales [n_latent_scales].
   const int8_t* latent_integers(int32_t layer, int32_t slot) const;
   void load_latent_scales(int32_t layer, int32_t slot, float* out) const;
 
   // What attention reads by slot: a layer's vectors begin at latents_of(layer) + latent_stride() * slot. Up to 63 bytes
-  // behind the last one may be read.
-  const uint8_t* latents_of(int32_t layer) const { return first_ + row(layer, 0) * latent_stride(); }
-  const uint8_t* ropes_of(int32_t layer) const { return second_ + row(layer, 0) * rope_stride(); }
+  // after the last one may be read.
+  const uint8_t* latents_of(int32_t layer) const { return latents_ + row(layer, 0) * latent_stride(); }
+  const uint8_t* ropes_of(int32_t layer) const { return ropes_ + row(layer, 0) * rope_stride(); }
+  const uint8_t* keys_of(int32_t layer) const { return latents_of(layer); }
+  const uint8_t* values_of(int32_t layer) const { return ropes_of(layer); }
   size_t latent_stride() const { return size_t(shape_.latent_width) * (is_i8_ ? 1 : 4); }
   size_t rope_stride() const { return size_t(shape_.rope_width) * (is_i8_ ? 1 : 4); }
 
@@ -104,6 +108,7 @@ class LatentRing {
 
   const CacheShape& shape() const { return shape_; }
   int32_t n_keep() const { return n_keep_; }
+  bool is_i8() const { return is_i8_; }
 
  private:
   size_t scalar_stride() const { return size_t(shape_.n_scalars()) * (is_i8_ ? 2 : 4); }
@@ -118,8 +123,8 @@ class LatentRing {
   int32_t capacity_ = 0, n_keep_ = 0, n_layers_ = 0;
   int32_t n_slots_ = 0;  // of a layer: capacity, and plan.chunk if that is more than one
   const Kernels* kernels_ = nullptr;
-  uint8_t* first_ = nullptr;    // [n_layers, n_slots, latent_width] int8 or float
-  uint8_t* second_ = nullptr;   // [n_layers, n_slots, rope_width] int8 or float
+  uint8_t* latents_ = nullptr;  // [n_layers, n_slots, latent_width] int8 or float
+  uint8_t* ropes_ = nullptr;    // [n_layers, n_slots, rope_width] int8 or float
   uint8_t* scalars_ = nullptr;  // [n_layers, n_slots, n_scalars] fp16 or float
 };
 

@@ -2,23 +2,19 @@
 
 namespace pith::internal {
 
-void Materialiser::lay_out(const Config& config, const Plan& plan, const Weights& weights, LatentRing* ring) {
-  config_ = &config;
-  weights_ = &weights;
+void Materialiser::lay_out(const Setup& setup, LatentRing* ring) {
+  refer_to(setup);
   ring_ = ring;
-  kernels_ = plan.kernels;
-  activations_i8_ = plan.activations_i8;
-  cache_i8_ = plan.cache_i8;
-  rows_ = row_shape(config, plan.cache_i8);
+  rows_ = row_shape(setup.config, plan_.cache_i8);
 }
 
 void Materialiser::lay_out_scratch(Scratch* s, Arena* arena) const {
   const Config& c = *config_;
   const size_t n = size_t(padded_rows(c.kv_width()));
-  s->gate_input.lay_out(c.gate_width, arena);
+  s->gate_input.lay_out(1, c.gate_width, arena);
   s->gate = arena->take<float>(c.gate == Gate::none ? 0 : size_t(padded_rows(c.gate_output_width())));
-  s->latents.lay_out(kMaxColumns, c.latent_width, arena);
-  s->up = arena->take<float>(kMaxColumns * n);
+  s->latents.lay_out(kMaxTokens, c.latent_width, arena);
+  s->up = arena->take<float>(kMaxTokens * n);
   s->product = arena->take<float>(n);
   s->row = take_rows(rows_, 1, arena);
   const bool is_gated = c.gate == Gate::up;
@@ -26,9 +22,10 @@ void Materialiser::lay_out_scratch(Scratch* s, Arena* arena) const {
   s->gates = arena->take<float>(is_gated ? kMaxGates * n : 0);
 }
 
-Activation Materialiser::gate_input(int32_t layer, int32_t id, const Input& input) const {
+Activation Materialiser::gate_input(int32_t layer, int32_t id, const Columns& input) const {
   load_row(*kernels_, weights_->gate_tables[layer / config_->layer_group_size], id, input.x);
-  return input.prepare(*kernels_, config_->gate_width, activations_i8_);
+  input.pad(1, config_->gate_width);
+  return input.prepare(*kernels_, 1, plan_.activations_i8, gate_matrix(layer).type);
 }
 
 void Materialiser::compute_gate(int32_t layer, int32_t id, const Scratch& s, float* gate) const {
@@ -39,8 +36,9 @@ void Materialiser::compute_gates(int32_t layer, const int32_t* ids, int32_t n, c
   const Linear& table = weights_->gate_tables[layer / config_->layer_group_size];
   for (int32_t i = 0; i < n; ++i) load_row(*kernels_, table, ids[i], s.ids.x + i * s.ids.cols);
   s.ids.pad(n, config_->gate_width);
-  apply_columns(*kernels_, gate_matrix(layer), 0, up_stride() / kPanelRows,
-                s.ids.prepare(*kernels_, n, activations_i8_, gate_matrix(layer).type), n, s.gates, size_t(up_stride()));
+  apply_columns(*kernels_, {gate_matrix(layer), 0, up_stride() / kPanelRows},
+                s.ids.prepare(*kernels_, n, plan_.activations_i8, gate_matrix(layer).type), n, s.gates,
+                size_t(up_stride()));
 }
 
 void Materialiser::round_gate(float* gate, const Scratch& s) const {
@@ -53,9 +51,9 @@ void Materialiser::store_gate(float* gate, Row row) const {
   load_row(*kernels_, rows_, row, gate);
 }
 
-void Materialiser::expand(int32_t layer, const int32_t* slots, int32_t n, const Scratch& s) const {
+void Materialiser::up_project(int32_t layer, const int32_t* slots, int32_t n, const Scratch& s) const {
   const Linear& up = weights_->layers[layer].kv_b;
-  const bool is_i8 = cache_i8_ && up.type != WeightType::f32;
+  const bool is_i8 = plan_.cache_i8 && up.type != WeightType::f32;
   const int32_t width = config_->latent_width, cols = s.latents.cols, blocks = cols / kBlockCols;
   for (int32_t i = 0; i < n; ++i) {
     if (!is_i8) {
@@ -72,7 +70,8 @@ void Materialiser::expand(int32_t layer, const int32_t* slots, int32_t n, const 
     ring_->load_latent_scales(layer, slots[i], s.latents.d + i * blocks);
   }
   if (is_i8) kernels_->spread_blocks(s.latents.q, n * cols, s.latents.start, s.latents.octets);
-  apply_columns(*kernels_, up, 0, up_stride() / kPanelRows, s.latents.activation(is_i8), n, s.up, size_t(up_stride()));
+  apply_columns(*kernels_, {up, 0, up_stride() / kPanelRows}, s.latents.activation(is_i8), n, s.up,
+                size_t(up_stride()));
 }
 
 // Mean of the channels [offset, offset + width) of every head.
@@ -84,13 +83,11 @@ float Materialiser::mean_of(const float* product, int32_t offset, int32_t width)
 }
 
 // rho = scale / sqrt(variance of scale * product + eps); the product lacks the scale.
-void Materialiser::norm(const float* up, const float* gate, float scale, const Scratch& s, float* rho,
-                        float* mean) const {
+Materialiser::Norm Materialiser::norm(const float* up, const float* gate, float scale, const Scratch& s) const {
   const Config& c = *config_;
   const int32_t n = c.kv_width(), head_width = c.kv_head_width();
-  rho[0] = rho[1] = scale;
-  mean[0] = mean[1] = 0;
-  if (gate == nullptr || c.gate_norm == GateNorm::none) return;
+  Norm norm{{scale, scale}, {0, 0}};
+  if (gate == nullptr || c.gate_norm == GateNorm::none) return norm;
   const float* product = s.product;
   kernels_->multiply(up, gate, n, s.product);
   const auto rho_from = [&](float variance) {
@@ -104,22 +101,23 @@ void Materialiser::norm(const float* up, const float* gate, float scale, const S
   };
   switch (c.gate_norm) {
     case GateNorm::layer:
-      mean[0] = mean[1] = kernels_->sum(product, n) / float(n);
-      rho[0] = rho_from(kernels_->sum_squares(product, mean[0], n) / float(n));
+      norm.mean[0] = norm.mean[1] = kernels_->sum(product, n) / float(n);
+      norm.rho[0] = rho_from(kernels_->sum_squares(product, norm.mean[0], n) / float(n));
       break;
-    case GateNorm::rms: rho[0] = rho_from(kernels_->sum_squares(product, 0, n) / float(n)); break;
+    case GateNorm::rms: norm.rho[0] = rho_from(kernels_->sum_squares(product, 0, n) / float(n)); break;
     case GateNorm::layer_split:
-      mean[0] = mean_of(product, 0, c.content_width);
-      mean[1] = mean_of(product, c.content_width, c.value_width);
-      rho[0] = rho_from(split_variance(0, c.content_width, mean[0]));
-      rho[1] = rho_from(split_variance(c.content_width, c.value_width, mean[1]));
+      norm.mean[0] = mean_of(product, 0, c.content_width);
+      norm.mean[1] = mean_of(product, c.content_width, c.value_width);
+      norm.rho[0] = rho_from(split_variance(0, c.content_width, norm.mean[0]));
+      norm.rho[1] = rho_from(split_variance(c.content_width, c.value_width, norm.mean[1]));
       break;
     case GateNorm::none: break;
   }
+  return norm;
 }
 
-void Materialiser::finish(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& s,
-                          Row row) const {
+void Materialiser::materialise(int32_t layer, int32_t slot, const float* up, const float* gate, const Scratch& s,
+                               Row row) const {
   const Config& c = *config_;
   const int32_t n = c.kv_width();
   float rho[2] = {1, 1}, mean[2] = {}, *x = s.product;
@@ -145,35 +143,37 @@ void Materialiser::finish(int32_t layer, int32_t slot, const float* up, const fl
 
 void Materialiser::store_norm(int32_t layer, int32_t slot, const float* up, const float* gate, float scale,
                               const Scratch& s) const {
-  float rho[2], mean[2];
-  norm(up, gate, scale, s, rho, mean);
-  ring_->store_rho(layer, slot, rho);
-  ring_->load_rho(layer, slot, rho);  // as it was rounded
-  for (int32_t i = 0; i < 2; ++i) mean[i] = mean[i] * rho[i];
-  ring_->store_mean(layer, slot, mean);
+  Norm n = norm(up, gate, scale, s);
+  ring_->store_rho(layer, slot, n.rho);
+  ring_->load_rho(layer, slot, n.rho);  // as it was rounded
+  for (int32_t i = 0; i < 2; ++i) n.mean[i] = n.mean[i] * n.rho[i];
+  ring_->store_mean(layer, slot, n.mean);
 }
 
 void Materialiser::materialise_tokens(int32_t layer, const CachedToken* tokens, int32_t n, const RowPool& pool,
                                       const Scratch& s, Row rows) const {
-  int32_t slots[kMaxColumns] = {};
+  int32_t slots[kMaxTokens] = {};
   for (int32_t i = 0; i < n; ++i) slots[i] = tokens[i].slot;
-  expand(layer, slots, n, s);
+  up_project(layer, slots, n, s);
   // The tokens from `first` on that share its id.
-  const auto finish_id = [&](int32_t first, const float* gate) {
+  const auto materialise_id = [&](int32_t first, const float* gate) {
     for (int32_t i = first; i < n; ++i) {
       if (tokens[i].id != tokens[first].id) continue;
       const float* up = s.up + i * up_stride();
-      if (tokens[i].scale != CachedToken::kIsNormed) store_norm(layer, slots[i], up, gate, tokens[i].scale, s);
-      finish(layer, slots[i], up, gate, s, rows_.at(rows, size_t(i)));
+      if (tokens[i].scale != CachedToken::kIsNormed) {
+        store_norm(layer, slots[i], up, gate, tokens[i].scale, s);
+        trace_.tensor("gate", layer, ring_->staged_index(slots[i]), gate, config_->kv_width());
+      }
+      materialise(layer, slots[i], up, gate, s, rows_.at(rows, size_t(i)));
     }
   };
   int32_t ids[kMaxGates], firsts[kMaxGates], n_missing = 0;
-  const auto finish_missing = [&] {
+  const auto materialise_missing = [&] {
     compute_gates(layer, ids, n_missing, s);
     for (int32_t m = 0; m < n_missing; ++m) {
       float* gate = s.gates + m * up_stride();
       round_gate(gate, s);
-      finish_id(firsts[m], gate);
+      materialise_id(firsts[m], gate);
     }
     n_missing = 0;
   };
@@ -182,17 +182,17 @@ void Materialiser::materialise_tokens(int32_t layer, const CachedToken* tokens, 
     for (int32_t j = 0; j < i && is_first; ++j) is_first = tokens[j].id != tokens[i].id;
     if (!is_first) continue;
     if (tokens[i].id < 0) {
-      finish_id(i, nullptr);
+      materialise_id(i, nullptr);
     } else if (tokens[i].gate_row >= 0) {
       load_row(*kernels_, rows_, pool.row(layer, tokens[i].gate_row), s.gate);
-      finish_id(i, s.gate);
+      materialise_id(i, s.gate);
     } else {
       ids[n_missing] = tokens[i].id;
       firsts[n_missing++] = i;
-      if (n_missing == kMaxGates) finish_missing();
+      if (n_missing == kMaxGates) materialise_missing();
     }
   }
-  if (n_missing > 0) finish_missing();
+  if (n_missing > 0) materialise_missing();
 }
 
 }  // namespace pith::internal

@@ -7,7 +7,7 @@
 namespace pith::internal {
 namespace {
 
-constexpr size_t kSlack = 64;  // bytes behind the last scales, which are read for whole lanes
+constexpr size_t kSlack = 64;  // bytes after the last scales, which are read for whole lanes
 
 // The default: rows for 3 of 8 slots, and 64. A row for every id that a text of up to a thousand tokens holds, and
 // beyond that half of the bytes that int8 keys and values of MHA take in the paper's shape
@@ -67,8 +67,8 @@ void store_row(const Kernels& k, const RowShape& s, const float* x, Row row) {
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
     const size_t content = size_t(h * s.padded_content) * s.number_bytes();
     const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
-    store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.first + content, row.scales + scale);
-    store_numbers(k, s.is_i8, x + s.content_width, s.value_width, s.padded_value, row.second + value,
+    store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.keys + content, row.scales + scale);
+    store_numbers(k, s.is_i8, x + s.content_width, s.value_width, s.padded_value, row.values + value,
                   row.scales + s.value_scales_at() + scale);
   }
 }
@@ -77,29 +77,28 @@ void load_row(const Kernels& k, const RowShape& s, Row row, float* x) {
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
     const size_t content = size_t(h * s.padded_content) * s.number_bytes();
     const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
-    load_numbers(k, s.is_i8, row.first + content, row.scales + scale, s.content_width, x);
-    load_numbers(k, s.is_i8, row.second + value, row.scales + s.value_scales_at() + scale, s.value_width,
+    load_numbers(k, s.is_i8, row.keys + content, row.scales + scale, s.content_width, x);
+    load_numbers(k, s.is_i8, row.values + value, row.scales + s.value_scales_at() + scale, s.value_width,
                  x + s.content_width);
   }
 }
 
 float load_scale(const uint8_t* scales, int32_t i) { return half_to_float(read_half(scales + 2 * i)); }
 
-void gather_scales(const Kernels& k, const RowShape& shape, const uint8_t* scales, bool is_second, const int32_t* index,
-                   int32_t n, int32_t lanes, float* out) {
-  scales += is_second ? shape.value_scales_at() : 0;
+void gather_scales(const Kernels& k, const RowList& list, RowSide side, int32_t lanes, float* out) {
+  const RowShape& shape = *list.shape;
+  const uint8_t* scales = list.rows.scales + (side == RowSide::values ? shape.value_scales_at() : 0);
+  const auto scales_of = [&](int32_t i) { return scales + shape.scales_bytes * size_t(list.index[i]); };
   if (lanes != kHeadLanes) {
-    for (int32_t i = 0; i < n; ++i)
-      k.widen_halves(reinterpret_cast<const uint16_t*>(scales + shape.scales_bytes * size_t(index[i])), lanes,
-                     out + i * lanes);
+    for (int32_t i = 0; i < list.n; ++i)
+      k.widen_halves(reinterpret_cast<const uint16_t*>(scales_of(i)), lanes, out + i * lanes);
     return;
   }
   constexpr int32_t kRows = 64;  // widened together
   uint16_t halves[kRows][kHeadLanes];
-  for (int32_t i = 0; i < n; i += kRows) {
-    const int32_t count = n - i < kRows ? n - i : kRows;
-    for (int32_t j = 0; j < count; ++j)
-      std::memcpy(halves[j], scales + shape.scales_bytes * size_t(index[i + j]), sizeof halves[j]);
+  for (int32_t i = 0; i < list.n; i += kRows) {
+    const int32_t count = list.n - i < kRows ? list.n - i : kRows;
+    for (int32_t j = 0; j < count; ++j) std::memcpy(halves[j], scales_of(i + j), sizeof halves[j]);
     k.widen_halves(halves[0], count * kHeadLanes, out + i * kHeadLanes);
   }
 }
@@ -118,8 +117,8 @@ void RowPool::lay_out(const RowShape& shape, int32_t n_layers, int32_t n_rows, A
 
 void RowPool::copy_from(const RowPool& other) {
   const size_t rows = size_t(n_layers_) * size_t(n_rows_);
-  std::memcpy(rows_.first, other.rows_.first, rows * shape_.key_bytes);
-  std::memcpy(rows_.second, other.rows_.second, rows * shape_.value_bytes);
+  std::memcpy(rows_.keys, other.rows_.keys, rows * shape_.key_bytes);
+  std::memcpy(rows_.values, other.rows_.values, rows * shape_.value_bytes);
   std::memcpy(rows_.scales, other.rows_.scales, rows * shape_.scales_bytes);
 }
 

@@ -1,9 +1,9 @@
-// Finished rows: what attention reads of a token whose keys and values are computed (`keys`), or of an id whose gate is
-// (`gate`), in one layer. One layout for both, so that a row of the pool can hold either.
+// Rows: what attention reads of a token whose keys and values are materialised, or of an id whose gate is, in one
+// layer. One layout for both, so that a row of the pool can hold either.
 //
-//   first     numbers [n_h, key_width]
-//   second    numbers [n_h, value_width]
-//   scales    [n_h] of first, [n_h] of second
+//   keys      numbers [n_h, d_n]
+//   values    numbers [n_h, d_v]
+//   scales    [n_h] of keys, [n_h] of values
 //
 // Widths of heads are padded to 32. Numbers are int8 with fp16 scales, or float32 without scales. Three arrays, so that
 // numbers lie in cache lines as heads do, and scales beside those of the next rows.
@@ -21,8 +21,8 @@
 namespace pith::internal {
 
 struct Row {
-  uint8_t* first;
-  uint8_t* second;
+  uint8_t* keys;    // or a gate's first d_n lanes of every head
+  uint8_t* values;  // or its last d_v
   uint8_t* scales;
 };
 
@@ -39,9 +39,11 @@ struct RowShape {
   size_t value_scales_at() const { return size_t(n_heads) * scale_bytes(); }
   // Row i of those that begin at `rows`.
   Row at(Row rows, size_t i) const {
-    return {rows.first + key_bytes * i, rows.second + value_bytes * i, rows.scales + scales_bytes * i};
+    return {rows.keys + key_bytes * i, rows.values + value_bytes * i, rows.scales + scales_bytes * i};
   }
 };
+
+enum class RowSide : uint8_t { keys, values };
 
 RowShape row_shape(const Config& config, bool is_i8);
 
@@ -56,12 +58,19 @@ void load_row(const Kernels& kernels, const RowShape& shape, Row row, float* x);
 // int8 rows: scale `i` of those that begin at `scales`.
 float load_scale(const uint8_t* scales, int32_t i);
 
-// int8 rows: the scales of the heads of n rows' first or second numbers, [n, lanes], those of row i at
-// scales + shape.scales_bytes index[i]. Beyond the heads comes out whatever lies there.
-void gather_scales(const Kernels& kernels, const RowShape& shape, const uint8_t* scales, bool is_second,
-                   const int32_t* index, int32_t n, int32_t lanes, float* out);
+// Some of the rows that begin at `rows`: those with the numbers index [n].
+struct RowList {
+  const RowShape* shape;
+  Row rows;
+  const int32_t* index;
+  int32_t n;
+};
 
-// n rows, one behind the other.
+// int8 rows: the scales of the heads of their keys or values, out [n, lanes]. Beyond the heads comes out whatever lies
+// there.
+void gather_scales(const Kernels& kernels, const RowList& list, RowSide side, int32_t lanes, float* out);
+
+// n rows, one after the other.
 Row take_rows(const RowShape& shape, size_t n, Arena* arena);
 
 class RowPool {

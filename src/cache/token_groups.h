@@ -1,14 +1,20 @@
 // The cached tokens (slots of the ring) grouped by token id, and which groups hold rows of a bounded pool. Decided from
 // ids alone, once per token for all layers.
 //
-//   kind   rows of the pool                                    multiply-adds per step that a row saves
-//   keys   one per token: its finished keys and values         hapax: 491k against none
-//   gate   one: the gate, applied to the query instead         393k against none
-//   none   none: the gate is computed anew in every step       (gate -> keys, n tokens: 98k / (n - 1))
+//   kind   rows of the pool                                  what a row saves, multiply-adds per step and layer
+//   keys   one per token: its keys and values, materialised  of a hapax: 491k (u and gate) against none
+//   gate   one: the gate, absorbed into the query            393k (the gate) against none
+//   none   none: the gate is computed anew in every step     gate -> keys, n tokens: 98k / (n - 1)
+//
+// In the paper's shape (n_h = 12, d_n = d_v = 64, r = 64, d_e = 256) u = W_UKV c costs n_h (d_n + d_v) r = 98k and g =
+// W_UE E[id] costs n_h (d_n + d_v) d_e = 393k. A hapax, an id that is cached once, needs both for a single token, so
+// that its row saves most. One row for a gate saves 393k however many tokens share it, for absorption costs another 98k
+// a group, whatever its size. Giving the n tokens of a gate group a row each saves that 98k for n - 1 more rows. These
+// proportions are those of other shapes too, as d_e > r.
 //
 // So rows go to hapaxes first, then to gates, then to the tokens of small groups; where no row is left, the largest
-// group of keys gives its own back but one. A replace() takes bounded time but for that: it walks the group, whose
-// every row was taken by a token of its own.
+// group of keys gives its own back but one: it loses least per row. A replace() takes bounded time but for that: it
+// walks the group, whose every row was taken by a token of its own, so that the time per token is bounded on average.
 #ifndef PITH_CACHE_TOKEN_GROUPS_H
 #define PITH_CACHE_TOKEN_GROUPS_H
 
@@ -29,7 +35,7 @@ struct KeyWrite {
 
 // How the rows of one group change. Every layer carries its conversions out for itself, in order: take the gate of `id`
 // from row gate_from before writing anything, or compute it where that is -1 and something below or the current token
-// needs it; write it to row gate_to unless that is -1; write finished keys and values of n_keys tokens.
+// needs it; write it to row gate_to unless that is -1; write keys and values of n_keys tokens.
 struct Conversion {
   int32_t id, gate_from, gate_to;
   int32_t first_key, n_keys;  // of key_write()

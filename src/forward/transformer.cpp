@@ -1,89 +1,179 @@
 #include "forward/transformer.h"
 
+#include <cstring>
+
 #include "layers/pointwise.h"
 
 namespace pith::internal {
-void Transformer::lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena) {
-  config_ = &config;
-  weights_ = &weights;
-  kernels_ = plan.kernels;
-  team_ = &team;
-  plan_ = plan;
-  residual_ = arena->take<float>(size_t(padded_rows(config.width)));
-  delta_ = arena->take<float>(size_t(padded_rows(config.width)));
-  normed_.lay_out(config.width, arena);
-  heads_.lay_out(config.head_output_width(), arena);
-  hidden_.lay_out(config.feed_forward_width, arena);
-  gate_ = arena->take<float>(size_t(padded_rows(config.feed_forward_width)));
-  logits_ = arena->take<float>(size_t(padded_rows(config.vocab_size)));
-  cache_.lay_out(config, plan, weights, team, arena);
-  attention_.lay_out(config, plan, weights, team, &cache_, arena);
-  if (plan.chunk > 1) prefill_.lay_out(config, plan, weights, team, &cache_, arena);
+
+// ---- A layer ----
+
+void Transformer::run_layer(int32_t layer) {
+  const Layer& w = weights_->layers[layer];
+  for_batches([&](const Batch& batch) {
+    const Activation x = normed(batch, w.attn_norm, w.attn_norm_bias, projection_readers(*config_, w));
+    trace_columns("attn_in", layer, batch, scratch(batch).normed);
+    attention_.project(layer, batch, x);
+  });
+  attention_.attend(layer);
+  for_batches([&](const Batch& batch) {
+    const Scratch& s = scratch(batch);
+    attention_.load(layer, batch, s.heads);
+    add_to_residual(w.output, s.heads, batch);
+    trace_delta("attn_out", layer, batch);
+    const Activation x = normed(batch, w.ffn_norm, w.ffn_norm_bias, readers_of({&w.ffn_up, &w.ffn_gate}));
+    trace_columns("ffn_in", layer, batch, s.normed);
+    feed_forward(w, x, batch);
+    add_to_residual(w.ffn_down, s.activation, batch);
+    trace_delta("ffn_out", layer, batch);
+  });
 }
 
-bool Transformer::step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled) {
-  embed(id);
-  attention_.begin_token(position, id);
-  const auto is_taken_back = [&](int32_t n_layers) {
-    if (!is_cancelled.load(std::memory_order_relaxed)) return false;
-    cache_.roll_back(n_layers);
-    return true;
-  };
-  for (int32_t n = 0; n < config_->n_layers; ++n) {
-    if (is_taken_back(n)) return false;
-    const Layer& layer = weights_->layers[n];
-    attention_.run(n, prepare_normed(layer.attn_norm, layer.attn_norm_bias), heads_.x);
-    trace_.tensor("attn_in", n, normed_.x, config_->width);
-    trace_.tensor("heads", n, heads_.x, config_->head_output_width());
-    add_to_residual(layer.output, heads_);
-    trace_.tensor("attn_out", n, delta_, config_->width);
-    feed_forward(layer, prepare_normed(layer.ffn_norm, layer.ffn_norm_bias));
-    trace_.tensor("ffn_in", n, normed_.x, config_->width);
-    add_to_residual(layer.ffn_down, hidden_);
-    trace_.tensor("ffn_out", n, delta_, config_->width);
-  }
-  if (is_taken_back(config_->n_layers)) return false;
-  if (wants_logits) project_logits();
-  return true;
+Activation Transformer::normed(const Batch& batch, const float* gamma, const float* beta, WeightType readers) {
+  const Columns& x = scratch(batch).normed;
+  for (int32_t i = 0; i < batch.n; ++i)
+    normalize(*kernels_, *config_, residual(batch.first + i), gamma, beta, x.column(i));
+  x.pad(batch.n, config_->width);
+  return x.prepare(*kernels_, batch.n, plan_.activations_i8, trace_.is_on() ? WeightType::f32 : readers);
 }
 
-void Transformer::embed(int32_t id) {
-  load_row(*kernels_, weights_->embedding, id, residual_);
-  kernels_->shift_scale(residual_, 0, config_->embedding_scale, config_->width, residual_);
-  trace_.tensor("embedding", -1, residual_, config_->width);
-}
-
-Activation Transformer::prepare_normed(const float* gamma, const float* beta) {
-  normalize(*kernels_, *config_, residual_, gamma, beta, normed_.x);
-  return normed_.prepare(*kernels_, config_->width, plan_.activations_i8);
-}
-
-void Transformer::feed_forward(const Layer& layer, Activation x) {
+void Transformer::feed_forward(const Layer& w, Activation x, const Batch& batch) {
+  const Scratch& s = scratch(batch);
+  const size_t gate = size_t(padded_rows(config_->feed_forward_width));
+  const Product products[] = {{&w.ffn_up, x, s.activation.x, size_t(s.activation.cols)},
+                              {&w.ffn_gate, x, s.gate, gate}};
   const bool is_gated = config_->feed_forward == FeedForward::swiglu;
-  const Product products[] = {{&layer.ffn_up, x, hidden_.x}, {&layer.ffn_gate, x, gate_}};
-  apply(*kernels_, *team_, {products, is_gated ? 2u : 1u});
-  activate(*kernels_, *config_, gate_, hidden_.x);
+  apply(*kernels_, batch.worker, {products, is_gated ? 2u : 1u}, batch.n);
+  for (int32_t i = 0; i < batch.n; ++i)
+    activate(*kernels_, *config_, s.gate + gate * size_t(i), s.activation.column(i));
+  s.activation.pad(batch.n, config_->feed_forward_width);
 }
 
-void Transformer::add_to_residual(const Linear& w, const Input& input) {
-  apply(*kernels_, *team_, w, input.prepare(*kernels_, w.cols, plan_.activations_i8), delta_);
-  kernels_->axpy(config_->residual_scale, delta_, config_->width, residual_);
+void Transformer::add_to_residual(const Linear& w, const Columns& columns, const Batch& batch) {
+  float* delta = scratch(batch).delta;
+  const size_t stride = size_t(padded_rows(w.rows));
+  const Product product{&w, columns.prepare(*kernels_, batch.n, plan_.activations_i8, w.type), delta, stride};
+  apply(*kernels_, batch.worker, {&product, 1}, batch.n);
+  for (int32_t i = 0; i < batch.n; ++i)
+    kernels_->axpy(config_->residual_scale, delta + stride * size_t(i), config_->width, residual(batch.first + i));
 }
 
-void Transformer::project_logits() {
-  const Activation x = prepare_normed(weights_->output_norm, weights_->output_norm_bias);
-  trace_.tensor("output_in", -1, normed_.x, config_->width);
-  apply(*kernels_, *team_, weights_->output, x, logits_);
+// ---- Before and after the layers ----
+
+void Transformer::begin(const Chunk& chunk) {
+  chunk_ = chunk;
+  attention_.begin(chunk);
+  for_batches([&](const Batch& batch) {
+    for (int32_t token = batch.first; token < batch.first + batch.n; ++token) {
+      float* x = residual(token);
+      load_row(*kernels_, weights_->embedding, chunk_.ids[token], x);
+      kernels_->shift_scale(x, 0, config_->embedding_scale, config_->width, x);
+      trace_.tensor("embedding", -1, token, x, config_->width);
+    }
+  });
+}
+
+bool Transformer::take_back(int32_t n_layers) {
+  attention_.roll_back(n_layers);
+  return false;
+}
+
+void Transformer::finish(const Outputs& outputs) {
+  if (outputs.every_logits != nullptr || outputs.every_hidden != nullptr) compute_every(outputs);
+  if (outputs.has_last) compute_last();
+}
+
+// The last token's hidden state and logits: a product of one column, whatever the chunk.
+void Transformer::compute_last() {
+  const Batch last{chunk_.n - 1, 1, {team_, 0}};
+  const Activation x = output_in(last, hidden_);
+  const Product product{&weights_->output, x, logits_};
+  apply(*kernels_, last.worker, {&product, 1}, 1);
   kernels_->shift_scale(logits_, 0, config_->logit_scale, config_->vocab_size, logits_);
 }
 
-bool Transformer::is_prompt(size_t n) const { return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form)); }
+// Those of every token, a batch at a time: the threads share the vocabulary.
+void Transformer::compute_every(const Outputs& outputs) {
+  const Linear& w = weights_->output;
+  const int32_t step = int32_t(padded_rows(config_->width));  // rows of a task: what `delta` has room for
+  for (int32_t first = 0; first < chunk_.n; first += max_batch(plan_)) {
+    const Batch batch{first, std::min(max_batch(plan_), chunk_.n - first), {nullptr, 0}};
+    const size_t at = size_t(first);
+    float* hidden = outputs.every_hidden == nullptr ? nullptr : outputs.every_hidden + at * size_t(config_->width);
+    const Activation x = output_in(batch, hidden);
+    if (outputs.every_logits == nullptr) continue;
+    team_->run(quotient_up(w.rows, step), [&](int32_t task, int32_t thread) {
+      const int32_t row = task * step, n_rows = std::min(step, w.rows - row);
+      float* y = scratch_[thread].delta;
+      apply_columns(*kernels_, {w, row / kPanelRows, quotient_up(row + n_rows, kPanelRows)}, x, batch.n, y,
+                    size_t(step));
+      for (int32_t i = 0; i < batch.n; ++i, y += step) {
+        if (w.bias != nullptr) kernels_->add(y, w.bias + row, n_rows, y);
+        float* logits = outputs.every_logits + (at + size_t(i)) * size_t(w.rows) + size_t(row);
+        kernels_->shift_scale(y, 0, config_->logit_scale, n_rows, logits);
+      }
+    });
+  }
+}
 
-void Transformer::finish_prefill(bool wants_logits) {
-  prefill_.commit();
-  if (!wants_logits) return;
-  for (int32_t i = 0; i < config_->width; ++i) residual_[i] = prefill_.last_residual()[i];
-  project_logits();
+// A batch's input of the output matrix; as floats into hidden [batch.n, d] too, unless it is NULL.
+Activation Transformer::output_in(const Batch& batch, float* hidden) {
+  const Columns& x = scratch(batch).normed;
+  const size_t width = size_t(config_->width);
+  for (int32_t i = 0; i < batch.n; ++i) {
+    normalize(*kernels_, *config_, residual(batch.first + i), weights_->output_norm, weights_->output_norm_bias,
+              x.column(i));
+    if (hidden != nullptr) std::memcpy(hidden + width * size_t(i), x.column(i), sizeof(float) * width);
+  }
+  x.pad(batch.n, config_->width);
+  const WeightType readers = trace_.is_on() ? WeightType::f32 : weights_->output.type;
+  const Activation a = x.prepare(*kernels_, batch.n, plan_.activations_i8, readers);
+  trace_columns("output_in", -1, batch, x);
+  return a;
+}
+
+// ---- Who computes ----
+
+// f(batch) for the whole chunk: a step at the caller's thread, whose products the team shares; otherwise as many
+// batches for every thread. A token's numbers do not depend on its neighbours.
+template <typename F>
+void Transformer::for_batches(const F& f) {
+  if (chunk_.is_step()) return f(Batch{0, 1, {team_, 0}});
+  const int32_t n = chunk_.n, n_threads = team_->n_running();
+  const int32_t n_batches = quotient_up(quotient_up(n, max_batch(plan_)), n_threads) * n_threads;
+  const int32_t step = whole_panels(quotient_up(n, n_batches));
+  team_->run(quotient_up(n, step), [&](int32_t task, int32_t thread) {
+    f(Batch{task * step, std::min(step, n - task * step), {nullptr, thread}});
+  });
+}
+
+void Transformer::lay_out(const Setup& setup, Arena* arena) {
+  refer_to(setup);
+  const Config& c = setup.config;
+  const Plan& plan = setup.plan;
+  logits_ = arena->take<float>(size_t(padded_rows(c.vocab_size)));
+  hidden_ = arena->take<float>(size_t(c.width));
+  attention_.lay_out(setup, arena);
+  residual_ = arena->take<float>(size_t(plan.chunk) * size_t(c.width));
+  const int32_t batch = max_batch(plan);
+  const auto take = [&](int32_t width) { return arena->take<float>(size_t(batch) * size_t(padded_rows(width))); };
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    s->normed.lay_out(batch, c.width, arena);
+    s->heads.lay_out(batch, c.head_output_width(), arena);
+    s->activation.lay_out(batch, c.feed_forward_width, arena);
+    s->gate = take(c.feed_forward == FeedForward::swiglu ? c.feed_forward_width : 0);
+    s->delta = take(c.width);
+  });
+}
+
+inline void Transformer::trace_columns(const char* name, int32_t layer, const Batch& batch,
+                                       const Columns& columns) const {
+  trace_.tensors(name, layer, batch.first, batch.n, columns.x, size_t(columns.cols), config_->width);
+}
+
+inline void Transformer::trace_delta(const char* name, int32_t layer, const Batch& batch) const {
+  const size_t stride = size_t(padded_rows(config_->width));
+  trace_.tensors(name, layer, batch.first, batch.n, scratch(batch).delta, stride, config_->width);
 }
 
 }  // namespace pith::internal

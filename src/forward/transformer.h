@@ -1,4 +1,4 @@
-// The forward pass: of one token, or of a prompt chunk by chunk.
+// The forward pass of a chunk of tokens: of a prompt, or of one token, which is decoding.
 #ifndef PITH_FORWARD_TRANSFORMER_H
 #define PITH_FORWARD_TRANSFORMER_H
 
@@ -6,77 +6,91 @@
 #include <cstdint>
 
 #include "attention/attention.h"
-#include "layers/linear.h"
-#include "ground/parallel.h"
-#include "model/plan.h"
-#include "forward/prefill.h"
-#include "cache/kv_cache.h"
 #include "ground/trace.h"
-#include "model/weights.h"
+#include "layers/chunk.h"
+#include "layers/linear.h"
+#include "layers/part.h"
 
 namespace pith::internal {
 
-class Transformer {
+// What of a chunk is wanted beyond its cache.
+struct Outputs {
+  bool has_last = false;          // logits() and hidden() of the last token
+  float* every_logits = nullptr;  // [n, V] of every token, or NULL
+  float* every_hidden = nullptr;  // [n, d] likewise
+};
+
+class Transformer : Part {
  public:
-  void lay_out(const Config& config, const Plan& plan, const Weights& weights, Team& team, Arena* arena);
+  void lay_out(const Setup& setup, Arena* arena);
 
-  // Runs token `id` at `position` through all layers and into the cache; fills logits() if they are wanted.
-  // `is_cancelled` is looked at before every layer and before the logits: once it is set, the token is taken back and
-  // the result is false.
-  bool step(int32_t id, uint64_t position, bool wants_logits, const std::atomic<bool>& is_cancelled);
-
-  // Whether n tokens are worth a chunk: recomputing keys and values of the whole context has to pay.
-  bool is_prompt(size_t n) const;
-
-  // The same for a chunk of n <= plan.chunk tokens, from `position` on; progress(n) after every layer: it counts n steps.
+  // Runs the chunk through all layers and into the cache, and computes the outputs. `is_cancelled` is looked at before
+  // every layer and before the outputs: once it is set, the chunk is taken back and the result is false. progress(n)
+  // after every layer: it counts n steps.
   template <typename Progress>
-  bool prefill(const int32_t* ids, int32_t n, uint64_t position, bool wants_logits,
-               const std::atomic<bool>& is_cancelled, const Progress& progress) {
-    prefill_.begin(ids, n, position);
+  bool run(const Chunk& chunk, const Outputs& outputs, const std::atomic<bool>& is_cancelled,
+           const Progress& progress) {
+    begin(chunk);
     for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
-      if (is_cancelled.load(std::memory_order_relaxed)) return false;
-      prefill_.run_layer(layer);
-      progress(n);
+      if (is_cancelled.load(std::memory_order_relaxed)) return take_back(layer);
+      run_layer(layer);
+      progress(chunk.n);
     }
-    if (is_cancelled.load(std::memory_order_relaxed)) return false;
-    finish_prefill(wants_logits);
+    if (is_cancelled.load(std::memory_order_relaxed)) return take_back(config_->n_layers);
+    attention_.commit();
+    finish(outputs);
     return true;
   }
 
+  // Whether n tokens are worth a chunk: materialising keys and values of the whole context has to pay.
+  bool is_prompt(size_t n) const { return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form)); }
+
   float* logits() { return logits_; }  // [V]
   const float* logits() const { return logits_; }
-  KvCache& cache() { return cache_; }
-  const KvCache& cache() const { return cache_; }
+  float* hidden() { return hidden_; }  // [d]: normed, the input of the output matrix
+  const float* hidden() const { return hidden_; }
+  KvCache& cache() { return attention_.cache(); }
+  const KvCache& cache() const { return attention_.cache(); }
+  uint64_t attention_nanoseconds() const { return attention_.nanoseconds(); }
   void set_trace(const Trace& trace) {  // of a traced build
     trace_ = trace;
-    cache_.set_trace(trace);
     attention_.set_trace(trace);
   }
-  uint64_t attention_nanoseconds() const { return attention_.nanoseconds() + prefill_.nanoseconds(); }
 
  private:
-  void embed(int32_t id);
-  Activation prepare_normed(const float* gamma, const float* beta);
-  void feed_forward(const Layer& layer, Activation x);
-  void add_to_residual(const Linear& w, const Input& input);
-  void project_logits();
-  void finish_prefill(bool wants_logits);
+  // What one thread needs, for a batch of tokens.
+  struct Scratch {
+    Columns normed;      // columns of d
+    Columns heads;       // columns of n_h d_v: attention's output
+    Columns activation;  // columns of the feed-forward
+    float* gate;         // [batch, feed-forward padded]; SwiGLU
+    float* delta;        // [batch, d padded]: what a half of a layer adds
+  };
 
-  const Config* config_ = nullptr;
-  const Weights* weights_ = nullptr;
-  const Kernels* kernels_ = nullptr;
-  Team* team_ = nullptr;
-  Plan plan_{};
-  KvCache cache_;
+  void begin(const Chunk& chunk);
+  void run_layer(int32_t layer);
+  bool take_back(int32_t n_layers);
+  void finish(const Outputs& outputs);
+
+  template <typename F>
+  void for_batches(const F& f);
+  Activation normed(const Batch& batch, const float* gamma, const float* beta, WeightType readers);
+  void feed_forward(const Layer& layer, Activation x, const Batch& batch);
+  void add_to_residual(const Linear& w, const Columns& columns, const Batch& batch);
+  void compute_last();
+  void compute_every(const Outputs& outputs);
+  Activation output_in(const Batch& batch, float* hidden);
+  inline void trace_columns(const char* name, int32_t layer, const Batch& batch, const Columns& columns) const;
+  inline void trace_delta(const char* name, int32_t layer, const Batch& batch) const;
+  const Scratch& scratch(const Batch& batch) const { return scratch_[batch.worker.thread]; }
+  float* residual(int32_t token) const { return residual_ + size_t(token) * size_t(config_->width); }
+
   Attention attention_;
-  Prefill prefill_;
-  float* residual_ = nullptr;  // [d]
-  float* delta_ = nullptr;     // [d], padded: what a block adds
-  Input normed_;               // [d]
-  Input heads_;                // [n_h d_v]: attention's output
-  Input hidden_;               // [feed-forward]
-  float* gate_ = nullptr;      // [feed-forward], padded; SwiGLU
-  float* logits_ = nullptr;    // [V], padded
+  Chunk chunk_;
+  float* residual_ = nullptr;   // [chunk, d]
+  float* hidden_ = nullptr;     // [d]
+  float* logits_ = nullptr;     // [V], padded
+  Scratch* scratch_ = nullptr;  // [max_threads]
   [[no_unique_address]] Trace trace_;
 };
 

@@ -14,6 +14,29 @@
 #include <sched.h>
 #endif
 
+// The protocol. One thread, the caller, publishes jobs; all claim tasks of them, without locks:
+//
+//   claim_     generation << 32 | tasks left. A job is published by storing the next generation with its number of tasks;
+//              tasks are claimed by a compare-and-swap that lowers it. Whoever succeeds holds tasks
+//              [n_tasks - left, n_tasks - left + n): they are claimed in order, each once.
+//   call_, context_, n_tasks_
+//              the job: stored before claim_ (release) and read after it (acquire). A thread that read claim_ before the
+//              next job was published may find that job's fields beside it; then its compare-and-swap fails, for
+//              generations differ, and 2^32 of them pass before one returns.
+//   n_done_    tasks that have returned. The caller waits until it equals n_tasks: then no thread is inside a task, and
+//              all that tasks wrote is visible (acquire after release). Threads that hold no task are not waited for:
+//              one that the system keeps off its core delays nobody.
+//
+// Sleep. A waiter spins kSpins looks, then sleeps in the kernel on a 32-bit word (futex), which wakes it at once if the
+// word has changed since it was read. Followers sleep on generation_, the caller on n_done_. Neither side may miss the
+// other: a follower adds itself to n_sleeping_, then looks at the generation; publish() stores the generation, then looks
+// at n_sleeping_. All four are sequentially consistent, so that one of the two sees the other. Likewise caller_sleeps_
+// and n_done_.
+//
+// Regions. assemble() brings the team together for a whole call and lets it go at the end: close() publishes a job of
+// no tasks with is_open_ = 0. A follower that arrives after the first jobs takes part from the generation that it
+// finds. Where other programs hold the cores, a region waits for threads that do not run; judge() sees it by ticks and
+// lets the caller work alone for a while, twice as long after every failure.
 namespace pith::internal {
 namespace {
 
@@ -61,7 +84,7 @@ void wake([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_
 #endif
 }
 
-uint32_t pieces_left(uint64_t claim) { return uint32_t(claim); }
+uint32_t tasks_left(uint64_t claim) { return uint32_t(claim); }
 uint32_t generation_of(uint64_t claim) { return uint32_t(claim >> 32); }
 
 }  // namespace
@@ -174,51 +197,51 @@ void Team::close() {
   if (n_running_ < n_threads_) wake(&is_open_, uint32_t(n_threads_));
 }
 
-// Makes the next generation known. With 0 pieces there is nothing to claim, only is_open_ to see.
-void Team::publish(uint32_t n_pieces) {
+// Makes the next generation known. With 0 tasks there is nothing to claim, only is_open_ to see.
+void Team::publish(uint32_t n_tasks) {
   const uint32_t generation = generation_.load(std::memory_order_relaxed) + 1;
-  claim_.store(uint64_t(generation) << 32 | n_pieces, std::memory_order_release);
+  claim_.store(uint64_t(generation) << 32 | n_tasks, std::memory_order_release);
   generation_.store(generation, std::memory_order_seq_cst);
   if (n_sleeping_.load(std::memory_order_seq_cst) > 0) wake(&generation_, uint32_t(n_running_));
 }
 
-void Team::run_job(int32_t n_pieces, Call call, const void* context) {
+void Team::run_job(int32_t n_tasks, Call call, const void* context) {
   ++n_jobs_;
   call_.store(call, std::memory_order_relaxed);
   context_.store(context, std::memory_order_relaxed);
-  n_pieces_.store(n_pieces, std::memory_order_relaxed);
+  n_tasks_.store(n_tasks, std::memory_order_relaxed);
   n_done_.store(0, std::memory_order_relaxed);
-  publish(uint32_t(n_pieces));
+  publish(uint32_t(n_tasks));
   work(0);
   for (int32_t spin = 0; spin < kSpins; ++spin) {
-    if (n_done_.load(std::memory_order_acquire) == uint32_t(n_pieces)) return;
+    if (n_done_.load(std::memory_order_acquire) == uint32_t(n_tasks)) return;
     pause();
   }
   const uint64_t start = read_ticks();
   caller_sleeps_.store(1, std::memory_order_seq_cst);
   for (;;) {
     const uint32_t n_done = n_done_.load(std::memory_order_seq_cst);
-    if (n_done == uint32_t(n_pieces)) break;
+    if (n_done == uint32_t(n_tasks)) break;
     sleep_on(&n_done_, n_done);
   }
   caller_sleeps_.store(0, std::memory_order_relaxed);
   lost_ticks_ += read_ticks() - start;
 }
 
-// Claims pieces until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring
+// Claims tasks until none is left: half of a fair share at a time, so that early claims are long runs of neighbouring
 // memory and late ones level out what the threads have done.
 void Team::work(int32_t thread) {
   uint64_t claim = claim_.load(std::memory_order_acquire);
-  while (pieces_left(claim) > 0) {
+  while (tasks_left(claim) > 0) {
     const Call call = call_.load(std::memory_order_relaxed);
     const void* context = context_.load(std::memory_order_relaxed);
-    const int32_t n_pieces = n_pieces_.load(std::memory_order_relaxed);
-    const uint32_t left = pieces_left(claim), share = left / uint32_t(2 * n_running_), n = share > 0 ? share : 1;
+    const int32_t n_tasks = n_tasks_.load(std::memory_order_relaxed);
+    const uint32_t left = tasks_left(claim), share = left / uint32_t(2 * n_running_), n = share > 0 ? share : 1;
     if (!claim_.compare_exchange_weak(claim, claim - n, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
-    const int32_t first = n_pieces - int32_t(left);
-    for (int32_t piece = first; piece < first + int32_t(n); ++piece) call(context, piece, thread);
+    const int32_t first = n_tasks - int32_t(left);
+    for (int32_t task = first; task < first + int32_t(n); ++task) call(context, task, thread);
     const uint32_t n_done = n_done_.fetch_add(n, std::memory_order_seq_cst) + n;
-    if (n_done == uint32_t(n_pieces) && caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(&n_done_, 1);
+    if (n_done == uint32_t(n_tasks) && caller_sleeps_.load(std::memory_order_seq_cst) != 0) wake(&n_done_, 1);
     claim = claim_.load(std::memory_order_acquire);
   }
 }

@@ -11,11 +11,11 @@ namespace pith::internal {
 using Executor = void (*)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
                           void* task_context);
 
-// A team that runs jobs of numbered pieces. Which thread runs which piece changes no result.
+// A team that runs jobs of numbered tasks. Which thread runs which task changes no result.
 //
 // assemble() opens one OpenMP region, or one run of the caller's executor, for a whole call; within it, run() publishes
-// a job, and every thread claims pieces until none is left. A job waits for claimed pieces only: a thread that the
-// system keeps off its core delays no one until it holds a piece. Waiting threads spin for some microseconds and then
+// a job, and every thread claims tasks until none is left. A job waits for claimed tasks only: a thread that the
+// system keeps off its core delays no one until it holds a task. Waiting threads spin for some microseconds and then
 // sleep in the kernel, so that other programs get the cores. A region that waited for most of its time, because other
 // programs have the cores, is followed by some without the others.
 class Team {
@@ -46,24 +46,24 @@ class Team {
     assemble([](const void* context) { (*static_cast<const Body*>(context))(); }, &body);
   }
 
-  // Inside assemble(), by its thread: task(piece, thread) for every piece in [0, n_pieces), thread in [0, max_threads).
-  // On the calling thread alone when there is one piece or `is_small`: a job costs about a microsecond.
-  template <typename Task>
-  void run(int32_t n_pieces, bool is_small, const Task& task) {
-    if (n_running_ == 1 || n_pieces == 1 || is_small) {
-      for (int32_t piece = 0; piece < n_pieces; ++piece) task(piece, 0);
-    } else {
-      run_job(
-          n_pieces,
-          [](const void* context, int32_t piece, int32_t thread) {
-            (*static_cast<const Task*>(context))(piece, thread);
-          },
-          &task);
-    }
+  // Inside assemble(), by its thread: f(task, thread) for every task in [0, n_tasks), thread in [0, max_threads). One
+  // task is the calling thread's: a job costs about a microsecond.
+  template <typename F>
+  void run(int32_t n_tasks, const F& f) {
+    if (n_running_ == 1 || n_tasks == 1) return run_alone(n_tasks, f);
+    run_job(
+        n_tasks,
+        [](const void* context, int32_t task, int32_t thread) { (*static_cast<const F*>(context))(task, thread); }, &f);
+  }
+
+  // The same on the calling thread, for what is too small to be shared.
+  template <typename F>
+  static void run_alone(int32_t n_tasks, const F& f) {
+    for (int32_t task = 0; task < n_tasks; ++task) f(task, 0);
   }
 
  private:
-  using Call = void (*)(const void* context, int32_t piece, int32_t thread);
+  using Call = void (*)(const void* context, int32_t task, int32_t thread);
 
   static int32_t count_cpus();
   void assemble(void (*body)(const void* context), const void* context);
@@ -72,8 +72,8 @@ class Team {
   void lead(Region* region);
   void join(Region* region);
   void judge(uint64_t ticks);
-  void run_job(int32_t n_pieces, Call call, const void* context);
-  void publish(uint32_t n_pieces);
+  void run_job(int32_t n_tasks, Call call, const void* context);
+  void publish(uint32_t n_tasks);
   void work(int32_t thread);
   void follow(uint32_t generation, int32_t thread);
   void close();
@@ -90,12 +90,12 @@ class Team {
   int32_t serial_left_ = 0;  // regions still to be run by the caller alone
   int32_t last_serial_ = 0;  // how many it was after the region before
 
-  // The job. Its fields are written while no piece of it is left to claim, so whoever claims one has read the right
+  // The job. Its fields are written while no task of it is left to claim, so whoever claims one has read the right
   // ones.
   std::atomic<Call> call_{nullptr};
   std::atomic<const void*> context_{nullptr};
-  std::atomic<int32_t> n_pieces_{0};
-  alignas(64) std::atomic<uint64_t> claim_{0};  // generation << 32 | pieces left
+  std::atomic<int32_t> n_tasks_{0};
+  alignas(64) std::atomic<uint64_t> claim_{0};  // generation << 32 | tasks left
   alignas(64) std::atomic<uint32_t> n_done_{0};
   std::atomic<uint32_t> caller_sleeps_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};  // the upper half of claim_, to sleep on

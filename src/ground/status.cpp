@@ -43,48 +43,24 @@ pith_status fail_pieces(pith_error* error, pith_status status, const Piece* piec
 
 pith_status check_memory(const char* what, const void* memory, size_t have, size_t need, pith_error* error) {
   if (memory == nullptr) return fail(error, PITH_E_ARGUMENT, what, ": memory is NULL");
-  if (!is_aligned(memory)) return fail(error, PITH_E_ALIGNMENT, what, ": memory is not aligned to 64 bytes");
+  if (!is_aligned(memory))
+    return fail(error, PITH_E_ALIGNMENT, what, ": memory is not aligned to 64 bytes; see pith_alignment_shift");
   if (have < need)
     return fail(error, PITH_E_MEMORY, what, ": needs ", uint64_t(need), " bytes of memory, has ", uint64_t(have));
   return PITH_OK;
 }
 
-}  // namespace pith::internal
-
-extern "C" const char* pith_status_string(pith_status status) {
-  switch (status) {
-    case PITH_OK: return "ok";
-    case PITH_E_ARGUMENT: return "argument out of range";
-    case PITH_E_ABI: return "struct_size is unknown to this version";
-    case PITH_E_MEMORY: return "not enough memory handed in";
-    case PITH_E_ALIGNMENT: return "misaligned address";
-    case PITH_E_STATE: return "not possible in this state";
-    case PITH_E_BUSY: return "in use by another thread";
-    case PITH_E_CAPACITY: return "output buffer too small";
-    case PITH_E_CANCELLED: return "the evaluation was cancelled";
-    case PITH_E_TRUNCATED: return "file is truncated";
-    case PITH_E_MAGIC: return "not a GGUF file";
-    case PITH_E_VERSION: return "unsupported GGUF version";
-    case PITH_E_ENDIAN: return "big-endian file";
-    case PITH_E_LIMIT: return "count or length beyond the limit";
-    case PITH_E_KEY: return "invalid key or name";
-    case PITH_E_DUPLICATE: return "duplicate key or name";
-    case PITH_E_TYPE: return "wrong or unknown type";
-    case PITH_E_VALUE: return "value outside its type";
-    case PITH_E_ALIGN: return "invalid alignment in the file";
-    case PITH_E_DIMS: return "invalid tensor dimensions";
-    case PITH_E_OVERFLOW: return "size overflows";
-    case PITH_E_OVERLAP: return "tensors overlap";
-    case PITH_E_ARCHITECTURE: return "unknown architecture";
-    case PITH_E_MISSING: return "required key or tensor is missing";
-    case PITH_E_HPARAM: return "hyper-parameter out of range";
-    case PITH_E_SHAPE: return "tensor has the wrong shape";
-    case PITH_E_UNSUPPORTED: return "unsupported feature";
-    case PITH_E_VOCABULARY: return "inconsistent vocabulary";
-    case PITH_E_NOT_PACKED: return "model is not packed";
-    case PITH_E_SPLIT: return "model is split over several files";
-    case PITH_E_NUMERIC: return "NaN or infinity";
-    case PITH_E_CHECKSUM: return "checksum mismatch";
+pith_status check_arguments(std::initializer_list<Argument> arguments, pith_error* error) {
+  for (const Argument& argument : arguments) {
+    if (argument.address == nullptr) return fail(error, PITH_E_ARGUMENT, "argument ", argument.name, ": is NULL");
   }
-  return "unknown status";
+  return PITH_OK;
 }
+
+pith_status check_capacity(const char* what, size_t capacity, size_t need, pith_error* error) {
+  if (capacity >= need) return PITH_OK;
+  return fail(error, PITH_E_CAPACITY, "argument capacity: ", what, " needs ", uint64_t(need), ", has ",
+              uint64_t(capacity));
+}
+
+}  // namespace pith::internal

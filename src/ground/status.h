@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 
 #include "ground/arena.h"
@@ -43,8 +44,23 @@ pith_status fail(pith_error* error, pith_status status, const Pieces&... pieces)
 static_assert(kAlignment == PITH_ALIGNMENT);
 inline bool is_aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % kAlignment == 0; }
 
+// Empties the sentence of an earlier call: every function of the C ABI that takes a pith_error begins so.
+inline void clear(pith_error* error) {
+  if (error != nullptr) error->message[0] = '\0';
+}
+
 // The memory that a caller handed in for `what`.
 pith_status check_memory(const char* what, const void* memory, size_t have, size_t need, pith_error* error);
+
+// Arguments of a call that must not be NULL.
+struct Argument {
+  const char* name;
+  const void* address;
+};
+pith_status check_arguments(std::initializer_list<Argument> arguments, pith_error* error);
+
+// The room that a caller gave for `what`.
+pith_status check_capacity(const char* what, size_t capacity, size_t need, pith_error* error);
 
 }  // namespace pith::internal
 

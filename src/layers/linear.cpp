@@ -6,7 +6,7 @@ namespace {
 // Products below this many multiply-adds stay on one thread: waking a team takes as long as they do (some 5 us).
 constexpr int64_t kSmallProduct = 1 << 15;
 
-constexpr int32_t kPieceRows = 64;  // rows that one thread takes at a time, at least
+constexpr int32_t kTaskRows = 64;  // of a matrix: what one thread takes at a time, at least
 
 void add_bias(const Kernels& kernels, const Linear& w, float* y) {
   if (w.bias != nullptr) kernels.add(y, w.bias, w.rows, y);
@@ -14,40 +14,56 @@ void add_bias(const Kernels& kernels, const Linear& w, float* y) {
 
 int32_t n_panels(const Linear& w) { return int32_t(padded_rows(w.rows) / kPanelRows); }
 
+// y[8 first .. 8 last) for panels of w and one column. No bias.
+void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, float* y) {
+  const PanelRange range{w.w, w.blocks, first, last};
+  const bool is_integer = a.q != nullptr;
+  switch (w.type) {
+    case WeightType::q4: return is_integer ? k.matvec_q4_i8(range, a, y) : k.matvec_q4_f32(range, a, y);
+    case WeightType::q8: return is_integer ? k.matvec_q8_i8(range, a, y) : k.matvec_q8_f32(range, a, y);
+    case WeightType::f32: return k.matvec_f32_f32(range, a, y);
+  }
+}
+
+// One column: the threads share the rows of all products.
+void apply_over_team(const Kernels& kernels, Team& team, std::span<const Product> products) {
+  constexpr int32_t kStep = kTaskRows / kPanelRows;
+  int64_t n_products = 0;
+  int32_t n_tasks = 0;
+  for (const Product& p : products) {
+    n_products += int64_t(p.w->rows) * p.w->cols;
+    n_tasks += quotient_up(n_panels(*p.w), kStep);
+  }
+  const auto run_task = [&](int32_t task, int32_t) {
+    for (const Product& p : products) {
+      const int32_t panels = n_panels(*p.w), tasks = quotient_up(panels, kStep);
+      if (task >= tasks) {
+        task -= tasks;
+        continue;
+      }
+      const int32_t first = task * kStep, last = first + kStep < panels ? first + kStep : panels;
+      return apply_panels(kernels, *p.w, first, last, p.a, p.y);
+    }
+  };
+  if (n_products < kSmallProduct) team.run_alone(n_tasks, run_task);
+  else team.run(n_tasks, run_task);
+  for (const Product& p : products) add_bias(kernels, *p.w, p.y);
+}
+
 }  // namespace
 
-void Input::lay_out(int32_t max_cols, Arena* arena) {
-  const size_t cols = size_t(padded_cols(max_cols));
-  x = arena->take<float>(cols);
-  q = arena->take<int8_t>(cols);
-  d = arena->take<float>(cols / kBlockCols);
-  start = arena->take<int32_t>(cols / kBlockCols * 4);
-  octets = arena->take<int8_t>(2 * cols);
+void Columns::lay_out(int32_t max_columns, int32_t width, Arena* arena) {
+  x = arena->take<float>(size_t(max_columns) * size_t(padded_cols(width)));
+  lay_out_integers(max_columns, width, arena);
 }
 
-Activation Input::prepare(const Kernels& kernels, int32_t cols, bool is_i8) const {
-  const int32_t padded = int32_t(padded_cols(cols));
-  for (int32_t i = cols; i < padded; ++i) x[i] = 0;
-  if (!is_i8) return {x, nullptr, nullptr, nullptr, nullptr};
-  kernels.quantize_blocks(x, padded, q, d);
-  kernels.spread_blocks(q, padded, start, octets);
-  for (int32_t b = 0; b < padded / kBlockCols; ++b)
-    kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
-  return {x, q, d, start, octets};
-}
-
-void Columns::lay_out(int32_t max_columns, int32_t max_cols, Arena* arena) {
-  x = arena->take<float>(size_t(max_columns) * size_t(padded_cols(max_cols)));
-  lay_out_integers(max_columns, max_cols, arena);
-}
-
-void Columns::lay_out_integers(int32_t max_columns, int32_t max_cols, Arena* arena) {
-  const size_t n = size_t(max_columns) * size_t(padded_cols(max_cols));
+void Columns::lay_out_integers(int32_t max_columns, int32_t width, Arena* arena) {
+  const size_t n = size_t(max_columns) * size_t(padded_cols(width));
   q = arena->take<int8_t>(n);
   d = arena->take<float>(n / kBlockCols);
   start = arena->take<int32_t>(n / kBlockCols * 4);
   octets = arena->take<int8_t>(2 * n);
-  cols = int32_t(padded_cols(max_cols));
+  cols = int32_t(padded_cols(width));
 }
 
 Activation Columns::activation(bool is_i8) const {
@@ -61,19 +77,27 @@ void Columns::pad(int32_t n, int32_t width) const {
   }
 }
 
-Activation Columns::prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const {
+Activation Columns::prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType readers) const {
   if (is_i8) {
     kernels.quantize_blocks(x, n * cols, q, d);
     kernels.spread_blocks(q, n * cols, start, octets);
-    for (int32_t b = 0; b < n * cols / kBlockCols && weights == WeightType::f32; ++b)
+    for (int32_t b = 0; b < n * cols / kBlockCols && readers == WeightType::f32; ++b)
       kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
   }
   return activation(is_i8);
 }
 
-void apply_columns(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, int32_t n, float* y,
-                   size_t y_stride) {
-  const PanelRange range{w.w + panel_bytes(w.type, w.blocks) * size_t(first), w.blocks, 0, last - first};
+WeightType readers_of(std::initializer_list<const Linear*> matrices) {
+  for (const Linear* w : matrices) {
+    if (w->w != nullptr && w->type == WeightType::f32) return WeightType::f32;
+  }
+  return WeightType::q8;
+}
+
+void apply_columns(const Kernels& k, const PanelSlice& slice, Activation a, int32_t n, float* y, size_t y_stride) {
+  const Linear& w = slice.w;
+  const uint8_t* panels = w.w + panel_bytes(w.type, w.blocks) * size_t(slice.first);
+  const PanelRange range{panels, w.blocks, 0, slice.last - slice.first};
   if (a.q != nullptr && w.type != WeightType::f32) {
     (w.type == WeightType::q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y, y_stride);
     return;
@@ -86,50 +110,22 @@ void apply_columns(const Kernels& k, const Linear& w, int32_t first, int32_t las
   }
 }
 
-void apply_columns(const Kernels& k, const Linear& w, Activation a, int32_t n, float* y, size_t y_stride) {
-  apply_columns(k, w, 0, n_panels(w), a, n, y, y_stride);
-  for (int32_t j = 0; j < n; ++j) add_bias(k, w, y + y_stride * size_t(j));
-}
-
-void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last, Activation a, float* y) {
-  const PanelRange range{w.w, w.blocks, first, last};
-  const bool is_integer = a.q != nullptr;
-  switch (w.type) {
-    case WeightType::q4: return is_integer ? k.matvec_q4_i8(range, a, y) : k.matvec_q4_f32(range, a, y);
-    case WeightType::q8: return is_integer ? k.matvec_q8_i8(range, a, y) : k.matvec_q8_f32(range, a, y);
-    case WeightType::f32: return k.matvec_f32_f32(range, a, y);
-  }
-}
-
 void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
   apply_panels(kernels, w, 0, n_panels(w), a, y);
   add_bias(kernels, w, y);
 }
 
-void apply(const Kernels& kernels, Team& team, std::span<const Product> products) {
-  constexpr int32_t kStep = kPieceRows / kPanelRows;
-  int64_t n_products = 0;
-  int32_t n_pieces = 0;
+void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n) {
+  if (worker.team != nullptr && n == 1) return apply_over_team(kernels, *worker.team, products);
   for (const Product& p : products) {
-    n_products += int64_t(p.w->rows) * p.w->cols;
-    n_pieces += (n_panels(*p.w) + kStep - 1) / kStep;
+    apply_columns(kernels, {*p.w, 0, n_panels(*p.w)}, p.a, n, p.y, p.y_stride);
+    for (int32_t j = 0; j < n; ++j) add_bias(kernels, *p.w, p.y + p.y_stride * size_t(j));
   }
-  team.run(n_pieces, n_products < kSmallProduct, [&](int32_t piece, int32_t) {
-    for (const Product& p : products) {
-      const int32_t panels = n_panels(*p.w), pieces = (panels + kStep - 1) / kStep;
-      if (piece >= pieces) {
-        piece -= pieces;
-        continue;
-      }
-      const int32_t first = piece * kStep, last = first + kStep < panels ? first + kStep : panels;
-      return apply_panels(kernels, *p.w, first, last, p.a, p.y);
-    }
-  });
-  for (const Product& p : products) add_bias(kernels, *p.w, p.y);
 }
 
-void apply_transposed(const Kernels& k, const Linear& w, int32_t first, int32_t last, const float* x, float* y) {
-  const PanelRange range{w.w, w.blocks, first, last};
+void apply_transposed(const Kernels& k, const PanelSlice& slice, const float* x, float* y) {
+  const Linear& w = slice.w;
+  const PanelRange range{w.w, w.blocks, slice.first, slice.last};
   switch (w.type) {
     case WeightType::q4: return k.transposed_q4(range, x, y);
     case WeightType::q8: return k.transposed_q8(range, x, y);

@@ -1,4 +1,5 @@
-// Matrix-vector products: the input in the forms that kernels read, and y = W x + bias over a team.
+// Products of weights with columns of activations: y = W x + bias. What a layer asks for is the same for one column and
+// for many; the kernel is chosen here, by the weights' type, the columns and the worker.
 #ifndef PITH_LAYERS_LINEAR_H
 #define PITH_LAYERS_LINEAR_H
 
@@ -7,76 +8,66 @@
 
 #include "ground/arena.h"
 #include "kernels.h"
-#include "ground/parallel.h"
+#include "layers/chunk.h"
 #include "model/weights.h"
 
 namespace pith::internal {
 
-// A vector that goes into a product. Write x [cols], then call prepare().
-struct Input {
-  float* x = nullptr;        // [padded_cols]
-  int8_t* q = nullptr;       // [padded_cols]
-  float* d = nullptr;        // [padded_cols / 32]
-  int32_t* start = nullptr;  // [padded_cols / 32][4]
-  int8_t* octets = nullptr;  // [padded_cols / 8][2][8]
-
-  void lay_out(int32_t max_cols, Arena* arena);
-
-  // Pads x [cols] with zeros. With int8 activations quantises it, and puts the rounded values back into x, so that
-  // float and integer kernels see the same numbers.
-  Activation prepare(const Kernels& kernels, int32_t cols, bool is_i8) const;
-};
-
-// n vectors that go into one product, one behind the other.
+// n vectors that go into one product, one after the other, in the forms that kernels read. Write x, then call
+// prepare().
 struct Columns {
   float* x = nullptr;        // [n, cols]
   int8_t* q = nullptr;       // [n, cols]
   float* d = nullptr;        // [n, cols / 32]
   int32_t* start = nullptr;  // [n, cols / 32][4]
   int8_t* octets = nullptr;  // [n, cols / 8][2][8]
-  int32_t cols = 0;          // padded
+  int32_t cols = 0;          // padded to whole blocks
 
-  void lay_out(int32_t max_columns, int32_t max_cols, Arena* arena);
-  void lay_out_integers(int32_t max_columns, int32_t max_cols, Arena* arena);  // all but x
+  void lay_out(int32_t max_columns, int32_t width, Arena* arena);
+  void lay_out_integers(int32_t max_columns, int32_t width, Arena* arena);  // all but x
+
+  float* column(int32_t i) const { return x + i * cols; }
   Activation activation(bool is_i8) const;
 
-  // Zeros behind the first `width` numbers of n columns.
+  // Zeros after the first `width` numbers of n columns.
   void pad(int32_t n, int32_t width) const;
 
-  // As Input::prepare, for n columns whose x [n, cols] is padded already, and for weights of one type: rounded values
-  // go back into x only where those read it.
-  Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType weights) const;
+  // Quantises n padded columns if activations are int8. `readers`: what reads them; f32 weights read x, where the
+  // rounded numbers are put back, so that float and integer kernels see the same.
+  Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType readers) const;
 };
 
-// y[j y_stride + i] = row 8 first + i of W times column j, for panels [first, last) of w and n columns. No bias.
-void apply_columns(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation columns, int32_t n,
-                   float* y, size_t y_stride);
+// What columns are prepared for that several matrices read: floats if one of them is. A matrix that is absent reads
+// nothing.
+WeightType readers_of(std::initializer_list<const Linear*> matrices);
 
-// The same for all rows, and with the bias.
-void apply_columns(const Kernels& kernels, const Linear& w, Activation columns, int32_t n, float* y, size_t y_stride);
-
-// y[8 first .. 8 last) for panels of w, by the kernel that fits the weights and the activation. No bias.
-void apply_panels(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, Activation a, float* y);
-
-// y = W x + bias on the calling thread. y: [padded_rows].
-void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
-
-// y = W a + bias. y: [padded_rows].
+// y[j y_stride + i] = row i of w times column j, plus the bias. y: rows padded to whole panels.
 struct Product {
   const Linear* w;
   Activation a;
   float* y;
+  size_t y_stride = 0;
 };
 
-// Products that do not wait for each other, over the team as one job: the threads join once.
-void apply(const Kernels& kernels, Team& team, std::span<const Product> products);
-inline void apply(const Kernels& kernels, Team& team, const Linear& w, Activation a, float* y) {
-  const Product product{&w, a, y};
-  apply(kernels, team, {&product, 1});
-}
+// Products of n columns that do not wait for each other: one column over the worker's team, as one job that threads
+// join once; otherwise by the worker alone.
+void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n);
 
-// y = W^T x over the rows of panels [first, last); x: [8 (last - first)], y: [padded_cols].
-void apply_transposed(const Kernels& kernels, const Linear& w, int32_t first, int32_t last, const float* x, float* y);
+// Panels [first, last) of a matrix: 8 rows each.
+struct PanelSlice {
+  const Linear& w;
+  int32_t first, last;
+};
+
+// y[j y_stride + i] = row i of the slice times column j, for n columns. No bias.
+void apply_columns(const Kernels& kernels, const PanelSlice& slice, Activation columns, int32_t n, float* y,
+                   size_t y_stride);
+
+// y = W x + bias of one column, on the calling thread. y: [padded_rows].
+void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
+
+// y = W^T x over the rows of the slice; x: [8 (last - first)], y: [padded_cols].
+void apply_transposed(const Kernels& kernels, const PanelSlice& slice, const float* x, float* y);
 
 // Row `row` of w as floats: out [cols].
 void load_row(const Kernels& kernels, const Linear& w, int32_t row, float* out);

@@ -2,20 +2,26 @@
 
 namespace pith::internal {
 
-void Angles::lay_out(const Config& config, Arena* arena) {
-  n_ = config.rope_width / 2;
-  turn_ = arena->take<float>(4 * size_t(n_));
+void AngleTable::lay_out(const Setup& setup, Arena* arena) {
+  kernels_ = setup.plan.kernels;
+  team_ = &setup.team;
+  turns_per_position_ = setup.weights.rope_turns;
+  last_pinned_ = uint64_t(setup.plan.capacity) - 1;
+  n_pairs_ = setup.config.rope_width / 2;
+  is_interleaved_ = setup.config.rope_interleaved;
+  turns_ = arena->take<float>(size_t(setup.plan.chunk) * size_t(stride()));
 }
 
-void Angles::set(const Kernels& k, const Plan& plan, const Weights& weights, uint64_t position) {
-  const uint64_t last = uint64_t(plan.capacity) - 1, pinned = position < last ? position : last;
-  k.rope_angles(weights.rope_turns, position, n_, turn_, turn_ + n_);
-  k.rope_angles(weights.rope_turns, pinned, n_, turn_ + 2 * n_, turn_ + 3 * n_);
-}
-
-void Angles::rotate(const Kernels& k, const Config& config, bool is_pinned, float* x) const {
-  const float* cosine = turn_ + (is_pinned ? 2 * n_ : 0);
-  (config.rope_interleaved ? k.rope_pairs : k.rope_halves)(cosine, cosine + n_, n_, x);
+void AngleTable::set(const Chunk& chunk) {
+  constexpr int32_t kTokens = 64;  // of a task
+  team_->run(quotient_up(chunk.n, kTokens), [&](int32_t task, int32_t) {
+    for (int32_t i = task * kTokens; i < std::min(chunk.n, (task + 1) * kTokens); ++i) {
+      const uint64_t position = chunk.position + uint64_t(i), pinned = std::min(position, last_pinned_);
+      float* turn = turns_ + i * stride();
+      kernels_->rope_angles(turns_per_position_, position, n_pairs_, turn, turn + n_pairs_);
+      kernels_->rope_angles(turns_per_position_, pinned, n_pairs_, turn + 2 * n_pairs_, turn + 3 * n_pairs_);
+    }
+  });
 }
 
 }  // namespace pith::internal

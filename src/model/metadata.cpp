@@ -76,7 +76,7 @@ pith_status check_packed(const TensorEntry& t, pith_error* error) {
   if (t.type != stored || t.n_dims != 1 || t.bytes != bytes)
     return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.bytes, " bytes; its packed shape takes ", bytes);
   if (reinterpret_cast<uintptr_t>(t.data) % (t.is_vector ? 4 : 64) != 0)
-    return fail(error, PITH_E_ALIGN, "tensor ", t.name, ": its bytes are misaligned in the file");
+    return fail(error, PITH_E_OFFSET, "tensor ", t.name, ": its bytes are misaligned in the file");
   return PITH_OK;
 }
 

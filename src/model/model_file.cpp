@@ -263,7 +263,7 @@ pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, uin
       __builtin_add_overflow(tensor->bytes, alignment - 1, &padded) || padded > (1ull << 62))
     return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": its byte size overflows");
   if (*offset % alignment != 0)
-    return fail(error, PITH_E_ALIGN, "tensor ", tensor->name, ": offset ", *offset, " is not a multiple of ",
+    return fail(error, PITH_E_OFFSET, "tensor ", tensor->name, ": offset ", *offset, " is not a multiple of ",
                 alignment);
   if (*offset > (1ull << 62))
     return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": offset ", *offset, " overflows");
@@ -330,7 +330,7 @@ class ModelFileParser {
       return fail(error_, PITH_E_TYPE, "key general.alignment: must be a 32-bit unsigned integer");
     alignment_ = read_le<uint32_t>(entry->value);
     if (alignment_ < 8 || alignment_ > 65536 || (alignment_ & (alignment_ - 1)) != 0)
-      return fail(error_, PITH_E_ALIGN, "key general.alignment: ", alignment_,
+      return fail(error_, PITH_E_OFFSET, "key general.alignment: ", alignment_,
                   "; powers of two from 8 to 65536 are valid");
     return PITH_OK;
   }

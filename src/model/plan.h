@@ -28,7 +28,7 @@ struct Plan {
   int32_t n_keep;       // of these, pinned
   int32_t max_threads;
   int32_t chunk;        // tokens of a prompt that are computed together; 1: they never are
-  uint64_t pool_bytes;  // for finished rows of gated models; kDefaultPool: a share of the capacity
+  uint64_t pool_bytes;  // for rows of gated models; kDefaultPool: a share of the capacity
   const Kernels* kernels;
   uint64_t (*clock)(void*);
   void* clock_context;
@@ -38,8 +38,9 @@ struct Plan {
   void* progress_context;
 };
 
-// From how many tokens on a prompt is computed by matrices. Keys and values that the cache holds need no recomputing;
-// otherwise that of the whole context costs as much as some five tokens of grouped attention (bench/results/prefill.md).
+// From how many tokens on a prompt is computed by matrices. Keys and values that the cache holds need no materialising;
+// otherwise that of the whole context costs as much as some five tokens of grouped attention
+// (bench/results/prefill.md).
 constexpr int32_t least_prompt(AttentionForm form) {
   return form == AttentionForm::grouped || form == AttentionForm::absorbed ? 8 : 2;
 }

@@ -9,8 +9,8 @@ namespace {
 constexpr uint32_t kMaxCapacity = 1u << 24;
 constexpr uint32_t kMaxThreads = 64;
 constexpr uint32_t kMaxChunk = 2048;
-static_assert(kDefaultPool == PITH_POOL_DEFAULT);
-// Beyond, a prompt's keys and values of the chunks before are recomputed no less, and memory grows (bench/results/prefill.md).
+// Beyond, a prompt's keys and values of the chunks before are materialised no less, and memory grows
+// (bench/results/prefill.md).
 constexpr uint32_t kDefaultChunk = 512;
 
 pith_status check_ranges(const pith_session_options& o, pith_error* error) {
@@ -28,6 +28,10 @@ pith_status check_ranges(const pith_session_options& o, pith_error* error) {
   return PITH_OK;
 }
 
+uint64_t pool_bytes_of(const pith_session_options& o) {
+  return o.pool_bytes == 0 ? kDefaultPool : o.pool_bytes == PITH_POOL_NONE ? 0 : o.pool_bytes;
+}
+
 AttentionForm form_of(const Config& config, uint32_t attention) {
   if (config.is_mha()) return AttentionForm::mha;
   if (attention == PITH_ATTENTION_MATERIALISE) return AttentionForm::materialise;
@@ -36,12 +40,7 @@ AttentionForm form_of(const Config& config, uint32_t attention) {
 
 }  // namespace
 
-pith_status make_plan(const Config& config, const pith_session_options* options, Plan* plan, pith_error* error) {
-  pith_session_options defaults;
-  pith_session_options_init(&defaults);
-  const pith_session_options& o = options == nullptr ? defaults : *options;
-  if (o.struct_size != sizeof(pith_session_options))
-    return fail(error, PITH_E_ABI, "option struct_size: ", o.struct_size, "; call pith_session_options_init first");
+pith_status make_plan(const Config& config, const pith_session_options& o, Plan* plan, pith_error* error) {
   PITH_TRY(check_ranges(o, error));
   const uint32_t context =
       uint32_t(config.context_length) < kMaxCapacity ? uint32_t(config.context_length) : kMaxCapacity;
@@ -55,7 +54,7 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
   const Kernels* kernels = choose_tier(o.tier);
   if (kernels == nullptr)
     return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier,
-                "\" is not a tier of this build, or this CPU lacks it");
+                "\" is not a tier of this build, or this CPU lacks it; pith_tier_name lists them");
   *plan = {form,
            o.cache == PITH_PRECISION_I8,
            o.activations == PITH_PRECISION_I8,
@@ -63,7 +62,7 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
            int32_t(o.n_keep),
            int32_t(o.max_threads == 0 ? 1 : o.max_threads),
            is_worth_it ? int32_t(chunk) : 1,
-           o.pool_bytes,
+           pool_bytes_of(o),
            kernels,
            o.clock,
            o.clock_context,
@@ -75,10 +74,3 @@ pith_status make_plan(const Config& config, const pith_session_options* options,
 }
 
 }  // namespace pith::internal
-
-extern "C" void pith_session_options_init(pith_session_options* options) {
-  if (options == nullptr) return;
-  *options = pith_session_options{};
-  options->struct_size = sizeof(pith_session_options);
-  options->pool_bytes = PITH_POOL_DEFAULT;
-}

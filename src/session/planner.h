@@ -8,8 +8,8 @@
 
 namespace pith::internal {
 
-// `options` NULL: the defaults.
-pith_status make_plan(const Config& config, const pith_session_options* options, Plan* plan, pith_error* error);
+// Zero, in any option, is its default; struct_size is not looked at.
+pith_status make_plan(const Config& config, const pith_session_options& options, Plan* plan, pith_error* error);
 
 }  // namespace pith::internal
 

@@ -1,9 +1,10 @@
 #include "session/sampler.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "fp_environment.h"
-#include "ground/status.h"
+#include "ground/saved_state.h"
 
 namespace pith::internal {
 namespace {
@@ -29,24 +30,53 @@ double exp_negative(double x) {
 
 bool is_finite_or_minus_infinity(float x) { return x < kInfinity; }  // false for NaN
 
-pith_status check_options(const pith_sampler_options& o, pith_error* error) {
-  if (o.struct_size != sizeof o)
-    return fail(error, PITH_E_ABI, "option struct_size: ", o.struct_size, "; call pith_sampler_options_init first");
-  // Each comparison is false for NaN.
-  if (!(o.temperature >= 0 && o.temperature < kInfinity))
-    return fail(error, PITH_E_ARGUMENT, "option temperature: not a finite number >= 0");
-  if (!(o.top_p > 0 && o.top_p <= 1)) return fail(error, PITH_E_ARGUMENT, "option top_p: not within 0 (excluded) .. 1");
-  if (!(o.min_p >= 0 && o.min_p < 1)) return fail(error, PITH_E_ARGUMENT, "option min_p: not within 0 .. 1 (excluded)");
-  if (!(o.repeat_penalty > 0 && o.repeat_penalty < kInfinity))
-    return fail(error, PITH_E_ARGUMENT, "option repeat_penalty: not a finite number > 0");
-  if (o.repeat_window > kMaxWindow)
-    return fail(error, PITH_E_ARGUMENT, "option repeat_window: ", o.repeat_window, "; at most 65536");
-  return PITH_OK;
+constexpr SavedKind kKind{"PITHSAMP", 1, "sampler", "of a model with another number of tokens"};
+
+struct StateHeader {
+  SavedHeader saved;
+  uint64_t generator[4], n_tokens;
+};
+static_assert(sizeof(StateHeader) == 80);
+
+int32_t read_i32(const uint8_t* bytes) {
+  int32_t value;
+  std::memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+template <typename T>
+T or_default(T value, T none, T none_means, T zero_means) {
+  return value == none ? none_means : value == 0 ? zero_means : value;
 }
 
 }  // namespace
 
-void LogitSampler::lay_out(const pith_sampler_options& options, int32_t vocab_size, Arena* arena) {
+pith_status resolve(const pith_sampler_options& o, Sampling* out, pith_error* error) {
+  if (o.reserved != 0)
+    return fail(error, PITH_E_ABI, "pith_sampler_options: reserved is ", o.reserved, "; set it to 0");
+  *out = {or_default(o.temperature, PITH_GREEDY, 0.0f, 0.8f),
+          or_default(o.top_k, PITH_TOP_K_ALL, 0u, 40u),
+          o.top_p == 0 ? 0.95f : o.top_p,
+          or_default(o.min_p, PITH_MIN_P_NONE, 0.0f, 0.05f),
+          o.repeat_penalty == 0 ? 1.0f : o.repeat_penalty,
+          or_default(o.repeat_window, PITH_REPEAT_WINDOW_NONE, 0u, 64u),
+          o.seed};
+  // Each comparison is false for NaN.
+  if (!(out->temperature >= 0 && out->temperature < kInfinity))
+    return fail(error, PITH_E_ARGUMENT, "option temperature: not a finite number > 0, nor PITH_GREEDY");
+  if (!(out->top_p > 0 && out->top_p <= 1))
+    return fail(error, PITH_E_ARGUMENT, "option top_p: not within 0 (excluded) .. 1");
+  if (!(out->min_p >= 0 && out->min_p < 1))
+    return fail(error, PITH_E_ARGUMENT, "option min_p: not within 0 .. 1 (excluded), nor PITH_MIN_P_NONE");
+  if (!(out->repeat_penalty > 0 && out->repeat_penalty < kInfinity))
+    return fail(error, PITH_E_ARGUMENT, "option repeat_penalty: not a finite number > 0");
+  if (out->repeat_window > kMaxWindow)
+    return fail(error, PITH_E_ARGUMENT, "option repeat_window: ", o.repeat_window,
+                "; at most 65536, or PITH_REPEAT_WINDOW_NONE");
+  return PITH_OK;
+}
+
+void LogitSampler::lay_out(const Sampling& options, int32_t vocab_size, Arena* arena) {
   options_ = options;
   vocab_size_ = vocab_size;
   candidates_ = arena->take<Candidate>(size_t(vocab_size));
@@ -77,6 +107,10 @@ double LogitSampler::uniform() {  // xoshiro256**, 53 bits
   return double(result >> 11) * 0x1p-53;
 }
 
+uint32_t LogitSampler::n_recent() const {
+  return n_accepted_ < options_.repeat_window ? uint32_t(n_accepted_) : options_.repeat_window;
+}
+
 void LogitSampler::accept(int32_t token) {
   if (options_.repeat_window > 0) recent_[n_accepted_ % options_.repeat_window] = token;
   ++n_accepted_;
@@ -86,8 +120,8 @@ void LogitSampler::accept(int32_t token) {
 void LogitSampler::penalize() {
   const float penalty = options_.repeat_penalty;
   if (penalty == 1) return;
-  const uint64_t n = std::min<uint64_t>(n_accepted_, options_.repeat_window);
-  for (uint64_t i = 0; i < n; ++i) {
+  const uint32_t n = n_recent();
+  for (uint32_t i = 0; i < n; ++i) {
     const int32_t id = recent_[i];
     if (seen_[id] != 0) continue;
     seen_[id] = 1;
@@ -95,7 +129,7 @@ void LogitSampler::penalize() {
     if (logit > -kInfinity)
       logit = std::clamp(logit > 0 ? logit / penalty : logit * penalty, -__FLT_MAX__, __FLT_MAX__);
   }
-  for (uint64_t i = 0; i < n; ++i) seen_[recent_[i]] = 0;
+  for (uint32_t i = 0; i < n; ++i) seen_[recent_[i]] = 0;
 }
 
 // The k likeliest, likeliest first, lower ids first among equals; returns how many there are.
@@ -128,15 +162,17 @@ int32_t LogitSampler::keep_likely(int32_t n) {
   return n;
 }
 
-pith_status LogitSampler::draw(const float* logits, int32_t* out_token) {
+pith_status LogitSampler::draw(const float* logits, int32_t* out_token, pith_error* error) {
   const FpEnvironment environment;
   bool any = false;
   for (int32_t i = 0; i < vocab_size_; ++i) {
-    if (!is_finite_or_minus_infinity(logits[i])) return PITH_E_NUMERIC;
+    if (!is_finite_or_minus_infinity(logits[i]))
+      return fail(error, PITH_E_NUMERIC, "argument logits: that of token ", i, " is NaN or infinity");
     any = any || logits[i] > -kInfinity;
     candidates_[i] = {logits[i], i, 0};
   }
-  if (!any) return PITH_E_NUMERIC;
+  if (!any)
+    return fail(error, PITH_E_NUMERIC, "argument logits: all of them are -infinity; leave a token that may be drawn");
   penalize();
   int32_t chosen = 0;
   if (options_.temperature == 0) {
@@ -157,56 +193,44 @@ pith_status LogitSampler::draw(const float* logits, int32_t* out_token) {
   return PITH_OK;
 }
 
+size_t LogitSampler::state_bytes() const {
+  return sizeof(StateHeader) + size_t(options_.repeat_window) * sizeof(int32_t);
+}
+
+size_t LogitSampler::save(uint8_t* out) const {
+  StateHeader h{};
+  const uint32_t n = n_recent();
+  std::copy(state_, state_ + 4, h.generator);
+  h.n_tokens = n;
+  std::memcpy(out, &h, sizeof h);
+  for (uint32_t i = 0; i < n; ++i) {
+    const int32_t token = recent_[(n_accepted_ - n + i) % options_.repeat_window];
+    std::memcpy(out + sizeof h + i * sizeof token, &token, sizeof token);
+  }
+  const size_t bytes = sizeof h + n * sizeof(int32_t);
+  seal_state(kKind, uint64_t(vocab_size_), out, bytes);
+  return bytes;
+}
+
+pith_status LogitSampler::restore(const uint8_t* state, size_t n, pith_error* error) {
+  StateHeader h;
+  PITH_TRY(check_state(kKind, uint64_t(vocab_size_), state, n, sizeof h, error));
+  std::memcpy(&h, state, sizeof h);
+  const uint64_t* g = h.generator;
+  if (h.n_tokens > kMaxWindow || n != sizeof h + h.n_tokens * sizeof(int32_t))
+    return fail(error, PITH_E_SAVED_VALUE, "state: ", h.n_tokens, " tokens do not make ", uint64_t(n), " bytes");
+  if ((g[0] | g[1] | g[2] | g[3]) == 0)
+    return fail(error, PITH_E_SAVED_VALUE, "state: no generator ever has four words of 0");
+  const auto token_at = [&](uint64_t i) { return read_i32(state + sizeof h + i * sizeof(int32_t)); };
+  for (uint64_t i = 0; i < h.n_tokens; ++i) {
+    if (token_at(i) < 0 || token_at(i) >= vocab_size_)
+      return fail(error, PITH_E_SAVED_VALUE, "state: token ", token_at(i), " is not within 0 .. ", vocab_size_ - 1);
+  }
+  std::copy(g, g + 4, state_);
+  n_accepted_ = 0;
+  const uint64_t window = options_.repeat_window;
+  for (uint64_t i = h.n_tokens < window ? 0 : h.n_tokens - window; i < h.n_tokens; ++i) accept(token_at(i));
+  return PITH_OK;
+}
+
 }  // namespace pith::internal
-
-struct pith_sampler {
-  pith::internal::LogitSampler sampler;
-};
-
-extern "C" {
-
-void pith_sampler_options_init(pith_sampler_options* options) {
-  if (options != nullptr) *options = {sizeof *options, 0.8f, 40, 0.95f, 0.05f, 1.0f, 64, 1};
-}
-
-pith_status pith_sampler_bytes(const pith_sampler_options* options, uint32_t vocab_size, size_t* out_bytes,
-                               pith_error* error) {
-  constexpr uint32_t kMaxVocab = 1u << 24;
-  if (options == nullptr || out_bytes == nullptr)
-    return pith::internal::fail(error, PITH_E_ARGUMENT, "sampler: an argument is NULL");
-  if (vocab_size == 0 || vocab_size > kMaxVocab)
-    return pith::internal::fail(error, PITH_E_ARGUMENT, "sampler: vocab_size ", vocab_size, " is not within 1 .. 2^24");
-  PITH_TRY(pith::internal::check_options(*options, error));
-  pith::internal::Arena measure;
-  measure.take<pith_sampler>(1);
-  pith::internal::LogitSampler().lay_out(*options, int32_t(vocab_size), &measure);
-  *out_bytes = measure.used();
-  return PITH_OK;
-}
-
-pith_status pith_sampler_init(const pith_sampler_options* options, uint32_t vocab_size, void* memory,
-                              size_t memory_bytes, pith_sampler** out_sampler, pith_error* error) {
-  if (out_sampler == nullptr) return pith::internal::fail(error, PITH_E_ARGUMENT, "sampler: out_sampler is NULL");
-  size_t need = 0;
-  PITH_TRY(pith_sampler_bytes(options, vocab_size, &need, error));
-  PITH_TRY(pith::internal::check_memory("sampler", memory, memory_bytes, need, error));
-  pith::internal::Arena arena(memory);
-  pith_sampler* sampler = arena.take<pith_sampler>(1);
-  *sampler = pith_sampler{};
-  sampler->sampler.lay_out(*options, int32_t(vocab_size), &arena);
-  *out_sampler = sampler;
-  return PITH_OK;
-}
-
-pith_status pith_sampler_accept(pith_sampler* sampler, int32_t token) {
-  if (sampler == nullptr || token < 0 || token >= sampler->sampler.vocab_size()) return PITH_E_ARGUMENT;
-  sampler->sampler.accept(token);
-  return PITH_OK;
-}
-
-pith_status pith_sampler_draw(pith_sampler* sampler, const float* logits, int32_t* out_token) {
-  if (sampler == nullptr || logits == nullptr || out_token == nullptr) return PITH_E_ARGUMENT;
-  return sampler->sampler.draw(logits, out_token);
-}
-
-}  // extern "C"

@@ -12,13 +12,31 @@
 
 namespace pith::internal {
 
-// (pith::internal::Sampler is the class of pith.hpp: a program that links libpith.a has both.)
+// pith_sampler_options, checked, with every default filled in and every none a zero.
+struct Sampling {
+  float temperature;       // 0: greedy
+  uint32_t top_k;          // 0: all
+  float top_p, min_p;      // 1 and 0: all
+  float repeat_penalty;    // 1: off
+  uint32_t repeat_window;  // 0: none
+  uint64_t seed;
+};
+pith_status resolve(const pith_sampler_options& options, Sampling* out, pith_error* error);
+
 class LogitSampler {
  public:
-  void lay_out(const pith_sampler_options& options, int32_t vocab_size, Arena* arena);
+  void lay_out(const Sampling& options, int32_t vocab_size, Arena* arena);
   int32_t vocab_size() const { return vocab_size_; }
   void accept(int32_t token);
-  pith_status draw(const float* logits, int32_t* out_token);
+  pith_status draw(const float* logits, int32_t* out_token, pith_error* error);
+  void seed(uint64_t value);
+
+  // The generator and the recent tokens as bytes:
+  //   what all states begin with (ground/saved_state.h), "PITHSAMP", version 1; the owner is the vocabulary's size
+  //   u64 generator[4] | u64 n | i32 tokens [n], the latest last
+  size_t state_bytes() const;
+  size_t save(uint8_t* out) const;  // `out` [state_bytes]; returns the bytes written
+  pith_status restore(const uint8_t* state, size_t n, pith_error* error);
 
  private:
   struct Candidate {
@@ -27,13 +45,13 @@ class LogitSampler {
     double weight;  // proportional to the probability
   };
 
-  void seed(uint64_t value);
+  uint32_t n_recent() const;
   double uniform();  // [0, 1)
   void penalize();
   int32_t keep_top_k();
   int32_t keep_likely(int32_t n);
 
-  pith_sampler_options options_{};
+  Sampling options_{};
   int32_t vocab_size_ = 0;
   uint64_t state_[4] = {};
   Candidate* candidates_ = nullptr;  // [vocab_size]
@@ -43,5 +61,9 @@ class LogitSampler {
 };
 
 }  // namespace pith::internal
+
+struct pith_sampler {
+  pith::internal::LogitSampler sampler;
+};
 
 #endif

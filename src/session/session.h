@@ -17,6 +17,7 @@ struct pith_session {
   pith::internal::Transformer transformer;
   uint64_t position;
   bool has_logits;
+  bool has_hidden;   // of the same token; a restored session has logits alone
   bool is_poisoned;  // a logit was not finite
   std::atomic<bool> is_busy;
   std::atomic<bool> is_cancelled;  // the evaluation that runs
@@ -30,12 +31,22 @@ size_t session_bytes(const pith_model& model, const Plan& plan);
 // Builds a session in `memory` [session_bytes].
 pith_session* session_init(const pith_model& model, const Plan& plan, void* memory);
 
-// The body of pith_session_eval, entered by one thread.
-pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens);
+// What of every token is wanted, beside the last one's logits.
+struct EveryToken {
+  float* logits = nullptr;  // [n_tokens, V] or NULL
+  float* hidden = nullptr;  // [n_tokens, d] or NULL
+};
 
-// The bodies of pith_session_rewind and pith_session_copy; the arguments are checked.
-pith_status session_rewind(pith_session* session, uint64_t position);
-pith_status session_copy(pith_session* to, const pith_session& from);
+// The bodies of pith_session_eval, pith_session_eval_each, pith_session_reset, pith_session_rewind and
+// pith_session_copy, entered by one thread; no argument is NULL.
+pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, const EveryToken& every,
+                         pith_error* error);
+void session_reset(pith_session* session);
+pith_status session_rewind(pith_session* session, uint64_t position, pith_error* error);
+pith_status session_copy(pith_session* to, const pith_session& from, pith_error* error);
+
+// PITH_E_STATE for a session whose logits were not finite.
+pith_status check_not_poisoned(const pith_session& session, pith_error* error);
 
 // Holds a session for the calling thread, or finds it held.
 class SessionGuard {

@@ -3,32 +3,20 @@
 #include <cstring>
 
 #include "fp_environment.h"
-#include "ground/status.h"
+#include "ground/saved_state.h"
 
 namespace pith::internal {
 namespace {
 
-constexpr char kMagic[8] = {'P', 'I', 'T', 'H', 'S', 'T', 'A', 'T'};
-constexpr uint32_t kVersion = 2;
+constexpr SavedKind kKind{"PITHSTAT", 2, "session", "of another model"};
 constexpr uint64_t kPositions = uint64_t(1) << 63;  // no session comes as far; up to here nothing overflows
 
 struct Header {
-  char magic[8];
-  uint32_t version, reserved;
-  uint64_t bytes;  // of the whole state
-  uint64_t model_hash;
-  uint64_t hash;                                                     // of what follows
+  SavedHeader saved;
   uint64_t attention, cache, activations, capacity, n_keep, n_rows;  // options; must be the session's own
   uint64_t position, has_logits, cache_bytes;
 };
 static_assert(sizeof(Header) == 112);
-constexpr size_t kHashedFrom = 40;
-
-uint64_t fnv1a(const uint8_t* bytes, size_t n) {
-  uint64_t hash = 0xcbf29ce484222325ull;
-  for (size_t i = 0; i < n; ++i) hash = (hash ^ bytes[i]) * 0x100000001b3ull;
-  return hash;
-}
 
 // Of the metadata and the tensors' names, shapes and SHA-256: the file up to its first weight.
 uint64_t model_hash(const pith_model& model) {
@@ -41,9 +29,6 @@ uint64_t model_hash(const pith_model& model) {
 
 Header shape_of(const pith_session& s) {
   Header h{};
-  std::memcpy(h.magic, kMagic, sizeof kMagic);
-  h.version = kVersion;
-  h.model_hash = model_hash(*s.model);
   h.attention = s.plan.form == AttentionForm::materialise ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
   h.cache = s.plan.cache_i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
   h.activations = s.plan.activations_i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
@@ -55,16 +40,7 @@ Header shape_of(const pith_session& s) {
 
 size_t logits_bytes(const pith_session& s) { return size_t(s.model->config.vocab_size) * sizeof(float); }
 
-pith_status check_header(const Header& h, const Header& own, const uint8_t* state, size_t n, pith_error* error) {
-  if (std::memcmp(h.magic, kMagic, sizeof kMagic) != 0)
-    return fail(error, PITH_E_MAGIC, "state: not a state of a pith session");
-  if (h.version != kVersion)
-    return fail(error, PITH_E_VERSION, "state: version ", h.version, "; this library reads version ", kVersion);
-  if (h.bytes != n)
-    return fail(error, PITH_E_TRUNCATED, "state: ", uint64_t(n), " bytes, but it was written with ", h.bytes);
-  if (h.reserved != 0 || h.hash != fnv1a(state + kHashedFrom, n - kHashedFrom))
-    return fail(error, PITH_E_CHECKSUM, "state: its bytes do not have the stored hash");
-  if (h.model_hash != own.model_hash) return fail(error, PITH_E_SHAPE, "state: of another model");
+pith_status check_shape(const Header& h, const Header& own, pith_error* error) {
   const struct {
     const char* name;
     uint64_t have, want;
@@ -76,10 +52,11 @@ pith_status check_header(const Header& h, const Header& own, const uint8_t* stat
                 {"pool_bytes, in rows,", h.n_rows, own.n_rows}};
   for (const auto& field : fields) {
     if (field.have != field.want)
-      return fail(error, PITH_E_SHAPE, "state: option ", field.name, " was ", field.have, " and is ", field.want,
-                  " in this session");
+      return fail(error, PITH_E_SAVED_MISMATCH, "state: option ", field.name, " was ", field.have, " and is ",
+                  field.want, " in this session");
   }
-  if (h.position >= kPositions) return fail(error, PITH_E_SHAPE, "state: no session gets to position ", h.position);
+  if (h.position >= kPositions)
+    return fail(error, PITH_E_SAVED_MISMATCH, "state: no session gets to position ", h.position);
   return PITH_OK;
 }
 
@@ -94,25 +71,24 @@ size_t save_state(const pith_session& s, uint8_t* out) {
   h.position = s.position;
   h.has_logits = s.has_logits;
   h.cache_bytes = s.transformer.cache().save(s.position, out + sizeof h);
-  h.bytes = sizeof h + h.cache_bytes;
+  size_t n = sizeof h + size_t(h.cache_bytes);
   if (s.has_logits) {
-    std::memcpy(out + h.bytes, s.transformer.logits(), logits_bytes(s));
-    h.bytes += logits_bytes(s);
+    std::memcpy(out + n, s.transformer.logits(), logits_bytes(s));
+    n += logits_bytes(s);
   }
   std::memcpy(out, &h, sizeof h);
-  h.hash = fnv1a(out + kHashedFrom, size_t(h.bytes) - kHashedFrom);
-  std::memcpy(out, &h, sizeof h);
-  return size_t(h.bytes);
+  seal_state(kKind, model_hash(*s.model), out, n);
+  return n;
 }
 
 pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_error* error) {
   Header h;
-  if (n < sizeof h) return fail(error, PITH_E_TRUNCATED, "state: ", uint64_t(n), " bytes are less than its header");
+  PITH_TRY(check_state(kKind, model_hash(*s->model), state, n, sizeof h, error));
   std::memcpy(&h, state, sizeof h);
-  PITH_TRY(check_header(h, shape_of(*s), state, n, error));
+  PITH_TRY(check_shape(h, shape_of(*s), error));
   const uint64_t rest = n - sizeof h, logits = h.has_logits == 1 ? logits_bytes(*s) : 0;
   if (h.has_logits > (h.position > 0 ? 1 : 0) || h.cache_bytes > rest || rest - h.cache_bytes != logits)
-    return fail(error, PITH_E_SHAPE, "state: ", h.cache_bytes, " bytes of cache and ", logits,
+    return fail(error, PITH_E_SAVED_MISMATCH, "state: ", h.cache_bytes, " bytes of cache and ", logits,
                 " of logits do not make ", rest);
   const FpEnvironment environment;
   bool is_good = false;
@@ -124,8 +100,10 @@ pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_
   }
   s->position = is_good ? h.position : 0;
   s->has_logits = is_good && h.has_logits == 1;
+  s->has_hidden = false;
   s->is_poisoned = false;
-  if (!is_good) return fail(error, PITH_E_VALUE, "state: the cache is no cache of this session");
+  if (!is_good)
+    return fail(error, PITH_E_SAVED_VALUE, "state: the cache is no cache of this session, which is empty now");
   return PITH_OK;
 }
 

@@ -1,13 +1,12 @@
 // A session's state as bytes that outlive it: position, cache, groups and the last logits.
 //
-//   "PITHSTAT" | u32 version = 1 | u32 reserved = 0 | u64 bytes in all | u64 hash of the model | u64 hash of the rest
+//   what all states begin with (ground/saved_state.h), "PITHSTAT", version 2; the owner is a hash of the model
 //   u64 shape[9]: the options attention, cache, activations, capacity, n_keep, and the rows of the pool; then position,
 //     has logits, bytes of the cache
-//   cache of Attention::save | logits [V] float32, where there are any
+//   cache of KvCache::save | logits [V] float32, where there are any
 //
-// Little-endian. Hashes are FNV-1a of 64 bits: of the model's bytes before its weights, which hold the SHA-256 of each
-// of them; and of all that comes behind the hash itself. Finished rows of the pool are not stored: they follow from the
-// cache.
+// The hash of the model is of its bytes before its weights, which hold the SHA-256 of each of them. Rows of the pool
+// are not stored: they follow from the cache.
 #ifndef PITH_SESSION_SESSION_STATE_H
 #define PITH_SESSION_SESSION_STATE_H
 
@@ -20,9 +19,8 @@ size_t max_state_bytes(const pith_session& session);
 // `out` [max_state_bytes]; returns the bytes written.
 size_t save_state(const pith_session& session, uint8_t* out);
 
-// Checks everything before it touches the session. PITH_E_TRUNCATED, PITH_E_MAGIC, PITH_E_VERSION, PITH_E_CHECKSUM,
-// PITH_E_SHAPE: the session is as it was. PITH_E_VALUE: the hashes are right and the content is not; the session has
-// forgotten all tokens.
+// Checks everything before it touches the session. PITH_E_SAVED_VALUE: the hashes are right and the content is not; the
+// session has forgotten all tokens. Any other failure: the session is as it was.
 pith_status restore_state(pith_session* session, const uint8_t* state, size_t n, pith_error* error);
 
 }  // namespace pith::internal

@@ -1,14 +1,26 @@
-// The text stream of the C ABI: bytes of tokens in, text that is safe to show out.
-//
 // Bytes wait in `held` while they may still become a stop string, or are the beginning of a UTF-8 character. What can
 // never become a character is shown as U+FFFD, one for every maximal subpart, as Unicode recommends.
+#include "text/text_stream.h"
+
 #include <cstring>
 
-#include "pith/pith.h"
+#include "ground/saved_state.h"
 
+namespace pith::internal {
 namespace {
 
 constexpr size_t kReplacementBytes = 3;  // U+FFFD in UTF-8
+
+// Between two pushes: all of a stop string but its last byte, and before it a character without its last byte.
+constexpr size_t kMaxHeld = PITH_STREAM_MAX_STOP_BYTES - 1 + 3;
+
+constexpr SavedKind kKind{"PITHTEXT", 1, "text stream", "of another stream"};
+
+struct StateHeader {
+  SavedHeader saved;
+  uint32_t stopped, n_held;
+};
+static_assert(sizeof(StateHeader) == 48);
 
 struct Sink {
   char* out;
@@ -84,46 +96,73 @@ void push_byte(pith_stream* stream, char byte, Sink* sink) {
 
 }  // namespace
 
-extern "C" {
-
-pith_status pith_stream_init(pith_stream* stream, const char* const* stops, size_t n_stops) {
-  if (stream == nullptr || n_stops > PITH_STREAM_MAX_STOPS || (stops == nullptr && n_stops > 0)) return PITH_E_ARGUMENT;
-  for (size_t i = 0; i < n_stops; ++i) {
-    const size_t n = stops[i] == nullptr ? 0 : std::strlen(stops[i]);
-    if (n == 0 || n > PITH_STREAM_MAX_STOP_BYTES) return PITH_E_ARGUMENT;
-  }
-  std::memset(stream, 0, sizeof *stream);
+void stream_init(pith_stream* stream, const char* const* stops, size_t n_stops) {
+  const uint32_t struct_size = stream->struct_size;
+  *stream = pith_stream{};
+  stream->struct_size = struct_size;
   stream->n_stops = uint32_t(n_stops);
   for (size_t i = 0; i < n_stops; ++i) {
     stream->stop_bytes[i] = uint32_t(std::strlen(stops[i]));
     std::memcpy(stream->stops[i], stops[i], stream->stop_bytes[i]);
   }
-  return PITH_OK;
 }
 
-size_t pith_stream_capacity(size_t n_bytes) {
+pith_status check_stream(const pith_stream& stream, pith_error* error) {
+  bool is_good = stream.n_stops <= PITH_STREAM_MAX_STOPS && stream.n_held < sizeof stream.held && stream.stopped <= 1;
+  for (uint32_t i = 0; is_good && i < stream.n_stops; ++i)
+    is_good = stream.stop_bytes[i] > 0 && stream.stop_bytes[i] <= PITH_STREAM_MAX_STOP_BYTES;
+  if (is_good) return PITH_OK;
+  return fail(error, PITH_E_ARGUMENT, "argument stream: not as pith_stream_init made it; call that first");
+}
+
+size_t stream_capacity(size_t n_bytes) {
   constexpr size_t kHeld = sizeof(pith_stream::held);
   return n_bytes > SIZE_MAX / kReplacementBytes - kHeld ? SIZE_MAX : kReplacementBytes * (n_bytes + kHeld);
 }
 
-pith_status pith_stream_push(pith_stream* stream, const char* text, size_t n_bytes, char* out, size_t capacity,
-                             size_t* out_bytes) {
-  if (stream == nullptr || out == nullptr || out_bytes == nullptr || (text == nullptr && n_bytes > 0))
-    return PITH_E_ARGUMENT;
-  if (capacity < pith_stream_capacity(n_bytes)) return PITH_E_CAPACITY;
+size_t stream_push(pith_stream* stream, const char* text, size_t n_bytes, char* out) {
   Sink sink{out, 0};
   for (size_t i = 0; i < n_bytes && stream->stopped == 0; ++i) push_byte(stream, text[i], &sink);
-  *out_bytes = sink.used;
-  return PITH_OK;
+  return sink.used;
 }
 
-pith_status pith_stream_finish(pith_stream* stream, char* out, size_t capacity, size_t* out_bytes) {
-  if (stream == nullptr || out == nullptr || out_bytes == nullptr) return PITH_E_ARGUMENT;
-  if (capacity < pith_stream_capacity(0)) return PITH_E_CAPACITY;
+size_t stream_finish(pith_stream* stream, char* out) {
   Sink sink{out, 0};
   release(stream, stream->n_held, true, &sink);
-  *out_bytes = sink.used;
+  return sink.used;
+}
+
+size_t stream_state_bytes() { return sizeof(StateHeader) + sizeof(pith_stream::held); }
+
+size_t stream_save(const pith_stream& stream, uint8_t* out) {
+  StateHeader h{};
+  h.stopped = stream.stopped;
+  h.n_held = stream.n_held;
+  std::memcpy(out, &h, sizeof h);
+  std::memcpy(out + sizeof h, stream.held, stream.n_held);
+  seal_state(kKind, 0, out, sizeof h + stream.n_held);
+  return sizeof h + stream.n_held;
+}
+
+pith_status stream_restore(pith_stream* stream, const uint8_t* state, size_t n, pith_error* error) {
+  StateHeader h;
+  PITH_TRY(check_state(kKind, 0, state, n, sizeof h, error));
+  std::memcpy(&h, state, sizeof h);
+  if (h.stopped > 1 || h.n_held > kMaxHeld || n != sizeof h + h.n_held)
+    return fail(error, PITH_E_SAVED_VALUE, "state: no stream holds ", h.n_held, " bytes back in ", uint64_t(n));
+  // Byte by byte: the stop strings may be others, and one of them among the bytes that were held back for the old ones.
+  stream->stopped = h.stopped;
+  stream->n_held = 0;
+  for (uint32_t i = 0; i < h.n_held; ++i) {
+    stream->held[stream->n_held++] = char(state[sizeof h + i]);
+    bool found = false;
+    const size_t keep = match_stops(*stream, &found);
+    if (!found) continue;
+    stream->stopped = 1;
+    stream->n_held -= uint32_t(keep);
+    break;
+  }
   return PITH_OK;
 }
 
-}  // extern "C"
+}  // namespace pith::internal

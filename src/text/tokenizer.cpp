@@ -11,8 +11,7 @@ namespace {
 constexpr const char* kTokensKey = "tokenizer.ggml.tokens";
 constexpr const char* kTypesKey = "tokenizer.ggml.token_type";
 constexpr const char* kMergesKey = "tokenizer.ggml.merges";
-constexpr int32_t kControl = 3;        // token_type of special tokens
-constexpr size_t kMaxText = 1u << 30;  // bytes of a text, and of all tokens: offsets and symbols are counted in 32 bits
+constexpr int32_t kControl = 3;  // token_type of special tokens
 
 uint32_t table_size(uint64_t n) {  // a power of two, at most half full; n <= 4 Mi
   uint32_t size = 16;
@@ -71,6 +70,17 @@ size_t longest_string(const MetaEntry& array) {
   return longest;
 }
 
+// token_type of a token; 1, an ordinary one, where the file has none.
+int32_t type_of(const MetaEntry* types, int32_t id) {
+  return types == nullptr ? 1 : read_le<int32_t>(types->value + 4 * size_t(id));
+}
+
+size_t count_specials(const MetaEntry& tokens, const MetaEntry* types) {
+  size_t n = 0;
+  for (int32_t id = 0; id < int32_t(tokens.count); ++id) n += type_of(types, id) == kControl;
+  return n;
+}
+
 struct Arrays {
   const MetaEntry *tokens = nullptr, *types = nullptr, *merges = nullptr;
 };
@@ -89,7 +99,8 @@ pith_status find_arrays(const ModelFile& file, Arrays* a, pith_error* error) {
   PITH_TRY(file.get_array(kMergesKey, GgufType::string, &a->merges, error));
   if (a->tokens == nullptr || a->tokens->count == 0)
     return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": missing or empty");
-  if (a->tokens->value_bytes >= kMaxText) return fail(error, PITH_E_LIMIT, "key ", kTokensKey, ": more than 1 GiB");
+  if (a->tokens->value_bytes >= BpeTokenizer::kMaxText)
+    return fail(error, PITH_E_LIMIT, "key ", kTokensKey, ": more than 1 GiB");
   if (a->types != nullptr && a->types->count != a->tokens->count)
     return fail(error, PITH_E_VOCABULARY, "key ", kTypesKey, ": ", a->types->count, " types for ", a->tokens->count,
                 " tokens");
@@ -105,6 +116,7 @@ struct BpeTokenizer::Layout {
   uint32_t* offsets;
   int32_t* id_slots;
   Merge* merges;
+  Special* specials;
   size_t longest;
   uint32_t n_id_slots, n_merge_slots;
 
@@ -117,6 +129,7 @@ struct BpeTokenizer::Layout {
     offsets = arena->take<uint32_t>(size_t(a.tokens->count) + 1);
     id_slots = arena->take<int32_t>(n_id_slots);
     merges = arena->take<Merge>(n_merge_slots);
+    specials = arena->take<Special>(count_specials(*a.tokens, a.types));
   }
 };
 
@@ -143,33 +156,42 @@ pith_status BpeTokenizer::init(const ModelFile& file, void* memory, pith_error* 
   id_mask_ = layout.n_id_slots - 1;
   merges_ = layout.merges;
   merge_mask_ = layout.n_merge_slots - 1;
+  specials_ = layout.specials;
   std::fill(id_slots_, id_slots_ + layout.n_id_slots, -1);
   std::fill(merges_, merges_ + layout.n_merge_slots, Merge{-1, -1, 0, 0});
   PITH_TRY(read_tokens(*arrays.tokens, arrays.types, error));
   PITH_TRY(read_bytes(error));
   if (arrays.merges != nullptr) PITH_TRY(read_merges(*arrays.merges, error));
+  sort_specials();
   PITH_TRY(read_special(file, "tokenizer.ggml.bos_token_id", &bos_, error));
-  return read_special(file, "tokenizer.ggml.eos_token_id", &eos_, error);
+  PITH_TRY(read_special(file, "tokenizer.ggml.eos_token_id", &eos_, error));
+  PITH_TRY(file.get_bool("tokenizer.ggml.add_bos_token", &adds_bos_, nullptr, error));
+  if (adds_bos_ && bos_ < 0)
+    return fail(error, PITH_E_VOCABULARY,
+                "key tokenizer.ggml.add_bos_token: true, but tokenizer.ggml.bos_token_id is missing");
+  return PITH_OK;
 }
 
 pith_status BpeTokenizer::read_tokens(const MetaEntry& tokens, const MetaEntry* types, pith_error* error) {
   StringArray stored(tokens);
   offsets_[0] = 0;
   for (int32_t id = 0; id < n_tokens_; ++id) {
-    const int32_t type = types == nullptr ? 1 : read_le<int32_t>(types->value + 4 * size_t(id));
-    PITH_TRY(read_token(id, stored.next(), type == kControl, error));
+    PITH_TRY(read_token(id, stored.next(), type_of(types, id) == kControl, error));
   }
   return PITH_OK;
 }
 
-// Special tokens have no bytes and are not found by their text. Of equal tokens the first wins.
+// Special tokens have no bytes, and are found by their text among themselves alone. Of equal tokens the first wins.
 pith_status BpeTokenizer::read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error) {
   if (stored.empty()) return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": token ", id, " is empty");
   const int64_t n = is_special ? 0 : stored_bytes(stored, text_ + offsets_[id], stored.size());
   if (n < 0)
     return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": token ", id, " is not in the byte alphabet of GPT-2");
   offsets_[id + 1] = offsets_[id] + uint32_t(n);
-  if (is_special) return PITH_OK;
+  if (is_special) {
+    specials_[n_specials_++] = {stored.data(), uint32_t(stored.size()), id};
+    return PITH_OK;
+  }
   uint32_t slot = uint32_t(hash_of(decode(id))) & id_mask_;
   while (id_slots_[slot] >= 0 && decode(id_slots_[slot]) != decode(id)) slot = (slot + 1) & id_mask_;
   if (id_slots_[slot] < 0) id_slots_[slot] = id;
@@ -192,7 +214,7 @@ pith_status BpeTokenizer::read_merges(const MetaEntry& merges, pith_error* error
   return PITH_OK;
 }
 
-// "left right". The merged token is found by its bytes, put together behind those of all tokens; of equal merges the
+// "left right". The merged token is found by its bytes, put together after those of all tokens; of equal merges the
 // first wins.
 pith_status BpeTokenizer::read_merge(int32_t rank, std::string_view line, pith_error* error) {
   const size_t space = line.find(' ');
@@ -233,6 +255,33 @@ int32_t BpeTokenizer::find_token(std::string_view bytes) const {
   uint32_t slot = uint32_t(hash_of(bytes)) & id_mask_;
   while (id_slots_[slot] >= 0 && decode(id_slots_[slot]) != bytes) slot = (slot + 1) & id_mask_;
   return id_slots_[slot];
+}
+
+void BpeTokenizer::sort_specials() {
+  std::sort(specials_, specials_ + n_specials_, [](const Special& a, const Special& b) {
+    return a.name() != b.name() ? a.name() < b.name() : a.id < b.id;
+  });
+  for (size_t i = 0; i < n_specials_; ++i) begins_special_[uint8_t(specials_[i].text[0])] = true;
+}
+
+// Narrows the sorted names to those that have one more byte of the text, until none is left. The first of them is the
+// shortest.
+const BpeTokenizer::Special* BpeTokenizer::special_at(std::string_view text) const {
+  const Special *first = specials_, *last = specials_ + n_specials_, *longest = nullptr;
+  for (size_t n = 0; first < last; ++n) {
+    if (first->n == n) longest = first;
+    if (n == text.size()) break;
+    const auto byte_at = [n](const Special& s) { return s.n == n ? -1 : int32_t(uint8_t(s.text[n])); };
+    const int32_t wanted = uint8_t(text[n]);
+    first = std::partition_point(first, last, [&](const Special& s) { return byte_at(s) < wanted; });
+    last = std::partition_point(first, last, [&](const Special& s) { return byte_at(s) == wanted; });
+  }
+  return longest;
+}
+
+int32_t BpeTokenizer::token_id(std::string_view text) const {
+  const Special* special = special_at(text);
+  return special != nullptr && special->n == text.size() ? special->id : find_token(text);
 }
 
 const BpeTokenizer::Merge* BpeTokenizer::find_merge(int32_t left, int32_t right) const {
@@ -314,83 +363,53 @@ size_t BpeTokenizer::work_bytes(size_t n_bytes) {
   return n_bytes > (SIZE_MAX - alignof(Symbol)) / kPerByte ? SIZE_MAX : n_bytes * kPerByte + alignof(Symbol);
 }
 
-size_t BpeTokenizer::encode_piece(std::string_view piece, int32_t* tokens, size_t capacity, size_t count,
-                                  void* work) const {
+// The ids of a text, as far as there is room, and how many there are.
+class BpeTokenizer::Ids {
+ public:
+  Ids(int32_t* tokens, size_t capacity) : tokens_(tokens), capacity_(capacity) {}
+  void put(int32_t id) {
+    if (count_ < capacity_) tokens_[count_] = id;
+    ++count_;
+  }
+  size_t count() const { return count_; }
+
+ private:
+  int32_t* tokens_;
+  size_t capacity_, count_ = 0;
+};
+
+void BpeTokenizer::encode_piece(std::string_view piece, void* work, Ids* out) const {
   static_assert(alignof(Symbol) == 4 && alignof(Candidate) == 4);
   Symbol* symbols = reinterpret_cast<Symbol*>((reinterpret_cast<uintptr_t>(work) + 3) / 4 * 4);
   Queue(*this, piece, symbols, reinterpret_cast<Candidate*>(symbols + piece.size())).merge_all();
-  for (uint32_t i = 0; i != kNone; i = symbols[i].next) {
-    if (count < capacity) tokens[count] = symbols[i].id;
-    ++count;
-  }
-  return count;
+  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out->put(symbols[i].id);
 }
 
-size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work) const {
-  size_t count = 0;
+void BpeTokenizer::encode_plain(std::string_view text, void* work, Ids* out) const {
   while (!text.empty()) {
     const size_t n = next_piece(text);
-    count = encode_piece({text.data(), n}, tokens, capacity, count, work);
+    encode_piece({text.data(), n}, work, out);
     text.remove_prefix(n);
   }
-  return count;
+}
+
+size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work,
+                            bool finds_specials) const {
+  Ids out(tokens, capacity);
+  size_t start = 0;  // of the text that is not encoded yet
+  for (size_t at = 0; finds_specials && at < text.size();) {
+    const Special* special =
+        begins_special_[uint8_t(text[at])] ? special_at({text.data() + at, text.size() - at}) : nullptr;
+    if (special == nullptr) {
+      ++at;
+      continue;
+    }
+    encode_plain({text.data() + start, at - start}, work, &out);
+    out.put(special->id);
+    start = at += special->n;
+  }
+  encode_plain({text.data() + start, text.size() - start}, work, &out);
+  return out.count();
 }
 
 }  // namespace pith::internal
-
-struct pith_tokenizer {
-  pith::internal::BpeTokenizer tokenizer;
-};
-
-extern "C" {
-
-pith_status pith_tokenizer_bytes(const pith_model* model, size_t* out_bytes, pith_error* error) {
-  if (model == nullptr || out_bytes == nullptr)
-    return pith::internal::fail(error, PITH_E_ARGUMENT, "tokenizer: an argument is NULL");
-  return pith::internal::BpeTokenizer::bytes(model->file, out_bytes, error);
-}
-
-pith_status pith_tokenizer_init(const pith_model* model, void* memory, size_t memory_bytes,
-                                pith_tokenizer** out_tokenizer, pith_error* error) {
-  if (out_tokenizer == nullptr) return pith::internal::fail(error, PITH_E_ARGUMENT, "tokenizer: out_tokenizer is NULL");
-  size_t need = 0;
-  PITH_TRY(pith_tokenizer_bytes(model, &need, error));
-  PITH_TRY(pith::internal::check_memory("tokenizer", memory, memory_bytes, need, error));
-  pith_tokenizer* tokenizer = static_cast<pith_tokenizer*>(memory);
-  PITH_TRY(tokenizer->tokenizer.init(model->file, memory, error));
-  *out_tokenizer = tokenizer;
-  return PITH_OK;
-}
-
-int32_t pith_tokenizer_bos(const pith_tokenizer* tokenizer) {
-  return tokenizer == nullptr ? -1 : tokenizer->tokenizer.bos();
-}
-int32_t pith_tokenizer_eos(const pith_tokenizer* tokenizer) {
-  return tokenizer == nullptr ? -1 : tokenizer->tokenizer.eos();
-}
-
-size_t pith_tokenizer_work_bytes(size_t n_bytes) { return pith::internal::BpeTokenizer::work_bytes(n_bytes); }
-
-pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* text, size_t n_bytes, int32_t* tokens,
-                                  size_t capacity, size_t* out_count, void* work, size_t work_bytes) {
-  if (tokenizer == nullptr || out_count == nullptr || (text == nullptr && n_bytes > 0) ||
-      (tokens == nullptr && capacity > 0) || n_bytes > pith::internal::kMaxText)
-    return PITH_E_ARGUMENT;
-  if (n_bytes > 0 && work == nullptr) return PITH_E_ARGUMENT;
-  if (work_bytes < pith::internal::BpeTokenizer::work_bytes(n_bytes)) return PITH_E_MEMORY;
-  *out_count = tokenizer->tokenizer.encode({text, n_bytes}, tokens, capacity, work);
-  return *out_count > capacity ? PITH_E_CAPACITY : PITH_OK;
-}
-
-pith_status pith_tokenizer_decode(const pith_tokenizer* tokenizer, int32_t token, const char** out_text,
-                                  size_t* out_bytes) {
-  if (tokenizer == nullptr || out_text == nullptr || out_bytes == nullptr || token < 0 ||
-      token >= tokenizer->tokenizer.n_tokens())
-    return PITH_E_ARGUMENT;
-  const std::string_view text = tokenizer->tokenizer.decode(token);
-  *out_text = text.data();
-  *out_bytes = text.size();
-  return PITH_OK;
-}
-
-}  // extern "C"

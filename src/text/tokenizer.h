@@ -11,9 +11,12 @@
 
 namespace pith::internal {
 
-// (pith::internal::Tokenizer is the class of pith.hpp: a program that links libpith.a has both.)
+// Special tokens are those of token_type 3. Model bytes must outlive the tokenizer: the names of special tokens lie
+// there.
 class BpeTokenizer {
  public:
+  static constexpr size_t kMaxText = 1u << 30;  // bytes of a text, and of all tokens: they are counted in 32 bits
+
   // Memory for init(), from the metadata.
   static pith_status bytes(const ModelFile& file, size_t* out_bytes, pith_error* error);
   pith_status init(const ModelFile& file, void* memory, pith_error* error);
@@ -21,11 +24,16 @@ class BpeTokenizer {
   int32_t bos() const { return bos_; }
   int32_t eos() const { return eos_; }
   int32_t n_tokens() const { return n_tokens_; }
+  bool adds_bos() const { return adds_bos_; }  // tokenizer.ggml.add_bos_token
+
+  // -1: none. A special token by its text in the file, any other by its bytes.
+  int32_t token_id(std::string_view text) const;
 
   static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
 
-  // Writes at most `capacity` ids and returns how many the text has. work: [work_bytes], any alignment.
-  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work) const;
+  // Writes at most `capacity` ids and returns how many the text has, at most one for every byte. work: [work_bytes],
+  // any alignment. `finds_specials`: the names of special tokens become these tokens, the longest name first.
+  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, bool finds_specials = false) const;
 
   // The bytes of a token, 0 <= token < n_tokens; none for special tokens.
   std::string_view decode(int32_t token) const {
@@ -37,6 +45,13 @@ class BpeTokenizer {
     int32_t left, right;  // token ids; left -1: an empty slot
     int32_t rank, merged;
   };
+  struct Special {
+    const char* text;  // in the model file
+    uint32_t n;
+    int32_t id;
+    std::string_view name() const { return {text, n}; }
+  };
+  class Ids;
   struct Layout;
   struct Symbol;
   struct Candidate;
@@ -50,11 +65,15 @@ class BpeTokenizer {
   pith_status read_merges(const MetaEntry& merges, pith_error* error);
   pith_status read_merge(int32_t rank, std::string_view line, pith_error* error);
   pith_status read_special(const ModelFile& file, const char* key, int32_t* id, pith_error* error) const;
-  size_t encode_piece(std::string_view piece, int32_t* tokens, size_t capacity, size_t count, void* work) const;
+  void sort_specials();
+  const Special* special_at(std::string_view text) const;  // the longest one that the text begins with; NULL: none
+  void encode_plain(std::string_view text, void* work, Ids* out) const;
+  void encode_piece(std::string_view piece, void* work, Ids* out) const;
 
   int32_t n_tokens_ = 0;
   int32_t bos_ = -1, eos_ = -1;
-  char* text_ = nullptr;         // the bytes of all tokens; behind them [longest] for the text of a merge
+  bool adds_bos_ = false;
+  char* text_ = nullptr;         // the bytes of all tokens, then [longest] for the text of a merge
   size_t longest_ = 0;           // bytes of the longest token as stored
   uint32_t* offsets_ = nullptr;  // [n_tokens + 1]
   int32_t* id_slots_ = nullptr;  // hash table of ids by bytes, -1 = empty; [id_mask + 1]
@@ -62,6 +81,9 @@ class BpeTokenizer {
   Merge* merges_ = nullptr;  // hash table by (left, right); [merge_mask + 1]
   uint32_t merge_mask_ = 0;
   int32_t byte_ids_[256] = {};
+  Special* specials_ = nullptr;  // [n_specials] by name, then by id
+  size_t n_specials_ = 0;
+  bool begins_special_[256] = {};  // by the first byte
 };
 
 // The first piece of text: `'s`, `'t`, ... | ` ?letters` | ` ?numbers` | ` ?others` | white space not before a word |
@@ -69,5 +91,9 @@ class BpeTokenizer {
 size_t next_piece(std::string_view text);
 
 }  // namespace pith::internal
+
+struct pith_tokenizer {
+  pith::internal::BpeTokenizer tokenizer;
+};
 
 #endif

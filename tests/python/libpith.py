@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 I8, F32 = 0, 1           # pith_precision
+POOL_NONE = 2 ** 64 - 1  # PITH_POOL_NONE
 DEFAULT, MATERIALISE = 0, 1  # pith_attention
 
 
@@ -16,16 +17,14 @@ class Options(ctypes.Structure):
                 ("struct_size", "capacity", "n_keep", "cache", "activations", "attention", "max_threads",
                  "chunk")]
     _fields_ += [("tier", ctypes.c_char_p)]
-    _fields_ += [(name, ctypes.c_void_p) for name in ("clock", "clock_context", "executor", "executor_context")]
-    _fields_ += [("pool_bytes", ctypes.c_uint64), ("progress", ctypes.c_void_p), ("progress_context", ctypes.c_void_p)]
+    _fields_ += [(name, ctypes.c_void_p) for name in ("executor", "executor_context", "progress", "progress_context")]
+    _fields_ += [("pool_bytes", ctypes.c_uint64), ("clock", ctypes.c_void_p), ("clock_context", ctypes.c_void_p)]
 
 
 def default_options(lib):
-    """What pith_session_options_init fills in, after a look at how many bytes it writes."""
-    block = ctypes.create_string_buffer(4096)
-    lib.pith_session_options_init(block)
-    options = Options.from_buffer(block)
-    assert options.struct_size == ctypes.sizeof(Options), "pith.h and this file disagree on pith_session_options"
+    """What pith_session_options_init fills in. A size that pith.h does not know would be refused by the first call."""
+    options = Options()
+    lib.pith_session_options_init(ctypes.byref(options), ctypes.c_uint32(ctypes.sizeof(options)))
     return options
 
 
@@ -74,6 +73,7 @@ class Model:
                                          self.error), self.error)
         rows = []
         for token in ids:
-            assert self.lib.pith_session_eval(session, ctypes.byref(ctypes.c_int32(int(token))), ctypes.c_size_t(1)) == 0
+            check(self.lib.pith_session_eval(session, ctypes.byref(ctypes.c_int32(int(token))), ctypes.c_size_t(1), self.error),
+                  self.error)
             rows.append(np.ctypeslib.as_array(self.lib.pith_session_logits(session), (vocab_size,)).copy())
         return np.array(rows)

@@ -64,7 +64,7 @@ def test_runtime_agrees_with_pytorch(name):
     assert relative(full, expected) < 2e-5
     materialised = runtime.logits(ids, 300, attention=libpith.MATERIALISE, **exact)
     assert relative(materialised, expected) < 2e-5
-    assert relative(runtime.logits(ids, 300, pool_bytes=0, **exact), expected) < 2e-5
+    assert relative(runtime.logits(ids, 300, pool_bytes=libpith.POOL_NONE, **exact), expected) < 2e-5
     assert np.array_equal(full, runtime.logits(ids, 300, tier=b"scalar", **exact))
     assert np.array_equal(full, runtime.logits(ids, 300, max_threads=2, **exact))
     # 8-bit rounding: one part in 254 of the largest of 32 values at each of some 20 products; measured 1e-3 to 4e-2.

@@ -43,18 +43,18 @@ class CppTokenizer:
     def encode(self, data):
         """The ids of a text as bytes."""
         size, count = ctypes.c_size_t(len(data)), ctypes.c_size_t()
-        ids = (ctypes.c_int32 * max(len(data), 1))()
+        ids = (ctypes.c_int32 * (len(data) + 1))()
         n_work = self.lib.pith_tokenizer_work_bytes(size)
         work = ctypes.create_string_buffer(n_work)
-        status = self.lib.pith_tokenizer_encode(self.handle, data, size, ids, size, ctypes.byref(count), work,
-                                                ctypes.c_size_t(n_work))
-        assert status == 0
+        status = self.lib.pith_tokenizer_encode(self.handle, data, size, 0, ids, ctypes.c_size_t(len(ids)), ctypes.byref(count),
+                                                work, ctypes.c_size_t(n_work), self.model.error)
+        check(status, self.model.error)
         return ids[:count.value]
 
     def decode(self, ids):
         text, size, out = ctypes.c_void_p(), ctypes.c_size_t(), []
         for token in ids:
-            assert self.lib.pith_tokenizer_decode(self.handle, token, ctypes.byref(text), ctypes.byref(size)) == 0
+            assert self.lib.pith_tokenizer_decode(self.handle, token, ctypes.byref(text), ctypes.byref(size), None) == 0
             out.append(ctypes.string_at(text, size.value))
         return b"".join(out)
 
@@ -169,19 +169,19 @@ def test_the_comparison_sees_a_difference(ours, theirs):
 
 class Stream(ctypes.Structure):
     """pith_stream"""
-    _fields_ = [("n_stops", ctypes.c_uint32), ("stop_bytes", ctypes.c_uint32 * 8), ("stops", ctypes.c_char * 512),
+    _fields_ = [("struct_size", ctypes.c_uint32), ("n_stops", ctypes.c_uint32), ("stop_bytes", ctypes.c_uint32 * 8), ("stops", ctypes.c_char * 512),
                 ("n_held", ctypes.c_uint32), ("stopped", ctypes.c_uint32), ("held", ctypes.c_char * 128)]
 
 
 def shown(lib, pieces):
     """What comes out of a text stream without stop strings."""
-    stream, out, n = Stream(), ctypes.create_string_buffer(4096), ctypes.c_size_t()
-    assert lib.pith_stream_init(ctypes.byref(stream), None, ctypes.c_size_t(0)) == 0
+    stream, out, n = Stream(struct_size=ctypes.sizeof(Stream)), ctypes.create_string_buffer(4096), ctypes.c_size_t()
+    assert lib.pith_stream_init(ctypes.byref(stream), None, ctypes.c_size_t(0), None) == 0
     capacity, result = ctypes.c_size_t(len(out)), b""
     for piece in pieces:
-        assert lib.pith_stream_push(ctypes.byref(stream), piece, ctypes.c_size_t(len(piece)), out, capacity, ctypes.byref(n)) == 0
+        assert lib.pith_stream_push(ctypes.byref(stream), piece, ctypes.c_size_t(len(piece)), out, capacity, ctypes.byref(n), None) == 0
         result += out.raw[:n.value]
-    assert lib.pith_stream_finish(ctypes.byref(stream), out, capacity, ctypes.byref(n)) == 0
+    assert lib.pith_stream_finish(ctypes.byref(stream), out, capacity, ctypes.byref(n), None) == 0
     return result + out.raw[:n.value]
 
 

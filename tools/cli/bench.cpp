@@ -78,11 +78,9 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
   resolved.max_threads = threads;
   resolved.clock = clock_ns;
   Session session(model, resolved);
-  pith_session_plan plan{};
-  plan.struct_size = sizeof plan;
-  check(pith_session_get_plan(model.get(), &resolved, &plan, nullptr));
+  const pith_session_plan plan = Session::plan(model, resolved);
   const auto timed = [&](const char* phase, uint32_t first, uint32_t n, bool one_by_one) {
-    const uint64_t attention = pith_session_attention_ns(session.get());
+    const uint64_t attention = session.attention_ns();
     const double start = seconds();
     if (one_by_one) {
       for (uint32_t i = 0; i < n; ++i) session.eval(ids[first + i]);
@@ -97,7 +95,7 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
                   repeat,
                   distinct_ids,
                   seconds() - start,
-                  double(pith_session_attention_ns(session.get()) - attention) / 1e9,
+                  double(session.attention_ns() - attention) / 1e9,
                   machine_gb_per_s};
     runs->push_back(row(p, session, plan, model.info()));
   };

@@ -73,6 +73,7 @@ struct ParityOptions {
   std::vector<int32_t> ids, save_layers;
   std::map<std::string, std::string> notes;
   size_t limit = 32;
+  uint32_t chunk = 1;
   std::string weights = "f32", cache = "i8", activations = "i8", attention = "materialise", tier;
   bool each = false, json = false;
   double float_bound = 2e-5, margin = 3;

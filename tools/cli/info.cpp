@@ -50,9 +50,8 @@ Json value_json(const pith_metadata& m) {
 
 Json metadata_json(const Model& model) {
   Json out = Json::object();
-  for (size_t i = 0; i < pith_model_metadata_count(model.get()); ++i) {
-    pith_metadata m{};
-    check(pith_model_get_metadata(model.get(), i, &m));
+  for (size_t i = 0; i < model.metadata_count(); ++i) {
+    const pith_metadata m = model.metadata(i);
     out[std::string(m.key, m.key_bytes)] = value_json(m);
   }
   return out;
@@ -60,9 +59,8 @@ Json metadata_json(const Model& model) {
 
 Json tensors_json(const Model& model) {
   Json out = Json::array();
-  for (size_t i = 0; i < pith_model_tensor_count(model.get()); ++i) {
-    pith_tensor t{};
-    check(pith_model_get_tensor(model.get(), i, &t));
+  for (size_t i = 0; i < model.tensor_count(); ++i) {
+    const pith_tensor t = model.tensor(i);
     out.push_back({{"name", std::string(t.name, t.name_bytes)},
                    {"type", t.type},
                    {"shape", {t.rows, t.cols}},
@@ -73,10 +71,7 @@ Json tensors_json(const Model& model) {
 }
 
 Json plan_json(const Model& model, const pith_session_options& options) {
-  pith_session_plan plan{};
-  plan.struct_size = sizeof plan;
-  pith_error error{};
-  check(pith_session_get_plan(model.get(), &options, &plan, &error), &error);
+  const pith_session_plan plan = Session::plan(model, options);
   return {{"weights_bytes", model.info().weight_bytes},
           {"session_bytes", plan.session_bytes},
           {"cache_bytes", plan.cache_bytes},

@@ -39,23 +39,31 @@ void add_session(CLI::App* command, SessionOptions* o) {
              "How attention reads the cache: grouped by token id (absorbed where there is no gate), or every key and "
              "value materialised");
   command
-      ->add_option("--pool", o->pool,
-                   "Bytes for the rows of gated models, with K, M or G; rows for 3/8 of the context and 64 if left out")
+      ->add_option(
+          "--pool", o->pool,
+          "Bytes for the rows of gated models, with K, M or G; 0: none; rows for 3/8 of the context and 64 if left out")
       ->transform(CLI::AsSizeValue(false));
 }
 
 void add_sampling(CLI::App* command, SamplingOptions* o) {
-  pith_sampler_options& values = o->values;
-  command->add_option("--seed", values.seed, "Seed of the draws")->capture_default_str();
-  command->add_option("--temp", values.temperature, "Temperature; 0 is greedy")->capture_default_str();
-  command->add_option("--top-k", values.top_k, "Keep the k likeliest tokens; 0 is all")->capture_default_str();
-  command->add_option("--top-p", values.top_p, "Keep the smallest set of tokens with this probability")
+  command
+      ->add_option_function<uint64_t>(
+          "--seed",
+          [o](uint64_t value) {
+            o->seed = value;
+            o->has_seed = true;
+          },
+          "Seed of the draws; a loaded state goes on with its own if left out")
+      ->default_str(std::to_string(o->seed));
+  command->add_option("--temp", o->temperature, "Temperature; 0 is greedy")->capture_default_str();
+  command->add_option("--top-k", o->top_k, "Keep the k likeliest tokens; 0 is all")->capture_default_str();
+  command->add_option("--top-p", o->top_p, "Keep the smallest set of tokens with this probability")
       ->capture_default_str();
-  command->add_option("--min-p", values.min_p, "Drop tokens less likely than this share of the likeliest")
+  command->add_option("--min-p", o->min_p, "Drop tokens less likely than this share of the likeliest")
       ->capture_default_str();
-  command->add_option("--repeat-penalty", values.repeat_penalty, "Penalty on recent tokens; 1 is off")
+  command->add_option("--repeat-penalty", o->repeat_penalty, "Penalty on recent tokens; 1 is off")
       ->capture_default_str();
-  command->add_option("--repeat-window", values.repeat_window, "Recent tokens that the penalty sees")
+  command->add_option("--repeat-window", o->repeat_window, "Recent tokens that the penalty sees; 0 is none")
       ->capture_default_str();
   command->add_option("--stop", o->stops, "Stop before this text; may be given several times")->allow_extra_args(false);
 }
@@ -71,7 +79,7 @@ void add_run(CLI::App* app, int*) {
   command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
       ->capture_default_str();
   command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
-  command->add_option("--save-state", options->save_state, "Write the session's state to a file at the end");
+  command->add_option("--save-state", options->save_state, "Write the state of the text to a file at the end");
   command->add_flag("--json", options->json, "One JSON document instead of the text");
   command->callback([options, prompt] {
     options->has_prompt = prompt->count() > 0;
@@ -185,7 +193,11 @@ void add_parity(CLI::App* app, int* status) {
   add_choice(command, "--cache", &o->cache, {"i8", "f32"}, "Precision");
   add_choice(command, "--activations", &o->activations, {"i8", "f32"}, "Precision");
   add_choice(command, "--attention", &o->attention, {"grouped", "materialise"},
-             "grouped has no keys, values and scores to compare");
+             "Token by token, grouped has no keys, values and scores to compare");
+  command
+      ->add_option("--chunk", o->chunk, "Tokens that go through the layers together, as a prompt's do; 1: one by one")
+      ->check(CLI::Range(1, 2048))
+      ->capture_default_str();
   command->add_option("--tier", o->tier, "Instruction set; the best of this CPU if left out");
   command->add_flag("--each", o->each,
                     "Also round one part at a time: weights (of a float MODEL), activations, cache, attention");

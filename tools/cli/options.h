@@ -3,6 +3,7 @@
 #ifndef PITH_CLI_OPTIONS_H
 #define PITH_CLI_OPTIONS_H
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,15 +25,21 @@ struct SessionOptions {
   std::string tier;      // empty: the best
   uint32_t context = 0, keep = 0, chunk = 0;
   std::string cache = "i8", activations = "i8", attention = "grouped";
-  uint64_t pool = PITH_POOL_DEFAULT;
+  std::optional<uint64_t> pool;  // bytes
 
   uint32_t n_threads() const;
   pith_session_options resolve() const;  // refers to `tier`: keep this object alive
 };
 
+// As people say it: 0 is greedy, all tokens, no token.
 struct SamplingOptions {
-  pith_sampler_options values = sampler_options();
+  float temperature = 0.8f, top_p = 0.95f, min_p = 0.05f, repeat_penalty = 1;
+  uint32_t top_k = 40, repeat_window = 64;
+  uint64_t seed = 1;
+  bool has_seed = false;  // it was given
   std::vector<std::string> stops;
+
+  pith_sampler_options resolve() const;
 };
 
 // Reads a whole regular file.

@@ -74,7 +74,8 @@ pith_session_options session_of(const ParityOptions& o, const std::string& activ
   options.activations = precision_of(activations);
   options.cache = precision_of(cache);
   options.attention = attention == "materialise" ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
-  options.pool_bytes = 0;  // a pool of materialised rows would make grouped attention exact, as far as it goes
+  options.pool_bytes = PITH_POOL_NONE;  // rows of a pool would make grouped attention exact, as far as they go
+  options.chunk = o.chunk;
   options.tier = o.tier.empty() ? nullptr : o.tier.c_str();
   return options;
 }
@@ -214,8 +215,9 @@ int parity(const ParityOptions& o) try {
   if (!o.save_trace.empty()) save(o, run, o.save_trace);
   Report report;
   report.model = o.model.empty() ? "built-in" : o.model;
-  report.mode = fmt::format("{}activations {}, cache {}, attention {}", has_floats ? "weights " + o.weights + ", " : "",
-                            o.activations, o.cache, o.attention);
+  report.mode = fmt::format("{}activations {}, cache {}, attention {}{}",
+                            has_floats ? "weights " + o.weights + ", " : "", o.activations, o.cache, o.attention,
+                            o.chunk == 1 ? "" : fmt::format(", chunks of {}", options.chunk));
   report.tier = pith_session_tier(Session(model, options).get());
   report.provenance = trace.provenance;
   report.n_tokens = trace.tokens.size();

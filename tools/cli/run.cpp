@@ -10,6 +10,7 @@
 
 #include "commands.h"
 #include "output_file.h"
+#include "run_state.h"
 
 namespace pith::cli {
 namespace {
@@ -80,13 +81,14 @@ struct Report {
 // Tokens of the prompt, led by the model's begin-of-text token where it has one and the text begins here.
 std::vector<int32_t> prompt_tokens(const RunOptions& options, const Session& session, const Tokenizer& tokenizer) {
   const std::string text = options.file.empty() ? options.prompt : read_file(options.file);
-  std::vector<int32_t> tokens = tokenizer.encode(text);
-  if (!options.load_state.empty() && session.position() > 0) {
+  const bool goes_on = !options.load_state.empty() && session.position() > 0;
+  const bool has_bos = !goes_on && tokenizer.bos() >= 0;
+  const std::vector<int32_t> tokens = tokenizer.encode(text, has_bos ? PITH_ENCODE_BOS : PITH_ENCODE_NO_BOS);
+  if (goes_on) {
     if (tokens.empty() && session.logits().empty())
       throw std::runtime_error("option --load-state: this state was saved within a prompt; go on from it with -p");
     return tokens;
   }
-  if (tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
   if (tokens.empty()) throw std::runtime_error("option -p: this model has no begin-of-text token; give it a prompt");
   return tokens;
 }
@@ -108,15 +110,6 @@ class Output {
   std::string text_;
 };
 
-void load_state(const std::string& path, Session* session) {
-  try {
-    const MappedFile file(path);
-    session->restore({static_cast<const uint8_t*>(file.data()), file.size()});
-  } catch (const std::exception& error) {
-    throw std::runtime_error(fmt::format("option --load-state: {}", error.what()));
-  }
-}
-
 // The file to be: what cannot be written is found before any text is drawn.
 std::unique_ptr<OutputFile> state_file(const std::string& path) try {
   return path.empty() ? nullptr : std::make_unique<OutputFile>(path);
@@ -124,47 +117,57 @@ std::unique_ptr<OutputFile> state_file(const std::string& path) try {
   throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
 }
 
-void save_state(OutputFile* file, Session* session) try {
-  const std::vector<uint8_t> state = session->save();
-  file->write(state.data(), state.size());
-  file->commit();
-} catch (const std::exception& error) {
-  throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
-}
-
 // False: Ctrl-C came before the last of them was in.
 bool eval(Session* session, std::span<const int32_t> tokens) {
-  const pith_status status = pith_session_eval(session->get(), tokens.data(), tokens.size());
-  if (status != PITH_E_CANCELLED) check(status);
-  return status == PITH_OK;
+  const Result<void> result = session->try_eval(tokens);
+  if (!result && result.error().status() != PITH_E_CANCELLED) result.value();
+  return result.has_value();
 }
 
-Report generate(const RunOptions& options, Session* session, const Tokenizer& tokenizer, uint32_t vocab_size,
-                PromptProgress* progress, Output* output) {
+// Where a text is: what the file of --save-state holds.
+struct Run {
+  Session session;
+  Sampler sampler;
+  TextStream stream;
+};
+
+void load(const RunOptions& options, Run* run) {
+  load_run_state(options.load_state, &run->session, &run->sampler, &run->stream);
+  if (options.sampling.has_seed) run->sampler.set_seed(options.sampling.seed);
+  if (run->stream.stopped()) run->stream = TextStream(options.sampling.stops);  // that text has ended; another begins
+}
+
+Report generate(const RunOptions& options, Run* run, const Tokenizer& tokenizer, PromptProgress* progress,
+                Output* output) {
   Report report;
-  Sampler sampler(vocab_size, options.sampling.values);
-  TextStream stream(options.sampling.stops);
-  const std::vector<int32_t> prompt = prompt_tokens(options, *session, tokenizer);
+  const std::vector<int32_t> prompt = prompt_tokens(options, run->session, tokenizer);
   report.n_prompt = prompt.size();
   const double start = seconds();
-  for (const int32_t token : prompt) sampler.accept(token);
   progress->begin(prompt.size());
-  const bool is_whole = !interrupted && eval(session, prompt);
+  const uint64_t position = run->session.position();
+  const bool is_whole = !interrupted && eval(&run->session, prompt);
   progress->end();
+  for (const int32_t token : std::span(prompt).first(size_t(run->session.position() - position)))
+    run->sampler.accept(token);
   if (!is_whole) return report;
+  if (!prompt.empty()) output->write(run->stream.finish());  // held back before the state was saved
   output->write(options.file.empty() ? options.prompt : std::string());
   const double prompt_end = seconds();
   report.prompt_seconds = prompt_end - start;
+  bool has_ended = false;
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !interrupted && output->is_open()) {
-    const int32_t token = sampler.draw(session->logits());
+    const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
-    if (token == tokenizer.eos()) break;
-    output->write(stream.push(tokenizer.decode(token)));
-    if (stream.stopped()) break;
+    has_ended = token == tokenizer.eos();
+    if (has_ended) break;
+    output->write(run->stream.push(tokenizer.decode(token)));
+    has_ended = run->stream.stopped();
+    if (has_ended) break;
     // A state holds every token that was shown: one that Ctrl-C cancelled gets a second try.
-    if (!eval(session, {&token, 1}) && (options.save_state.empty() || !eval(session, {&token, 1}))) break;
+    if (!eval(&run->session, {&token, 1}) && (options.save_state.empty() || !eval(&run->session, {&token, 1}))) break;
   }
-  output->write(stream.finish());
+  // What may become a stop string or a character goes into the state, and comes out when the text goes on.
+  if (has_ended || options.save_state.empty()) output->write(run->stream.finish());
   report.decode_seconds = seconds() - prompt_end;
   return report;
 }
@@ -175,9 +178,9 @@ void print_report(const RunOptions& options, const Session& session, const Repor
   fmt::print(stderr,
              "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
              "prompt {} tokens, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
-             options.model.name(), pith_session_tier(session.get()), options.session.n_threads(),
-             double(session.bytes()) / 1e6, r.n_prompt, rate(r.n_prompt, r.prompt_seconds), r.n_drawn,
-             rate(r.n_drawn, r.decode_seconds), logits_hash(session.logits()));
+             options.model.name(), session.tier(), options.session.n_threads(), double(session.bytes()) / 1e6,
+             r.n_prompt, rate(r.n_prompt, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds),
+             logits_hash(session.logits()));
 }
 
 }  // namespace
@@ -191,16 +194,18 @@ void run(RunOptions options) {
   const Tokenizer tokenizer(model);
   pith_session_options resolved = options.session.resolve();
   PromptProgress progress(&resolved);
-  Session session(model, resolved);
-  if (!is_new) load_state(options.load_state, &session);
+  Run run{Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()),
+          TextStream(options.sampling.stops)};
+  const Session& session = run.session;
+  if (!is_new) load(options, &run);
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
   Output output(options.json);
   const CtrlC ctrl_c(session);
-  const Report r = generate(options, &session, tokenizer, model.info().vocab_size, &progress, &output);
-  if (file != nullptr) save_state(file.get(), &session);
+  const Report r = generate(options, &run, tokenizer, &progress, &output);
+  if (file != nullptr) save_run_state(file.get(), &run.session, run.sampler, run.stream);
   if (options.json) {
     print_json({{"model", options.model.name()},
-                {"tier", pith_session_tier(session.get())},
+                {"tier", session.tier()},
                 {"threads", options.session.n_threads()},
                 {"text", output.text()},
                 {"prompt_tokens", r.n_prompt},

@@ -11,10 +11,9 @@ using namespace quantize;
 int verify(const VerifyOptions& options) {
   const Model model = options.model.load();
   std::vector<std::string> different;
-  const size_t n = pith_model_tensor_count(model.get());
+  const size_t n = model.tensor_count();
   for (size_t i = 0; i < n; ++i) {
-    pith_tensor tensor{};
-    check(pith_model_get_tensor(model.get(), i, &tensor));
+    const pith_tensor tensor = model.tensor(i);
     const std::string name(tensor.name, tensor.name_bytes);
     if (sha256_hex(tensor.data, size_t(tensor.data_bytes)) == std::string_view(tensor.sha256, 64)) continue;
     different.push_back(name);

@@ -45,7 +45,7 @@ std::vector<float> unpacked(const TensorEntry& t, std::mt19937_64* noise) {
   std::vector<float> out(size_t(rows * cols));
   for (int64_t row = 0; row < rows; ++row) {
     const uint8_t* base = t.data + size_t(row / kPanelRows) * panel;
-    const size_t in_panel = size_t(row % kPanelRows), slot = size_t(kSlotOfRow[row % kPanelRows]);
+    const size_t in_panel = size_t(row % kPanelRows), slot = size_t(kLaneOfRow[row % kPanelRows]);
     for (int64_t col = 0; col < cols; ++col) {
       const int32_t block = int32_t(col / kBlockCols);
       const size_t lane = size_t(col % kBlockCols);

@@ -16,23 +16,33 @@ class Recorder {
   Recorder(const Model& model, pith_session_options options, const std::vector<int32_t>& tokens)
       : c_(model.get()->config), weights_(model.get()->weights), session_(model, with_room(options, tokens)) {
     trace_.tokens = tokens;
-    has_keys_ = c_.is_mha() || options.attention == PITH_ATTENTION_MATERIALISE;
   }
 
   ForwardTrace run() {
-    const TraceSink sink{[](void* self, const char* name, int32_t layer, const float* x, int32_t n) {
-                           static_cast<Recorder*>(self)->take(name, layer, {x, size_t(n)});
+    const TraceSink sink{[](void* self, const char* name, int32_t layer, int32_t token, const float* x, int32_t n) {
+                           static_cast<Recorder*>(self)->take(name, layer, token, {x, size_t(n)});
+                         },
+                         [](void* self, int32_t layer, int32_t token, int32_t head, int32_t slot, float score) {
+                           static_cast<Recorder*>(self)->take_score(layer, token, head, slot, score);
                          },
                          this};
     Trace trace;
     trace.set_sink(&sink);
     session_.get()->transformer.set_trace(trace);
-    for (token_ = 0; token_ < trace_.tokens.size(); ++token_) {
-      c_scale_.clear();
-      session_.eval(trace_.tokens[token_]);
-      for (int32_t layer = 0; layer < c_.n_layers; ++layer) read_cache(layer);
-      const std::span<const float> logits = session_.logits();
-      put("logits", {c_.vocab_size}, [&](size_t i) { return logits[i]; });
+    const size_t n_tokens = trace_.tokens.size(), chunk = size_t(session_.get()->plan.chunk);
+    std::vector<float> logits(chunk * size_t(c_.vocab_size));
+    for (first_ = 0; first_ < n_tokens; first_ += n_) {
+      const size_t left = std::min(chunk, n_tokens - first_);
+      n_ = session_.get()->transformer.is_prompt(left) ? left : 1;
+      c_scale_.assign(size_t(c_.n_layers) * n_, 0);
+      key_shift_.assign(size_t(c_.n_layers) * n_ * size_t(c_.n_heads), 0);
+      session_.eval_each(std::span(trace_.tokens).subspan(first_, n_),
+                         std::span(logits).first(n_ * size_t(c_.vocab_size)));
+      for (token_ = first_; token_ < first_ + n_; ++token_) {
+        for (int32_t layer = 0; layer < c_.n_layers; ++layer) read_cache(layer);
+        const float* of_token = logits.data() + (token_ - first_) * size_t(c_.vocab_size);
+        put("logits", {c_.vocab_size}, [&](size_t i) { return of_token[i]; });
+      }
     }
     session_.get()->transformer.set_trace({});
     return std::move(trace_);
@@ -66,7 +76,15 @@ class Recorder {
   size_t key_channel(size_t head, size_t i) const { return head * size_t(c_.kv_head_width()) + i; }
   size_t value_channel(size_t head, size_t i) const { return key_channel(head, size_t(c_.content_width) + i); }
 
-  bool has_erased_lane(int32_t n) const {
+  // Whether a gamma_k is 0.
+  bool has_erased_lane(int32_t n) {
+    if (is_erased_.empty()) {
+      for (int32_t layer = 0; layer < c_.n_layers; ++layer) is_erased_.push_back(find_erased_lane(layer));
+    }
+    return is_erased_[size_t(n)];
+  }
+
+  bool find_erased_lane(int32_t n) const {
     for (size_t head = 0; head < size_t(c_.n_heads); ++head) {
       for (size_t i = 0; i < size_t(c_.content_width); ++i) {
         if (gamma(n, key_channel(head, i)) == 0) return true;
@@ -75,22 +93,23 @@ class Recorder {
     return false;
   }
 
-  void take(std::string_view name, int32_t n, std::span<const float> x) {
+  void take(std::string_view name, int32_t n, int32_t token, std::span<const float> x) {
+    token_ = first_ + size_t(token);
     if (name == "q") return take_query(n, x);
-    if (name == "c_scale") return c_scale_.push_back(x[0]);
+    if (name == "c_scale") return void(c_scale_[size_t(n) * n_ + size_t(token)] = x[0]);
     if (name == "kv") return take_keys_values(n, x);
-    if (name == "scores") return take_scores(x);
     if (name == "heads") return take_heads(n, x);
     const std::string full = n < 0 ? std::string(name) : layer_name(n, std::string(name));
     put(full, {int64_t(x.size())}, [&](size_t i) { return x[i]; });
   }
 
+  // q . beta_k s of a token's head.
+  double& key_shift(int32_t n, size_t token, size_t head) {
+    return key_shift_[(size_t(n) * n_ + (token - first_)) * size_t(c_.n_heads) + head];
+  }
+
   void take_query(int32_t n, std::span<const float> x) {
-    layer_ = n;
-    n_seen_ = 0;
-    key_shift_.assign(size_t(c_.n_heads), 0);
-    is_erased_ = has_erased_lane(n);
-    if (is_erased_) return;
+    if (has_erased_lane(n)) return;
     const size_t width = size_t(c_.query_head_width()), content = size_t(c_.content_width);
     const double s = score_scale(c_), m = rope_magnitude(c_);
     put(layer_name(n, "q"), {c_.n_heads, int64_t(width)}, [&](size_t i) {
@@ -98,7 +117,7 @@ class Recorder {
       if (lane >= content) return double(x[i]) / (s * m);
       const size_t channel = key_channel(head, lane);
       const double query = double(x[i]) / gamma(n, channel);  // times s
-      key_shift_[head] += query * beta(n, channel);
+      key_shift(n, token_, head) += query * beta(n, channel);
       return query / s;
     });
   }
@@ -112,16 +131,15 @@ class Recorder {
         [&](size_t i) { return unfolded(value_channel(i / d_v, i % d_v)); });
   }
 
-  // x [n, lanes]: the next n slots; without a keep and with room for all, slots are positions.
-  void take_scores(std::span<const float> x) {
-    if (!has_keys_ || is_erased_) return;
-    const size_t lanes = size_t(padded_lanes(c_.n_heads)), n_tokens = trace_.tokens.size();
-    TraceTensor& scores = trace_.make(layer_name(layer_, "scores"), {c_.n_heads, int64_t(n_tokens)});
-    for (size_t i = 0; i < x.size() / lanes; ++i, ++n_seen_) {
-      for (size_t head = 0; head < size_t(c_.n_heads); ++head)
-        scores.x[(token_ * size_t(c_.n_heads) + head) * n_tokens + n_seen_] =
-            double(x[i * lanes + head]) + key_shift_[head];
-    }
+  // Without a keep and with room for all, slots are positions; beyond them, tokens of the chunk.
+  void take_score(int32_t n, int32_t token, int32_t head, int32_t slot, float score) {
+    if (has_erased_lane(n)) return;
+    const size_t n_tokens = trace_.tokens.size(), query = first_ + size_t(token);
+    const int32_t staged = session_.get()->transformer.cache().ring().staged_index(slot);
+    const size_t key = staged >= 0 ? first_ + size_t(staged) : size_t(slot);
+    TraceTensor& scores = trace_.make(layer_name(n, "scores"), {c_.n_heads, int64_t(n_tokens)});
+    scores.x[(query * size_t(c_.n_heads) + size_t(head)) * n_tokens + key] =
+        double(score) + key_shift(n, query, size_t(head));
   }
 
   void take_heads(int32_t n, std::span<const float> x) {
@@ -163,7 +181,7 @@ class Recorder {
       put(layer_name(n, "v"), {c_.n_kv_heads, c_.value_width}, [&](size_t i) { return v[i]; });
       return;
     }
-    if (is_i8 && shape.latent_block == 0) scales[0] = c_scale_[size_t(n)];
+    if (is_i8 && shape.latent_block == 0) scales[0] = c_scale_[size_t(n) * n_ + (token_ - first_)];
     const size_t r = size_t(c_.latent_width), d_r = size_t(c_.rope_width);
     const size_t block = shape.latent_block == 0 ? r : size_t(shape.latent_block);
     const std::vector<double> rope = stored(second, d_r, d_r, d_r, second_scales);
@@ -176,14 +194,11 @@ class Recorder {
   const Weights& weights_;
   Session session_;
   ForwardTrace trace_;
-  bool has_keys_ = false;
-  size_t token_ = 0;
-  // Of the layer that is being computed:
-  int32_t layer_ = 0;
-  size_t n_seen_ = 0;              // slots whose scores have come
-  bool is_erased_ = false;         // a gamma_k is 0
-  std::vector<double> key_shift_;  // [n_h] q . beta_k s
-  std::vector<float> c_scale_;     // [layers so far]
+  size_t first_ = 0, n_ = 0;       // the chunk that is being evaluated
+  size_t token_ = 0;               // the one whose numbers come
+  std::vector<bool> is_erased_;    // [n_layers]
+  std::vector<double> key_shift_;  // [n_layers, n, n_h] q . beta_k s
+  std::vector<float> c_scale_;     // [n_layers, n]
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The runtime's trace: a session of the traced library evaluates the tokens one by one. What the packed file has folded is
+// The runtime's trace: a session of the traced library evaluates the tokens, chunk by chunk as its options say (chunk 1: one by
+// one). What the packed file has folded is
 // undone, from the gamma and beta that it keeps beside the folded matrices:
 //
 //   q         content lanes / (gamma_k s), rotary lanes / (s m)      s: score scale, m: LongRoPE's magnitude
@@ -7,8 +8,9 @@
 //   heads     times gamma_v, plus beta_v
 //   k_rope    times m (and the keys of MHA)
 //
-// c and k_rope are read from the cache, as they are stored there. k, v and scores exist where keys are recomputed for every
-// token (attention `materialise`, and MHA). A layer with a gamma_k of 0 has no q and no scores: the fold has erased a lane.
+// c and k_rope are read from the cache, as they are stored there. k, v and scores exist where keys are materialised: of MHA, with
+// attention `materialise`, and of the tokens of a chunk. A layer with a gamma_k of 0 has no q and no scores: the fold has erased
+// a lane.
 #ifndef PITH_PARITY_RUNTIME_TRACE_H
 #define PITH_PARITY_RUNTIME_TRACE_H
 
@@ -19,7 +21,7 @@
 
 namespace pith::parity {
 
-// options: capacity, keep and threads are set here, to the tokens, 0 and 1.
+// options: capacity, n_keep and max_threads are set here, to the tokens, 0 and 1.
 ForwardTrace trace_runtime(const Model& model, pith_session_options options, const std::vector<int32_t>& tokens);
 
 }  // namespace pith::parity

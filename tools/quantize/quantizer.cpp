@@ -122,7 +122,7 @@ void store_q4(const BlockCodes& codes, int64_t row, int32_t b, int32_t blocks, u
   for (int32_t p = 0; p < 2; ++p) {
     for (int32_t i = 0; i < 8; ++i) {
       const int low = codes.q[8 * p + i] + 8, high = codes.q[16 + 8 * p + i] + 8;
-      panel[place.q + size_t(64 * p + 8 * kSlotOfRow[r] + i)] = uint8_t(low | high << 4);
+      panel[place.q + size_t(64 * p + 8 * kLaneOfRow[r] + i)] = uint8_t(low | high << 4);
     }
   }
   std::memcpy(panel + place.d + 2 * r, &codes.d, sizeof codes.d);
@@ -131,7 +131,7 @@ void store_q4(const BlockCodes& codes, int64_t row, int32_t b, int32_t blocks, u
 void store_q8(const BlockCodes& codes, int64_t row, int32_t b, int32_t blocks, uint8_t* panel) {
   const BlockPlace place = q8_place(b, blocks);
   const int32_t r = int32_t(row % kPanelRows);
-  for (int32_t p = 0; p < 4; ++p) std::memcpy(panel + place.q + 64 * p + 8 * kSlotOfRow[r], codes.q + 8 * p, 8);
+  for (int32_t p = 0; p < 4; ++p) std::memcpy(panel + place.q + 64 * p + 8 * kLaneOfRow[r], codes.q + 8 * p, 8);
   std::memcpy(panel + place.d + 2 * r, &codes.d, sizeof codes.d);
 }
 
