@@ -6,10 +6,8 @@
 #include <cstdlib>
 #include <thread>
 
-#include "agreement.h"
 #include "golden_file.h"
-#include "reference/reference_model.h"
-#include "runtime.h"
+#include "random_model.h"
 #include "session/session.h"
 #include "variants.h"
 
@@ -31,21 +29,6 @@ std::vector<SynthSpec> gated_variants() {
   out.push_back(wide);
   return out;
 }
-
-struct Case {
-  Case(SynthSpec with, uint64_t seed, size_t n_tokens)
-      : spec(std::move(with)), tokens(random_tokens(n_tokens, spec.config.vocab_size, seed)) {
-    spec.seed = seed;
-    floats = synth_float(spec);
-  }
-  Bytes packed(const char* type) const {
-    const Block aligned = block_of(floats.data(), floats.size());
-    return pack_model(aligned.get(), floats.size(), pack_options(type));
-  }
-  SynthSpec spec;
-  std::vector<int32_t> tokens;
-  Bytes floats;
-};
 
 // Bytes of n rows in the pool of a session, as the option pool_bytes says it.
 uint64_t rows(const Model& model, pith_session_options options, uint64_t n) {

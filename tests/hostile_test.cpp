@@ -65,6 +65,14 @@ Mutation u32(const char* key, uint32_t value) {
 Mutation f32(const char* key, float value) {
   return [=](RawGguf& f) { f.set_f32(key, value); };
 }
+// As for a model of MHA, and then more.
+Mutation mha(Mutation then) {
+  return [=](RawGguf& f) {
+    f.set_string("egmla.attention.kind", "mha");
+    f.remove("egmla.attention.gate");
+    then(f);
+  };
+}
 Mutation dims(std::vector<uint64_t> shape, uint32_t type = 0) {
   return [=](RawGguf& f) {
     RawTensor& t = f.tensor("output_norm.weight");
@@ -207,34 +215,17 @@ const std::vector<Case>& metadata_cases() {
 const std::vector<Case>& hyper_parameter_cases() {
   static const std::vector<Case> cases = {
       {"35 head_count 0", PITH_E_HPARAM, u32("egmla.attention.head_count", 0), "head_count"},
-      {"36 head_count_kv 0", PITH_E_HPARAM,
-       [](RawGguf& f) {
-         f.set_string("egmla.attention.kind", "mha");
-         f.remove("egmla.attention.gate");
-         f.set_u32("egmla.attention.head_count_kv", 0);
-       },
+      {"36 head_count_kv 0", PITH_E_HPARAM, mha(u32("egmla.attention.head_count_kv", 0)), "head_count_kv"},
+      {"36 head_count_kv above head_count", PITH_E_HPARAM, mha(u32("egmla.attention.head_count_kv", 2)),
        "head_count_kv"},
-      {"36 head_count_kv above head_count", PITH_E_HPARAM,
-       [](RawGguf& f) {
-         f.set_string("egmla.attention.kind", "mha");
-         f.remove("egmla.attention.gate");
-         f.set_u32("egmla.attention.head_count_kv", 2);
-       },
-       "head_count_kv"},
-      {"36 head_count_kv does not divide", PITH_E_HPARAM,
-       [](RawGguf& f) {
-         f.set_string("egmla.attention.kind", "mha");
-         f.remove("egmla.attention.gate");
+      {"36 head_count_kv does not divide", PITH_E_HPARAM, mha([](RawGguf& f) {
          f.set_u32("egmla.attention.head_count", 3);
          f.set_u32("egmla.attention.head_count_kv", 2);
-       },
+       }),
        "head_count_kv"},
-      {"37 head_count_kv is an array", PITH_E_TYPE,
-       [](RawGguf& f) {
-         f.set_string("egmla.attention.kind", "mha");
-         f.remove("egmla.attention.gate");
+      {"37 head_count_kv is an array", PITH_E_TYPE, mha([](RawGguf& f) {
          f.set("egmla.attention.head_count_kv", kArray, number_array<uint32_t>(kU32, {1, 0}));
-       },
+       }),
        "head_count_kv"},
       {"38 block_count 0", PITH_E_HPARAM, u32("egmla.block_count", 0), "block_count"},
       {"38 block_count 513 without tensors", PITH_E_MISSING, u32("egmla.block_count", 513), "block_count"},

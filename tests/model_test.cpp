@@ -2,8 +2,7 @@
 #include <doctest/doctest.h>
 
 #include "opened_file.h"
-#include "reference/reference_model.h"
-#include "runtime.h"
+#include "random_model.h"
 #include "variants.h"
 
 using namespace pith;
@@ -12,37 +11,12 @@ using namespace pith::test;
 
 namespace {
 
-// Largest ||a - b|| / ||b|| over the tokens.
-double worst_error(const std::vector<std::vector<float>>& a, const Matrix& b) {
-  double worst = 0;
-  for (size_t t = 0; t < a.size(); ++t) {
-    const Vector row = Eigen::Map<const Eigen::VectorXf>(a[t].data(), int64_t(a[t].size())).cast<double>();
-    worst = std::max(worst, (row - b.row(int64_t(t)).transpose()).norm() / b.row(int64_t(t)).norm());
-  }
-  return worst;
-}
-
 // Mean ||a - b|| / ||b|| over the tokens.
 double mean_error(const std::vector<std::vector<float>>& a, const Matrix& b) {
   double total = 0;
   for (size_t t = 0; t < a.size(); ++t) total += worst_error({a[t]}, b.row(int64_t(t)));
   return total / double(a.size());
 }
-
-struct Case {
-  SynthSpec spec;
-  Bytes floats;
-  std::vector<int32_t> tokens;
-  Case(SynthSpec with, size_t n_tokens) : spec(std::move(with)) {
-    spec.seed = std::random_device{}();
-    floats = synth_float(spec);
-    tokens = random_tokens(n_tokens, spec.config.vocab_size, spec.seed);
-  }
-  Bytes packed(const char* type) const {
-    const Block aligned = block_of(floats.data(), floats.size());
-    return pack_model(aligned.get(), floats.size(), pack_options(type));
-  }
-};
 
 // The same model with its numbers cut (BF16) or rounded (F16) to 16 bits.
 Bytes stored_as(TensorType type, const Bytes& floats) {
@@ -73,7 +47,7 @@ constexpr double kFloatBound = 2e-5;
 
 TEST_CASE("float32 runtime equals the float64 oracle, all variants") {
   for (const SynthSpec& spec : all_variants()) {
-    const Case c(spec, 80);
+    const Case c(spec, std::random_device{}(), 80);
     CAPTURE(c.spec.name);
     CAPTURE(c.spec.seed);
     const Matrix expected = ReferenceModel(c.floats).logits(c.tokens);
@@ -89,7 +63,7 @@ TEST_CASE("float32 runtime equals the float64 oracle, all variants") {
 }
 
 TEST_CASE("float32 runtime equals the oracle over 256 tokens") {
-  const Case c(gated_spec("egmla", GateNorm::layer), 256);
+  const Case c(gated_spec("egmla", GateNorm::layer), std::random_device{}(), 256);
   CAPTURE(c.spec.seed);
   const Runtime runtime(c.packed("f32"));
   const double error =
@@ -103,7 +77,7 @@ TEST_CASE("float32 runtime equals the oracle over 256 tokens") {
 // have no slack; unrelated logits would be at 1.4.
 TEST_CASE("int8 and int4 stay near the oracle, all variants") {
   for (const SynthSpec& spec : all_variants()) {
-    const Case c(spec, 40);
+    const Case c(spec, std::random_device{}(), 40);
     CAPTURE(c.spec.name);
     CAPTURE(c.spec.seed);
     const Matrix expected = ReferenceModel(c.floats).logits(c.tokens);
@@ -118,7 +92,7 @@ TEST_CASE("int8 and int4 stay near the oracle, all variants") {
 
 TEST_CASE("float32 runtime equals the oracle for models stored in F16 and BF16") {
   for (const TensorType type : {TensorType::f16, TensorType::bf16}) {
-    Case c(all_variants()[4], 40);
+    Case c(all_variants()[4], std::random_device{}(), 40);
     CAPTURE(c.spec.seed);
     CAPTURE(int(type));
     const Bytes halves = stored_as(type, c.floats);

@@ -2,8 +2,7 @@
 // threads nor tiers show when it wraps.
 #include <doctest/doctest.h>
 
-#include "reference/reference_model.h"
-#include "runtime.h"
+#include "random_model.h"
 #include "variants.h"
 
 using namespace pith;
@@ -15,40 +14,12 @@ namespace {
 // The float32 runtime against the oracle; model_test.cpp derives it.
 constexpr double kFloatBound = 2e-5;
 
-struct Case {
-  Case(SynthSpec with, uint64_t with_seed) : spec(std::move(with)), seed(with_seed) {
-    spec.seed = seed;
-    floats = synth_float(spec);
-  }
-  Bytes packed(const char* type) const {
-    const Block aligned = block_of(floats.data(), floats.size());
-    return pack_model(aligned.get(), floats.size(), pack_options(type));
-  }
-  std::vector<int32_t> tokens(size_t n) const { return random_tokens(n, spec.config.vocab_size, seed); }
-  SynthSpec spec;
-  uint64_t seed;
-  Bytes floats;
-};
-
 pith_session_options ring_options(uint32_t capacity, uint32_t n_keep, uint32_t precision = PITH_PRECISION_F32) {
   pith_session_options options = session_options();
   options.cache = options.activations = precision;
   options.capacity = capacity;
   options.n_keep = n_keep;
   return options;
-}
-
-double relative_error(std::span<const float> a, const Vector& b) {
-  const Eigen::Map<const Eigen::VectorXf> row(a.data(), int64_t(a.size()));
-  return (row.cast<double>() - b).norm() / b.norm();
-}
-
-// Largest ||a - b|| / ||b|| over the tokens.
-double worst_error(const std::vector<std::vector<float>>& a, const Matrix& b) {
-  double worst = 0;
-  for (size_t t = 0; t < a.size(); ++t)
-    worst = std::max(worst, relative_error(a[t], Vector(b.row(int64_t(t)).transpose())));
-  return worst;
 }
 
 // Otherwise both options run the same form of attention.
@@ -70,8 +41,8 @@ TEST_CASE("a full ring equals the oracle's mask and distances, all variants") {
   CAPTURE(seed);
   for (const SynthSpec& spec : all_variants()) {
     CAPTURE(spec.name);
-    const Case c(spec, seed);
-    const std::vector<int32_t> tokens = c.tokens(128);
+    const RandomModel c(spec, seed);
+    const std::vector<int32_t> tokens = c.random_ids(128);
     const Runtime runtime(c.packed("f32"));
     const ReferenceModel oracle(c.floats);
     double worst = 0;
@@ -98,13 +69,13 @@ TEST_CASE("rings of every awkward size equal the oracle") {
   const Shape shapes[] = {{1, 0}, {2, 1}, {3, 0}, {64, 63}, {65, 0}, {65, 64}, {100, 70}};
   for (const SynthSpec& spec : {gated_spec("egmla", GateNorm::layer), small_spec("mla")}) {
     CAPTURE(spec.name);
-    const Case c(spec, seed);
+    const RandomModel c(spec, seed);
     const Runtime runtime(c.packed("f32"));
     const ReferenceModel oracle(c.floats);
     for (const Shape shape : shapes) {
       CAPTURE(shape.capacity);
       CAPTURE(shape.n_keep);
-      const std::vector<int32_t> tokens = c.tokens(2 * shape.capacity + 20);
+      const std::vector<int32_t> tokens = c.random_ids(2 * shape.capacity + 20);
       const auto got = all_logits(runtime.model, tokens, ring_options(shape.capacity, shape.n_keep));
       CHECK(worst_error(got, oracle.ring_logits(tokens, shape.capacity, shape.n_keep)) < kFloatBound);
     }
@@ -116,11 +87,11 @@ TEST_CASE("a wrapping ring gives the same bits for every chunking, thread count 
   CAPTURE(seed);
   for (const SynthSpec& spec : some_variants()) {
     CAPTURE(spec.name);
-    const Case c(spec, seed);
+    const RandomModel c(spec, seed);
     for (const uint32_t precision : {PITH_PRECISION_I8, PITH_PRECISION_F32}) {
       CAPTURE(precision);
       const Runtime runtime(c.packed(precision == PITH_PRECISION_I8 ? "q4" : "f32"));
-      const std::vector<int32_t> tokens = c.tokens(140);  // wraps twice
+      const std::vector<int32_t> tokens = c.random_ids(140);  // wraps twice
       for (const uint32_t attention : {PITH_ATTENTION_DEFAULT, PITH_ATTENTION_MATERIALISE}) {
         CAPTURE(attention);
         if (attention == PITH_ATTENTION_MATERIALISE && !has_two_forms(spec.config)) continue;
@@ -158,10 +129,10 @@ TEST_CASE("what left the ring is forgotten to the last bit, what is pinned is no
   constexpr uint32_t kCapacity = 9;
   for (const SynthSpec& spec : all_variants()) {
     CAPTURE(spec.name);
-    const Case c(spec, seed);
+    const RandomModel c(spec, seed);
     const Runtime runtime(c.packed("q8"));
     const size_t reach = size_t(spec.config.n_layers) * (kCapacity - 1), n_other = 5;
-    std::vector<int32_t> one = c.tokens(n_other + reach + 1), other = one;  // they differ in the first n_other
+    std::vector<int32_t> one = c.random_ids(n_other + reach + 1), other = one;  // they differ in the first n_other
     for (size_t i = 0; i < n_other; ++i) other[i] = (one[i] + 1) % spec.config.vocab_size;
     const auto differs = [&](size_t n_tokens, uint32_t n_keep) {
       pith_session_options options = ring_options(kCapacity, n_keep, PITH_PRECISION_I8);
@@ -177,9 +148,7 @@ TEST_CASE("what left the ring is forgotten to the last bit, what is pinned is no
       const auto logits = [&](const std::vector<int32_t>& tokens) {
         return last_logits(runtime.model, std::span(tokens).first(n_tokens), 4, ring_options(kCapacity, 0));
       };
-      const std::vector<float> expected = logits(one);
-      return relative_error(
-          logits(other), Eigen::Map<const Eigen::VectorXf>(expected.data(), int64_t(expected.size())).cast<double>());
+      return relative_error(logits(other), as_vector(logits(one)));
     };
     CHECK(distance(n_other + reach + 1) < 2 * kFloatBound);
     CHECK(distance(n_other + 2) > 1e-3);  // positive control: within the window
@@ -193,14 +162,13 @@ TEST_CASE("logits do not depend on the position once the beginning is forgotten"
   constexpr uint32_t kCapacity = 9;
   for (const SynthSpec& spec : all_variants()) {
     CAPTURE(spec.name);
-    const Case c(spec, seed);
+    const RandomModel c(spec, seed);
     const Runtime runtime(c.packed("f32"));
     const size_t reach = size_t(spec.config.n_layers) * (kCapacity - 1);
-    const std::vector<int32_t> tokens = c.tokens(1001 + reach);
+    const std::vector<int32_t> tokens = c.random_ids(1001 + reach);
     const std::span<const int32_t> all(tokens), tail = all.last(reach + 1);
     const std::vector<float> early = last_logits(runtime.model, tail, 64, ring_options(kCapacity, 0));
     const std::vector<float> late = last_logits(runtime.model, all, 64, ring_options(kCapacity, 0));
-    const Eigen::Map<const Eigen::VectorXf> expected(early.data(), int64_t(early.size()));
-    CHECK(relative_error(late, expected.cast<double>()) < 2 * kFloatBound);  // either is that near the oracle
+    CHECK(relative_error(late, as_vector(early)) < 2 * kFloatBound);  // either is that near the oracle
   }
 }

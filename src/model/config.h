@@ -6,14 +6,20 @@
 
 namespace pith::internal {
 
-enum class AttentionKind : uint8_t { latent, mha };
-enum class Gate : uint8_t { none, up, latent };  // u * (W_UE E[id]), or c * (W_UE E[id])
-enum class GateNorm : uint8_t { none, rms, layer, layer_split };
-enum class KvNorm : uint8_t { rms, none };
-enum class BlockNorm : uint8_t { rms, layer };
-enum class FeedForward : uint8_t { swiglu, relu2, gelu_tanh, gelu_erf };
-enum class RopeScaling : uint8_t { none, yarn, longrope };
+// An enumeration whose enumerators are, letter by letter, the words of the model file; words_of() lists them with ", ".
+#define PITH_WORDS(Enum, ...)                \
+  enum class Enum : uint8_t { __VA_ARGS__ }; \
+  constexpr const char* words_of(Enum) { return #__VA_ARGS__; }
 
+PITH_WORDS(AttentionKind, latent, mha)
+PITH_WORDS(Gate, none, up, latent)
+PITH_WORDS(GateNorm, none, rms, layer, layer_split)
+PITH_WORDS(KvNorm, rms, none)
+PITH_WORDS(BlockNorm, rms, layer)
+PITH_WORDS(FeedForward, swiglu, relu2, gelu_tanh, gelu_erf)
+PITH_WORDS(RopeScaling, none, yarn, longrope)
+
+// The members that a model file sets are described in config_keys.cpp. Their defaults stand here.
 struct Config {
   AttentionKind attention = AttentionKind::latent;
   Gate gate = Gate::none;
@@ -22,13 +28,13 @@ struct Config {
   BlockNorm block_norm = BlockNorm::rms;
   FeedForward feed_forward = FeedForward::swiglu;
   RopeScaling rope_scaling = RopeScaling::none;
-  bool rope_interleaved = true;  // pairs (2i, 2i+1); otherwise (i, d_r/2 + i)
-  bool folded = false;           // gamma, beta and the score scale are inside W_Q and W_O
+  bool rope_interleaved = true;
+  bool folded = false;
 
   int32_t n_layers = 0;            // L
   int32_t width = 0;               // d
   int32_t n_heads = 0;             // n_h
-  int32_t n_kv_heads = 0;          // MHA only; = n_heads otherwise
+  int32_t n_kv_heads = 0;          // = n_heads but for grouped MHA
   int32_t content_width = 0;       // d_n; 0 for MHA
   int32_t rope_width = 0;          // d_r; the head width for MHA
   int32_t value_width = 0;         // d_v; the head width for MHA
@@ -47,9 +53,9 @@ struct Config {
   float embedding_scale = 1, residual_scale = 1, logit_scale = 1;
 
   float rope_base = 10000;
-  float rope_factor = 1;              // YaRN, LongRoPE
-  int32_t rope_original_context = 0;  // YaRN, LongRoPE
-  float yarn_log_multiplier = 0;      // 0.1 mscale_all_dim
+  float rope_factor = 1;
+  int32_t rope_original_context = 0;
+  float yarn_log_multiplier = 0;
   float yarn_beta_fast = 32, yarn_beta_slow = 1;
 
   constexpr bool is_mha() const { return attention == AttentionKind::mha; }

@@ -27,6 +27,7 @@ sys.path[:0] = [str(REPOSITORY / "tools" / "train"), str(REPOSITORY / "tools" / 
 from export import export  # noqa: E402
 from gguf_model import load  # noqa: E402
 from model import Config, Model, shape_m  # noqa: E402
+from random_weights import randomised  # noqa: E402
 import trace  # noqa: E402
 
 TOKENIZER = REPOSITORY / "tools" / "model" / "tokenizer.json"
@@ -55,14 +56,7 @@ BUILTIN_TOKENS, BUILTIN_LAYERS = 12, {0, 11}
 
 def random_model(config, seed):
     torch.manual_seed(seed)
-    model = Model(config)
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.dim() == 1:
-                p.copy_(torch.randn_like(p) * 0.2 + ("norm.weight" in name))
-            else:
-                p.normal_(std=1.0 if "embd" in name else p.shape[1] ** -0.5)
-    return model
+    return randomised(Model(config))
 
 
 def write_models():

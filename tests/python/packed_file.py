@@ -1,6 +1,6 @@
 """A second, independent writer of packed models (float32 panels), from the prose of simd/packed.h and src/model/model_file.h.
 
-It shares no code with `pith quantize`: the runtime must agree with PyTorch through either of them.
+It shares no code with `pith quantize`, but the list of the keys: the runtime must agree with PyTorch through either of them.
 """
 
 import math
@@ -8,6 +8,7 @@ import struct
 
 import numpy as np
 
+from config_keys import written  # tools/train
 from model import rope_frequencies, rope_magnitude, score_scale  # tools/train
 
 U32, F32, BOOL, STRING, ARRAY, U64 = 4, 6, 7, 8, 9, 10
@@ -92,36 +93,11 @@ def fold(model):
 
 def metadata(c):
     """(key, type, bytes) of the hyper-parameters."""
-    def u32(key, value):
-        return key, U32, struct.pack("<I", value)
-
-    def string(key, value):
-        return key, STRING, text(value)
-
-    e = "egmla."
-    out = [string("general.architecture", "egmla"), u32("general.alignment", 64), u32("pith.packed.version", 1),
-           (e + "folded", BOOL, b"\1"), (e + "rope.interleaved", BOOL, bytes([c.rope_interleaved])),
-           string(e + "attention.kind", c.attention), string(e + "attention.gate", c.gate),
-           string(e + "attention.kv_norm", c.kv_norm), string(e + "block_norm", c.block_norm),
-           string(e + "feed_forward.kind", c.feed_forward)]
-    numbers = {"block_count": c.n_layers, "embedding_length": c.width, "attention.head_count": c.n_heads,
-               "attention.value_length": c.value_width, "feed_forward_length": c.feed_forward_width,
-               "vocab_size": c.vocab_size, "context_length": c.context_length}
-    if c.attention == "mha":
-        numbers["attention.head_count_kv"] = c.n_kv_heads
-    else:
-        numbers |= {"attention.key_length_content": c.content_width, "rope.dimension_count": c.rope_width,
-                    "attention.kv_lora_rank": c.latent_width}
-    if c.query_latent_width:
-        numbers["attention.q_lora_rank"] = c.query_latent_width
-    if c.gate != "none":
-        out.append(string(e + "attention.gate_norm", c.gate_norm))
-        numbers |= {"attention.gate_length": c.gate_width, "attention.layer_group_size": c.layer_group_size}
-    out += [u32(e + key, value) for key, value in numbers.items()]
-    reals = ["embedding_scale", "residual_scale", "logit_scale", "block_norm_epsilon"]
-    out += [(e + key, F32, struct.pack("<f", getattr(c, key))) for key in reals]
-    norms = ["kv_norm_epsilon", "q_norm_epsilon", "gate_norm_epsilon"]
-    return out + [(e + "attention." + key, F32, struct.pack("<f", getattr(c, key))) for key in norms]
+    encode = {"integer": lambda x: (U32, struct.pack("<I", x)), "real": lambda x: (F32, struct.pack("<f", x)),
+              "boolean": lambda x: (BOOL, bytes([x])), "word": lambda x: (STRING, text(x))}
+    out = [("general.architecture", STRING, text("egmla")), ("general.alignment", U32, struct.pack("<I", 64)),
+           ("pith.packed.version", U32, struct.pack("<I", 1)), ("egmla.folded", BOOL, b"\1")]
+    return out + [("egmla." + key["key"], *encode[key["kind"]](value)) for key, value in written(c)]
 
 
 def write(model, kind="f32", stored=None):

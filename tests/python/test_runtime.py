@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tools" / "train"))
 import libpith
 import packed_file
 from model import Config, Model
+from random_weights import randomised
 
 BASE = dict(vocab_size=300, n_layers=3, width=48, n_heads=3, feed_forward_width=72, context_length=256, value_width=16,
             content_width=8, rope_width=8, latent_width=16)
@@ -39,14 +40,7 @@ VARIANTS = {
 
 def random_model(variant, seed):
     torch.manual_seed(seed)
-    model = Model(Config(**(BASE | variant))).double()
-    with torch.no_grad():
-        for name, p in model.named_parameters():
-            if p.dim() == 1:
-                p.copy_(torch.randn_like(p) * 0.2 + ("norm.weight" in name))
-            else:
-                p.normal_(std=1.0 if "embd" in name else p.shape[1] ** -0.5)
-    return model
+    return randomised(Model(Config(**(BASE | variant))).double())
 
 
 def relative(a, b):

@@ -5,10 +5,10 @@
 #include <set>
 #include <thread>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "memory_bandwidth.h"
-#include "options.h"
+#include "commands.h"
 #include "text_like_ids.h"
 #include "text_tokens.h"
 
@@ -19,17 +19,7 @@
 namespace pith::cli {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-struct BenchOptions {
-  ModelOption model;
-  SessionOptions session;
-  std::vector<uint32_t> depths = {0, 256}, threads;
-  uint32_t tokens = 32, prompt = 0, repeat = 3;
-  uint64_t seed = 1;
-  std::string text;
-  bool json = false;
-};
+using Json = json::Document;
 
 uint64_t clock_ns(void*) {
   return uint64_t(
@@ -122,12 +112,11 @@ double median(std::vector<double> values) {
 
 // One line per phase, thread count and depth: the medians over the repetitions.
 void print_table(const Json& document) {
-  fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].get<std::string>(),
-             document["tier"].get<std::string>(), document["commit"].get<std::string>(),
-             document["cpu"].get<std::string>());
+  fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].string(), document["tier"].string(),
+             document["commit"].string(), document["cpu"].string());
   fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens",
              "depth", "distinct ids", "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
-  const Json& runs = document["runs"];
+  const std::vector<Json>& runs = document["runs"].elements();
   std::vector<bool> printed(runs.size());
   for (size_t i = 0; i < runs.size(); ++i) {
     if (printed[i]) continue;
@@ -137,16 +126,18 @@ void print_table(const Json& document) {
                         runs[j]["depth"] == runs[i]["depth"] && runs[j]["tokens"] == runs[i]["tokens"];
       if (!same) continue;
       printed[j] = true;
-      ms.push_back(runs[j]["ms_per_token"]);
-      attention.push_back(runs[j]["attention_ms"]);
-      gb.push_back(runs[j]["read_gb_per_s"]);
+      ms.push_back(runs[j]["ms_per_token"].number());
+      attention.push_back(runs[j]["attention_ms"].number());
+      gb.push_back(runs[j]["read_gb_per_s"].number());
     }
     fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
-               runs[i]["phase"].get<std::string>(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(),
-               runs[i]["depth"].dump(), runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention),
-               median(gb), runs[i]["machine_read_gb_per_s"].get<double>());
+               runs[i]["phase"].string(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(),
+               runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
+               runs[i]["machine_read_gb_per_s"].number());
   }
 }
+
+}  // namespace
 
 void bench(BenchOptions options) {
   const Model model = options.model.load();
@@ -168,32 +159,6 @@ void bench(BenchOptions options) {
                          {"runs", runs}};
   if (options.json) print_json(document);
   else print_table(document);
-}
-
-}  // namespace
-
-void add_bench(CLI::App* app, int*) {
-  auto options = std::make_shared<BenchOptions>();
-  CLI::App* command = app->add_subcommand("bench", "Measure prefill and decode");
-  options->model.add_to(command);
-  options->session.add_to(command);
-  command->remove_option(command->get_option("--threads"));
-  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; the fast cores if left out")
-      ->delimiter(',');
-  command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")
-      ->delimiter(',');
-  command->add_option("-n,--tokens", options->tokens, "Tokens to decode")
-      ->check(CLI::Range(0, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--prompt", options->prompt, "Tokens of a prompt to be read at every depth, before decoding")
-      ->check(CLI::Range(0, 1 << 20))
-      ->capture_default_str();
-  command->add_option("--repeat", options->repeat, "Repetitions")->check(CLI::Range(1, 1000))->capture_default_str();
-  command->add_option("--text", options->text,
-                      "Fill the context with this text; else with made-up ids that repeat as a text's do");
-  command->add_option("--seed", options->seed, "Seed of the made-up ids")->capture_default_str();
-  command->add_flag("--json", options->json, "One JSON document with every repetition");
-  command->callback([options] { bench(*options); });
 }
 
 }  // namespace pith::cli

@@ -8,21 +8,13 @@
 #include <cmath>
 #include <cstdio>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include "options.h"
+#include "commands.h"
 #include "text_tokens.h"
 
 namespace pith::cli {
 namespace {
-
-struct EvalOptions {
-  ModelOption model;
-  SessionOptions session;
-  std::string text, base;
-  size_t limit = 0;
-  bool json = false;
-};
 
 struct Score {
   double nats = 0, kl_sum = 0, kl_max = 0;
@@ -82,6 +74,8 @@ Score score_tokens(const std::vector<int32_t>& tokens, const Tokenizer& tokenize
   return score;
 }
 
+}  // namespace
+
 void eval(const EvalOptions& options) {
   const Model model = options.model.load();
   const Tokenizer tokenizer(model);
@@ -103,15 +97,15 @@ void eval(const EvalOptions& options) {
   }
   const double start = seconds();
   const Score score = score_tokens(tokens, tokenizer, window, &session, base.get());
-  nlohmann::ordered_json out = {{"model", options.model.name()},
-                                {"tier", pith_session_tier(session.get())},
-                                {"threads", options.session.n_threads()},
-                                {"context", window},
-                                {"perplexity", score.perplexity()},
-                                {"tokens", score.tokens},
-                                {"bytes", score.bytes},
-                                {"bits_per_byte", score.bits_per_byte()},
-                                {"tokens_per_s", double(score.tokens) / (seconds() - start)}};
+  json::Document out = {{"model", options.model.name()},
+                        {"tier", pith_session_tier(session.get())},
+                        {"threads", options.session.n_threads()},
+                        {"context", window},
+                        {"perplexity", score.perplexity()},
+                        {"tokens", score.tokens},
+                        {"bytes", score.bytes},
+                        {"bits_per_byte", score.bits_per_byte()},
+                        {"tokens_per_s", double(score.tokens) / (seconds() - start)}};
   if (base != nullptr) {
     out["kl_mean"] = score.kl_sum / double(score.tokens);
     out["kl_max"] = score.kl_max;
@@ -119,23 +113,7 @@ void eval(const EvalOptions& options) {
   }
   out["logits_hash"] = logits_hash(session.logits());
   if (options.json) return print_json(out);
-  for (const auto& [key, value] : out.items())
-    fmt::print("{:<16} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
-}
-
-}  // namespace
-
-void add_eval(CLI::App* app, int*) {
-  auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app->add_subcommand("eval", "Perplexity of a text");
-  options->model.add_to(command);
-  options->session.add_to(command);
-  command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document")->required();
-  command->add_option("--base", options->base,
-                      "Another model to measure the KL divergence and top-1 agreement against");
-  command->add_option("--limit", options->limit, "Tokens to score at most; 0: all");
-  command->add_flag("--json", options->json, "One JSON document");
-  command->callback([options] { eval(*options); });
+  for (const auto& [key, value] : out.members()) fmt::print("{:<16} {}\n", key, value.shown());
 }
 
 }  // namespace pith::cli

@@ -1,18 +1,16 @@
 // pith info: what a model is and what it will take, from the file's header, before any memory is taken for a session.
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include "options.h"
+#include "commands.h"
+#include "key_reference.h"
+#include "model/model.h"
 
 namespace pith::cli {
+
+using namespace internal;
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-struct InfoOptions {
-  ModelOption model;
-  SessionOptions session;
-  bool json = false, tensors = false;
-};
+using Json = json::Document;
 
 Json config_json(const pith_model_info& i) {
   return {{"attention", i.attention_kind == PITH_ATTENTION_KIND_MHA ? "mha" : "latent"},
@@ -82,24 +80,44 @@ Json plan_json(const Model& model, const pith_session_options& options) {
           {"cache_elements_per_token", plan.cache_elements_per_token}};
 }
 
-void print_table(const Json& document, bool with_tensors) {
-  const auto print_all = [](const Json& object) {
-    for (const auto& [key, value] : object.items())
-      fmt::print("  {:<40} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
-  };
-  fmt::print("model {}\n", document["model"].get<std::string>());
-  print_all(document["config"]);
+// What the model's keys say, and what they mean.
+void print_config(const Config& config) {
+  for (const ConfigKey& key : config_keys()) {
+    if (key.use == KeyUse::alias || !applies(key.scope, config)) continue;
+    const std::string value = fmt::format("{} {}", quantize::value_text(key, key.get(config)), key.unit);
+    fmt::print("  {:<40} {:<16} {}\n", key.name, value, key.meaning);
+  }
+}
+
+bool is_config_key(std::string_view name) {
+  const std::string_view prefix = kKeyPrefix;
+  return name.starts_with(prefix) && find_key(config_keys(), name.substr(prefix.size())) != nullptr;
+}
+
+void print_members(const Json& object) {
+  for (const auto& [key, value] : object.members()) {
+    if (!is_config_key(key)) fmt::print("  {:<40} {}\n", key, value.shown());
+  }
+}
+
+void print_table(const Json& document, const Config& config, bool with_tensors) {
+  fmt::print("model {}\n", document["model"].string());
+  print_config(config);
+  for (const char* key : {"tied_output", "parameters"})
+    fmt::print("  {:<40} {}\n", key, document["config"][key].dump());
   fmt::print("metadata\n");
-  print_all(document["metadata"]);
+  print_members(document["metadata"]);
   if (with_tensors) {
     fmt::print("tensors\n");
-    for (const Json& t : document["tensors"])
-      fmt::print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", t["name"].get<std::string>(),
-                 t["type"].get<std::string>(), t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
+    for (const Json& t : document["tensors"].elements())
+      fmt::print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", t["name"].string(), t["type"].string(),
+                 t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
   }
   fmt::print("memory\n");
-  print_all(document["plan"]);
+  print_members(document["plan"]);
 }
+
+}  // namespace
 
 void info(const InfoOptions& options) {
   const Model model = options.model.load();
@@ -109,19 +127,7 @@ void info(const InfoOptions& options) {
                          {"tensors", tensors_json(model)},
                          {"plan", plan_json(model, options.session.resolve())}};
   if (options.json) print_json(document);
-  else print_table(document, options.tensors);
-}
-
-}  // namespace
-
-void add_info(CLI::App* app, int*) {
-  auto options = std::make_shared<InfoOptions>();
-  CLI::App* command = app->add_subcommand("info", "Metadata, licence, tensors and memory of a model");
-  options->model.add_to(command);
-  options->session.add_to(command);
-  command->add_flag("--tensors", options->tensors, "List the tensors too");
-  command->add_flag("--json", options->json, "One JSON document, tensors included");
-  command->callback([options] { info(*options); });
+  else print_table(document, model.get()->config, options.tensors);
 }
 
 }  // namespace pith::cli

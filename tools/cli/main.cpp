@@ -1,9 +1,225 @@
 // The pith command. Exit status: 0; 1 with a sentence on standard error; 2 for wrong usage; 3 where a device is absent.
+//
+// This is the one unit that knows CLI11, whose header takes longer to compile than any of our own files: it says what every
+// option is called and means, and hands plain structs to the commands.
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <memory>
 
-#include "options.h"
+#include <CLI/CLI.hpp>
+
+#include "commands.h"
+
+namespace pith::cli {
+namespace {
+
+// A word out of a few; the one that *value has is the default.
+void add_choice(CLI::App* command, const char* name, std::string* value, const std::vector<std::string>& words,
+                const char* meaning) {
+  command->add_option(name, *value, meaning)->check(CLI::IsMember(words))->capture_default_str();
+}
+
+void add_model(CLI::App* command, ModelOption* o) {
+  command->add_option("model", o->path, "Packed model (GGUF); the built-in one if left out");
+}
+
+void add_session(CLI::App* command, SessionOptions* o) {
+  command->add_option("--threads", o->threads, "Threads; the fast cores if left out")->check(CLI::Range(1, 64));
+  command->add_option("--tier", o->tier, "Instruction set: scalar, avx2, ...; the best of this CPU if left out");
+  command->add_option("--context", o->context, "Tokens that the cache holds; the model's context if left out")
+      ->check(CLI::Range(1, 1 << 24));
+  command->add_option("--keep", o->keep, "First tokens that stay when the cache is full");
+  command
+      ->add_option("--chunk", o->chunk, "Tokens of a prompt that are computed together; 512 if left out, 1: each alone")
+      ->check(CLI::Range(1, 2048));
+  add_choice(command, "--cache", &o->cache, {"i8", "f32"}, "Precision of the cache");
+  add_choice(command, "--activations", &o->activations, {"i8", "f32"}, "Precision of the inputs of matrix products");
+  add_choice(command, "--attention", &o->attention, {"grouped", "materialise"},
+             "How attention reads the cache: grouped by token id (absorbed where there is no gate), or every key and "
+             "value materialised");
+  command
+      ->add_option(
+          "--pool", o->pool,
+          "Bytes for the rows of gated models, with K, M or G; 0: none; rows for 3/8 of the context and 64 if left out")
+      ->transform(CLI::AsSizeValue(false));
+}
+
+void add_sampling(CLI::App* command, SamplingOptions* o) {
+  command
+      ->add_option_function<uint64_t>(
+          "--seed",
+          [o](uint64_t value) {
+            o->seed = value;
+            o->has_seed = true;
+          },
+          "Seed of the draws; a loaded state goes on with its own if left out")
+      ->default_str(std::to_string(o->seed));
+  command->add_option("--temp", o->temperature, "Temperature; 0 is greedy")->capture_default_str();
+  command->add_option("--top-k", o->top_k, "Keep the k likeliest tokens; 0 is all")->capture_default_str();
+  command->add_option("--top-p", o->top_p, "Keep the smallest set of tokens with this probability")
+      ->capture_default_str();
+  command->add_option("--min-p", o->min_p, "Drop tokens less likely than this share of the likeliest")
+      ->capture_default_str();
+  command->add_option("--repeat-penalty", o->repeat_penalty, "Penalty on recent tokens; 1 is off")
+      ->capture_default_str();
+  command->add_option("--repeat-window", o->repeat_window, "Recent tokens that the penalty sees; 0 is none")
+      ->capture_default_str();
+  command->add_option("--stop", o->stops, "Stop before this text; may be given several times")->allow_extra_args(false);
+}
+
+void add_run(CLI::App* app, int*) {
+  auto options = std::make_shared<RunOptions>();
+  CLI::App* command = app->add_subcommand("run", "Stream a text");
+  add_model(command, &options->model);
+  add_session(command, &options->session);
+  add_sampling(command, &options->sampling);
+  CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
+  command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
+  command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
+      ->capture_default_str();
+  command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
+  command->add_option("--save-state", options->save_state, "Write the state of the text to a file at the end");
+  command->add_flag("--json", options->json, "One JSON document instead of the text");
+  command->callback([options, prompt] {
+    options->has_prompt = prompt->count() > 0;
+    run(*options);
+  });
+}
+
+void add_quantize(CLI::App* app, int*) {
+  auto options = std::make_shared<QuantizeOptions>();
+  CLI::App* command = app->add_subcommand("quantize", "Pack a float model");
+  command->add_option("in", options->input, "Float model (GGUF F32, F16 or BF16)")->required();
+  command->add_option("out", options->output, "Packed model to write")->required();
+  add_choice(command, "--type", &options->type, {"q4", "q8", "f32"},
+             "Type of the matrices; q4 keeps the embedding and the output in q8");
+  command->callback([options] { quantize(*options); });
+}
+
+void add_synth(CLI::App* app, int*) {
+  auto options = std::make_shared<SynthOptions>();
+  CLI::App* command = app->add_subcommand("synth", "Write a packed model of random weights");
+  command->add_option("shape", options->shape, synth_shapes() + ", or a JSON file of metadata keys")->required();
+  command->add_option("out", options->output, "Packed model to write")->required();
+  add_choice(command, "--type", &options->type, {"q4", "q8", "f32"}, "Type of the matrices");
+  command->add_option("--seed", options->seed, "Seed of the weights")->capture_default_str();
+  command->callback([options] { synth(*options); });
+}
+
+void add_info(CLI::App* app, int*) {
+  auto options = std::make_shared<InfoOptions>();
+  CLI::App* command = app->add_subcommand("info", "Metadata, licence, tensors and memory of a model");
+  add_model(command, &options->model);
+  add_session(command, &options->session);
+  command->add_flag("--tensors", options->tensors, "List the tensors too");
+  command->add_flag("--json", options->json, "One JSON document, tensors included");
+  command->callback([options] { info(*options); });
+}
+
+void add_bench(CLI::App* app, int*) {
+  auto options = std::make_shared<BenchOptions>();
+  CLI::App* command = app->add_subcommand("bench", "Measure prefill and decode");
+  add_model(command, &options->model);
+  add_session(command, &options->session);
+  command->remove_option(command->get_option("--threads"));
+  command->add_option("--threads", options->threads, "Thread counts, such as 1,2; the fast cores if left out")
+      ->delimiter(',');
+  command->add_option("--depth", options->depths, "Tokens in the cache before decoding, such as 0,256,1024")
+      ->delimiter(',');
+  command->add_option("-n,--tokens", options->tokens, "Tokens to decode")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--prompt", options->prompt, "Tokens of a prompt to be read at every depth, before decoding")
+      ->check(CLI::Range(0, 1 << 20))
+      ->capture_default_str();
+  command->add_option("--repeat", options->repeat, "Repetitions")->check(CLI::Range(1, 1000))->capture_default_str();
+  command->add_option("--text", options->text,
+                      "Fill the context with this text; else with made-up ids that repeat as a text's do");
+  command->add_option("--seed", options->seed, "Seed of the made-up ids")->capture_default_str();
+  command->add_flag("--json", options->json, "One JSON document with every repetition");
+  command->callback([options] { bench(*options); });
+}
+
+void add_eval(CLI::App* app, int*) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app->add_subcommand("eval", "Perplexity of a text");
+  add_model(command, &options->model);
+  add_session(command, &options->session);
+  command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document")->required();
+  command->add_option("--base", options->base,
+                      "Another model to measure the KL divergence and top-1 agreement against");
+  command->add_option("--limit", options->limit, "Tokens to score at most; 0: all");
+  command->add_flag("--json", options->json, "One JSON document");
+  command->callback([options] { eval(*options); });
+}
+
+void add_verify(CLI::App* app, int* status) {
+  auto options = std::make_shared<VerifyOptions>();
+  CLI::App* command = app->add_subcommand("verify", "Compare every tensor with its stored hash");
+  add_model(command, &options->model);
+  command->add_flag("--json", options->json, "One JSON document");
+  command->callback([options, status] { *status = verify(*options); });
+}
+
+void add_gates(CLI::App* command, ParityOptions* o) {
+  command->add_option("--max-relative", o->max_relative,
+                      "Fail if any tensor of any token is off by more, ||a-b|| / ||b||");
+  command->add_option("--max-logits-relative", o->max_logits_relative, "Fail if the logits together are off by more");
+  command->add_option("--max-kl", o->max_kl, "Fail if the mean KL divergence is larger, in nats");
+  command->add_option("--min-top1", o->min_top1, "Fail if the likeliest token agrees less often, 0 .. 1");
+  command->add_option("--max-perplexity-rise", o->max_perplexity_rise, "Fail if perplexity rises by more, as a share");
+  command->add_flag("--explained", o->explained, "Fail if a step is farther off than quantisation explains");
+  command->add_option("--float-bound", o->float_bound, "What float32 arithmetic explains")->capture_default_str();
+  command->add_option("--margin", o->margin, "Times the measured error of quantisation that is still explained")
+      ->capture_default_str();
+}
+
+void add_parity(CLI::App* app, int* status) {
+  auto o = std::make_shared<ParityOptions>();
+  CLI::App* command = app->add_subcommand("parity", "Compare every step with a reference");
+  command->add_option("model", o->model, "Packed or float model (GGUF); the built-in one if left out");
+  CLI::Option* trace =
+      command->add_option("--trace", o->trace, "Trace to compare with (safetensors); tools/train/trace.py writes one");
+  add_choice(command, "--reference", &o->reference, {"host", "cuda"}, "Without --trace: where the reference runs");
+  command->add_option("--base", o->base, "Without --trace: the model that the reference runs; MODEL if left out");
+  command->add_option("--text", o->text, "Without --trace: tokens of this text")->excludes(trace);
+  command->add_option("--ids", o->ids, "Without --trace: these token ids, with commas")
+      ->delimiter(',')
+      ->excludes(trace);
+  command->add_option("--tokens-of", o->tokens_of, "Without --trace: the tokens of this trace")->excludes(trace);
+  command->add_option("-n", o->limit, "Tokens of the text at most")->capture_default_str();
+  add_choice(command, "--weights", &o->weights, {"f32", "q8", "q4"}, "How a float MODEL is packed");
+  add_choice(command, "--cache", &o->cache, {"i8", "f32"}, "Precision");
+  add_choice(command, "--activations", &o->activations, {"i8", "f32"}, "Precision");
+  add_choice(command, "--attention", &o->attention, {"grouped", "materialise"},
+             "Token by token, grouped has no keys, values and scores to compare");
+  command
+      ->add_option("--chunk", o->chunk, "Tokens that go through the layers together, as a prompt's do; 1: one by one")
+      ->check(CLI::Range(1, 2048))
+      ->capture_default_str();
+  command->add_option("--tier", o->tier, "Instruction set; the best of this CPU if left out");
+  command->add_flag("--each", o->each,
+                    "Also round one part at a time: weights (of a float MODEL), activations, cache, attention");
+  command->add_flag("--json", o->json, "One JSON document");
+  command->add_option("--html", o->html, "Write the report as a page with plots");
+  command->add_option("--save-trace", o->save_trace, "Write the runtime's trace");
+  command->add_option("--save-reference", o->save_reference, "Write the trace of the reference that ran here");
+  command->add_option("--save-layers", o->save_layers, "Of a written trace: these layers alone, with commas")
+      ->delimiter(',');
+  command->add_option_function<std::vector<std::string>>(
+      "--note",
+      [o = o.get()](const std::vector<std::string>& notes) {
+        for (const std::string& note : notes)
+          o->notes[note.substr(0, note.find('='))] = note.substr(note.find('=') + 1);
+      },
+      "KEY=VALUE in the metadata of a written trace");
+  add_gates(command, o.get());
+  command->callback([o, status] { *status = parity(*o); });
+}
+
+}  // namespace
+}  // namespace pith::cli
 
 int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where text is written

@@ -1,14 +1,14 @@
-// What the commands share: the model argument, session and sampling options, and how results leave the program.
+// What the commands share: the model argument, session and sampling options (main.cpp says what they are called), and
+// how results leave the program.
 #ifndef PITH_CLI_OPTIONS_H
 #define PITH_CLI_OPTIONS_H
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "document.h"
 #include "pith/pith.hpp"
 
 namespace pith::cli {
@@ -16,7 +16,6 @@ namespace pith::cli {
 struct ModelOption {
   std::string path;  // empty: the built-in model
 
-  void add_to(CLI::App* app);
   Model load() const;
   std::string name() const { return path.empty() ? "built-in" : path; }
 };
@@ -28,7 +27,6 @@ struct SessionOptions {
   std::string cache = "i8", activations = "i8", attention = "grouped";
   std::optional<uint64_t> pool;  // bytes
 
-  void add_to(CLI::App* app);
   uint32_t n_threads() const;
   pith_session_options resolve() const;  // refers to `tier`: keep this object alive
 };
@@ -41,15 +39,14 @@ struct SamplingOptions {
   bool has_seed = false;  // it was given
   std::vector<std::string> stops;
 
-  void add_to(CLI::App* app);
   pith_sampler_options resolve() const;
 };
 
 // Reads a whole regular file.
 std::string read_file(const std::string& path);
 
-// One JSON document on standard output; bytes that are not UTF-8 become U+FFFD.
-void print_json(const nlohmann::ordered_json& document);
+// One JSON document on standard output, as Document::dump has it.
+void print_json(const json::Document& document);
 
 // FNV-1a of the bytes of the logits, as 16 hex digits: equal on every machine for equal calls.
 std::string logits_hash(std::span<const float> logits);
@@ -59,16 +56,6 @@ double seconds();
 
 // The processor's name, or "unknown".
 std::string cpu_name();
-
-// Each command adds its subcommand and its callback; a callback throws pith::Error, std::runtime_error or sets *status.
-void add_run(CLI::App* app, int* status);
-void add_quantize(CLI::App* app, int* status);
-void add_synth(CLI::App* app, int* status);
-void add_info(CLI::App* app, int* status);
-void add_bench(CLI::App* app, int* status);
-void add_eval(CLI::App* app, int* status);
-void add_verify(CLI::App* app, int* status);
-void add_parity(CLI::App* app, int* status);
 
 }  // namespace pith::cli
 

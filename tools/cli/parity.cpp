@@ -5,13 +5,11 @@
 // rounded weights moved by up to half a step.
 #include <algorithm>
 #include <cstdio>
-#include <map>
-#include <optional>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "builtin_model.h"
-#include "options.h"
+#include "commands.h"
 #include "output_file.h"
 #include "pack.h"
 #include "reference.h"
@@ -25,20 +23,6 @@ using namespace quantize;
 namespace {
 
 using namespace pith::parity;
-
-struct ParityOptions {
-  std::string model, trace, reference = "host", base, text, tokens_of, html, save_trace, save_reference;
-  std::vector<int32_t> ids, save_layers;
-  std::map<std::string, std::string> notes;
-  size_t limit = 32;
-  uint32_t chunk = 1;
-  std::string weights = "f32", cache = "i8", activations = "i8", attention = "materialise", tier;
-  bool each = false, json = false;
-  double float_bound = 2e-5, margin = 3;
-  // Gates.
-  std::optional<double> max_relative, max_logits_relative, max_kl, min_top1, max_perplexity_rise;
-  bool explained = false;
-};
 
 // A model's bytes: the built-in ones, a mapped file, or packed here from a float file.
 struct ModelBytes {
@@ -217,7 +201,9 @@ std::vector<std::string> failures(const ParityOptions& o, const Report& report) 
   return out;
 }
 
-void parity(const ParityOptions& o, int* status) {
+}  // namespace
+
+int parity(const ParityOptions& o) try {
   ModelBytes bytes(o.model);
   const bool has_floats = !bytes.is_packed();
   if (has_floats) bytes.pack(o.weights);
@@ -245,80 +231,12 @@ void parity(const ParityOptions& o, int* status) {
   if (!o.html.empty()) write_file(o.html, html_of(report));
   if (o.json) print_json(json_of(report));
   else fmt::print("{}", text_of(report));
-  for (const std::string& failure : failures(o, report)) {
-    fmt::print(stderr, "pith: {}\n", failure);
-    *status = 1;
-  }
-}
-
-void add_gates(CLI::App* command, ParityOptions* o) {
-  command->add_option("--max-relative", o->max_relative,
-                      "Fail if any tensor of any token is off by more, ||a-b|| / ||b||");
-  command->add_option("--max-logits-relative", o->max_logits_relative, "Fail if the logits together are off by more");
-  command->add_option("--max-kl", o->max_kl, "Fail if the mean KL divergence is larger, in nats");
-  command->add_option("--min-top1", o->min_top1, "Fail if the likeliest token agrees less often, 0 .. 1");
-  command->add_option("--max-perplexity-rise", o->max_perplexity_rise, "Fail if perplexity rises by more, as a share");
-  command->add_flag("--explained", o->explained, "Fail if a step is farther off than quantisation explains");
-  command->add_option("--float-bound", o->float_bound, "What float32 arithmetic explains")->capture_default_str();
-  command->add_option("--margin", o->margin, "Times the measured error of quantisation that is still explained")
-      ->capture_default_str();
-}
-
-}  // namespace
-
-void add_parity(CLI::App* app, int* status) {
-  auto o = std::make_shared<ParityOptions>();
-  CLI::App* command = app->add_subcommand("parity", "Compare every step with a reference");
-  command->add_option("model", o->model, "Packed or float model (GGUF); the built-in one if left out");
-  CLI::Option* trace =
-      command->add_option("--trace", o->trace, "Trace to compare with (safetensors); tools/train/trace.py writes one");
-  command->add_option("--reference", o->reference, "Without --trace: where the reference runs")
-      ->check(CLI::IsMember({"host", "cuda"}))
-      ->capture_default_str();
-  command->add_option("--base", o->base, "Without --trace: the model that the reference runs; MODEL if left out");
-  command->add_option("--text", o->text, "Without --trace: tokens of this text")->excludes(trace);
-  command->add_option("--ids", o->ids, "Without --trace: these token ids, with commas")
-      ->delimiter(',')
-      ->excludes(trace);
-  command->add_option("--tokens-of", o->tokens_of, "Without --trace: the tokens of this trace")->excludes(trace);
-  command->add_option("-n", o->limit, "Tokens of the text at most")->capture_default_str();
-  command->add_option("--weights", o->weights, "How a float MODEL is packed")
-      ->check(CLI::IsMember({"f32", "q8", "q4"}))
-      ->capture_default_str();
-  for (const auto& [option, value] : {std::pair{"--cache", &o->cache}, {"--activations", &o->activations}})
-    command->add_option(option, *value, "Precision")->check(CLI::IsMember({"i8", "f32"}))->capture_default_str();
-  command->add_option("--attention", o->attention, "Token by token, grouped has no keys, values and scores to compare")
-      ->check(CLI::IsMember({"grouped", "materialise"}))
-      ->capture_default_str();
-  command
-      ->add_option("--chunk", o->chunk, "Tokens that go through the layers together, as a prompt's do; 1: one by one")
-      ->check(CLI::Range(1, 2048))
-      ->capture_default_str();
-  command->add_option("--tier", o->tier, "Instruction set; the best of this CPU if left out");
-  command->add_flag("--each", o->each,
-                    "Also round one part at a time: weights (of a float MODEL), activations, cache, attention");
-  command->add_flag("--json", o->json, "One JSON document");
-  command->add_option("--html", o->html, "Write the report as a page with plots");
-  command->add_option("--save-trace", o->save_trace, "Write the runtime's trace");
-  command->add_option("--save-reference", o->save_reference, "Write the trace of the reference that ran here");
-  command->add_option("--save-layers", o->save_layers, "Of a written trace: these layers alone, with commas")
-      ->delimiter(',');
-  command->add_option_function<std::vector<std::string>>(
-      "--note",
-      [o = o.get()](const std::vector<std::string>& notes) {
-        for (const std::string& note : notes)
-          o->notes[note.substr(0, note.find('='))] = note.substr(note.find('=') + 1);
-      },
-      "KEY=VALUE in the metadata of a written trace");
-  add_gates(command, o.get());
-  command->callback([o, status] {
-    try {
-      parity(*o, status);
-    } catch (const NoDevice& error) {
-      fmt::print(stderr, "pith: {}\n", error.what());
-      *status = 3;
-    }
-  });
+  const std::vector<std::string> failed = failures(o, report);
+  for (const std::string& failure : failed) fmt::print(stderr, "pith: {}\n", failure);
+  return failed.empty() ? 0 : 1;
+} catch (const NoDevice& error) {
+  fmt::print(stderr, "pith: {}\n", error.what());
+  return 3;
 }
 
 }  // namespace pith::cli

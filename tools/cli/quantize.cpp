@@ -6,9 +6,9 @@
 #include <cerrno>
 #include <cstdio>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include "options.h"
+#include "commands.h"
 #include "output_file.h"
 #include "pack.h"
 
@@ -17,16 +17,14 @@ namespace pith::cli {
 using namespace quantize;
 namespace {
 
-struct QuantizeOptions {
-  std::string input, output, type = "q4";
-};
-
 bool is_same_file(const std::string& a, const std::string& b) {
   struct stat of_a {
   }, of_b{};
   return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
          of_a.st_ino == of_b.st_ino;
 }
+
+}  // namespace
 
 void quantize(const QuantizeOptions& options) {
   if (is_same_file(options.input, options.output))
@@ -39,19 +37,6 @@ void quantize(const QuantizeOptions& options) {
   output.write(bytes.data(), bytes.size());
   output.commit();
   fmt::print(stderr, "{}: {:.2f} MB, {}\n", options.output, double(bytes.size()) / 1e6, options.type);
-}
-
-}  // namespace
-
-void add_quantize(CLI::App* app, int*) {
-  auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* command = app->add_subcommand("quantize", "Pack a float model");
-  command->add_option("in", options->input, "Float model (GGUF F32, F16 or BF16)")->required();
-  command->add_option("out", options->output, "Packed model to write")->required();
-  command->add_option("--type", options->type, "Type of the matrices; q4 keeps the embedding and the output in q8")
-      ->check(CLI::IsMember({"q4", "q8", "f32"}))
-      ->capture_default_str();
-  command->callback([options] { quantize(*options); });
 }
 
 }  // namespace pith::cli

@@ -6,9 +6,9 @@
 #include <memory>
 #include <span>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include "options.h"
+#include "commands.h"
 #include "output_file.h"
 #include "run_state.h"
 
@@ -71,16 +71,6 @@ class PromptProgress {
 
   bool is_shown_, is_drawn_ = false;
   double n_tokens_ = 0, start_ = 0, shown_at_ = 0;
-};
-
-struct RunOptions {
-  ModelOption model;
-  SessionOptions session;
-  SamplingOptions sampling;
-  std::string prompt, file, load_state, save_state;
-  bool has_prompt = false;
-  uint32_t n_tokens = 400;
-  bool json = false;
 };
 
 struct Report {
@@ -193,6 +183,8 @@ void print_report(const RunOptions& options, const Session& session, const Repor
              logits_hash(session.logits()));
 }
 
+}  // namespace
+
 // Without a prompt the built-in model begins as tales do.
 void run(RunOptions options) {
   const bool is_new = options.load_state.empty();
@@ -226,27 +218,6 @@ void run(RunOptions options) {
   }
   output.write("\n");
   print_report(options, session, r);
-}
-
-}  // namespace
-
-void add_run(CLI::App* app, int*) {
-  auto options = std::make_shared<RunOptions>();
-  CLI::App* command = app->add_subcommand("run", "Stream a text");
-  options->model.add_to(command);
-  options->session.add_to(command);
-  options->sampling.add_to(command);
-  CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
-  command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
-  command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
-      ->capture_default_str();
-  command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
-  command->add_option("--save-state", options->save_state, "Write the state of the text to a file at the end");
-  command->add_flag("--json", options->json, "One JSON document instead of the text");
-  command->callback([options, prompt] {
-    options->has_prompt = prompt->count() > 0;
-    run(*options);
-  });
 }
 
 }  // namespace pith::cli

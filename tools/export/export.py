@@ -14,6 +14,7 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "train"))
 
+from config_keys import written  # noqa: E402
 from model import Model  # noqa: E402
 
 SOURCES = """Public-domain books (mlschmitt/classic-books-markdown), FairytaleQA (uci-soe, Apache-2.0; texts from Project Gutenberg),
@@ -31,39 +32,9 @@ def attribution(path):
 
 def write_config(writer, c):
     """The keys of the model file that say the shape."""
-    def key(name):
-        return f"egmla.{name}"
-
-    words = {"attention.kind": c.attention, "attention.gate": c.gate, "attention.kv_norm": c.kv_norm,
-             "block_norm": c.block_norm, "feed_forward.kind": c.feed_forward, "rope.scaling.type": c.rope_scaling}
-    numbers = {"block_count": c.n_layers, "embedding_length": c.width, "feed_forward_length": c.feed_forward_width,
-               "vocab_size": c.vocab_size, "context_length": c.context_length, "attention.head_count": c.n_heads,
-               "attention.value_length": c.value_width}
-    reals = {"block_norm_epsilon": c.block_norm_epsilon, "attention.kv_norm_epsilon": c.kv_norm_epsilon,
-             "attention.q_norm_epsilon": c.q_norm_epsilon, "attention.gate_norm_epsilon": c.gate_norm_epsilon,
-             "embedding_scale": c.embedding_scale, "residual_scale": c.residual_scale, "logit_scale": c.logit_scale,
-             "rope.freq_base": c.rope_base}
-    if c.attention == "mha":
-        numbers["attention.head_count_kv"] = c.n_kv_heads
-    else:
-        numbers |= {"attention.key_length_content": c.content_width, "rope.dimension_count": c.rope_width,
-                    "attention.kv_lora_rank": c.latent_width}
-    if c.query_latent_width:
-        numbers["attention.q_lora_rank"] = c.query_latent_width
-    if c.gate != "none":
-        words["attention.gate_norm"] = c.gate_norm
-        numbers |= {"attention.gate_length": c.gate_width, "attention.layer_group_size": c.layer_group_size}
-    if c.rope_scaling != "none":
-        numbers["rope.scaling.original_context_length"] = c.rope_original_context
-        reals |= {"rope.scaling.factor": c.rope_factor, "rope.scaling.yarn_log_multiplier": c.yarn_log_multiplier,
-                  "rope.scaling.yarn_beta_fast": c.yarn_beta_fast, "rope.scaling.yarn_beta_slow": c.yarn_beta_slow}
-    for name, value in words.items():
-        writer.add_string(key(name), value)
-    for name, value in numbers.items():
-        writer.add_uint32(key(name), value)
-    for name, value in reals.items():
-        writer.add_float32(key(name), float(value))
-    writer.add_bool(key("rope.interleaved"), c.rope_interleaved)
+    add = {"integer": writer.add_uint32, "real": writer.add_float32, "boolean": writer.add_bool, "word": writer.add_string}
+    for key, value in written(c):
+        add[key["kind"]](f"egmla.{key['key']}", value)
 
 
 def write_tokenizer(writer, path):

@@ -5,7 +5,7 @@
 #include <numeric>
 #include <stdexcept>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace pith::parity {
 namespace {
@@ -67,7 +67,11 @@ TensorError compare(const std::string& name, const TraceTensor& a, const TraceTe
   return e;
 }
 
-std::string text_of(const std::vector<int64_t>& shape) { return fmt::format("{}", fmt::join(shape, " x ")); }
+std::string text_of(const std::vector<int64_t>& shape) {
+  std::string text;
+  for (const int64_t dim : shape) text += (text.empty() ? "" : " x ") + std::to_string(dim);
+  return text;
+}
 
 }  // namespace
 

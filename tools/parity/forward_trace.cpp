@@ -8,8 +8,9 @@
 #include <iterator>
 #include <stdexcept>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
+#include <fmt/core.h>
+
+#include "document.h"
 
 namespace pith::parity {
 namespace {
@@ -42,9 +43,11 @@ struct Entry {
 };
 
 // One tensor of the header, held against the bytes that are there.
-Entry entry_of(const std::string& path, const std::string& name, const nlohmann::json& json, size_t data_bytes) {
-  Entry entry{name, json.at("dtype"), json.at("shape"), 0, 0, 1};
-  const std::vector<size_t> offsets = json.at("data_offsets");
+Entry entry_of(const std::string& path, const std::string& name, const json::Document& fields, size_t data_bytes) {
+  Entry entry{name, fields["dtype"].string(), {}, 0, 0, 1};
+  for (const json::Document& dim : fields["shape"].elements()) entry.shape.push_back(dim.integer());
+  std::vector<size_t> offsets;
+  for (const json::Document& offset : fields["data_offsets"].elements()) offsets.push_back(size_t(offset.natural()));
   const size_t width = entry.type == "F64" ? 8 : entry.type == "F32" || entry.type == "I32" ? 4 : 0;
   if (width == 0) refuse(path, fmt::format("tensor {}: type {} is none of F64, F32, I32", name, entry.type));
   for (const int64_t dim : entry.shape) {
@@ -60,14 +63,14 @@ Entry entry_of(const std::string& path, const std::string& name, const nlohmann:
   return entry;
 }
 
-void read_entries(const std::string& path, const nlohmann::json& header, const char* data, size_t data_bytes,
+void read_entries(const std::string& path, const json::Document& header, const char* data, size_t data_bytes,
                   ForwardTrace* trace) {
-  for (const auto& [name, json] : header.items()) {
+  for (const auto& [name, fields] : header.members()) {
     if (name == "__metadata__") {
-      for (const auto& [key, value] : json.items()) trace->provenance[key] = value;
+      for (const auto& [key, value] : fields.members()) trace->provenance[key] = value.string();
       continue;
     }
-    const Entry entry = entry_of(path, name, json, data_bytes);
+    const Entry entry = entry_of(path, name, fields, data_bytes);
     const char* first = data + entry.begin;
     if (name == "tokens") {
       if (entry.type != "I32") refuse(path, "tensor tokens: is not I32");
@@ -130,9 +133,9 @@ ForwardTrace parse_trace(const std::string& bytes, const std::string& path) {
   ForwardTrace trace;
   const char* header = bytes.data() + sizeof header_bytes;
   try {
-    read_entries(path, nlohmann::json::parse(header, header + header_bytes), header + header_bytes,
+    read_entries(path, json::Document::parse({header, size_t(header_bytes)}), header + header_bytes,
                  left - size_t(header_bytes), &trace);
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const json::Error& error) {
     refuse(path, fmt::format("its header is malformed: {}", error.what()));
   }
   if (trace.provenance["format"] != kFormat) refuse(path, fmt::format("its metadata has no format \"{}\"", kFormat));
@@ -155,7 +158,7 @@ ForwardTrace read_trace(const std::string& path) {
 }
 
 std::string trace_bytes(const ForwardTrace& trace) {
-  nlohmann::ordered_json header;
+  json::Document header;
   header["__metadata__"] = trace.provenance;
   header["__metadata__"]["format"] = kFormat;
   std::string data(trace.tokens.size() * sizeof(int32_t), '\0');

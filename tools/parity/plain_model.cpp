@@ -5,21 +5,20 @@
 #include <random>
 #include <stdexcept>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "fold.h"
 #include "half.h"
+#include "open_file.h"
 #include "model/model_file.h"
 #include "packed.h"
 #include "model/tensor_list.h"
-#include "model/config_reader.h"
 
 namespace pith::parity {
 namespace {
 
-void check(pith_status status, const pith_error& error) {
-  if (status != PITH_OK) throw std::runtime_error(error.message);
-}
+using quantize::check;
+using quantize::OpenFile;
 
 float stored_float(const TensorEntry& t, size_t i) {
   if (t.type == TensorType::f32) return read_le<float>(t.data + 4 * i);
@@ -66,19 +65,6 @@ std::vector<float> unpacked(const TensorEntry& t, std::mt19937_64* noise) {
   }
   return out;
 }
-
-struct OpenFile {
-  ModelFile file;
-  std::vector<uint64_t> directory;
-
-  OpenFile(const void* data, size_t size) {
-    pith_error error{};
-    size_t bytes = 0;
-    check(ModelFile::directory_bytes(data, size, &bytes, &error), error);
-    directory.resize(bytes / sizeof(uint64_t) + 1);
-    check(file.open(data, size, directory.data(), &error), error);
-  }
-};
 
 // LongRoPE's divisors, of the long table where the model is meant for more than the original context.
 std::vector<float> divisors(const ModelFile& file, const Config& c) {
@@ -158,13 +144,7 @@ const std::vector<float>* PlainModel::find(const std::string& name) const {
   return found == tensors.end() ? nullptr : &found->second;
 }
 
-Config read_plain_config(const void* data, size_t size) {
-  const OpenFile open(data, size);
-  Config config;
-  pith_error error{};
-  check(read_config(open.file, &config, &error), error);
-  return config;
-}
+Config read_plain_config(const void* data, size_t size) { return OpenFile(data, size).config(); }
 
 double score_scale(const Config& c) {
   const double mscale =
@@ -182,7 +162,7 @@ PlainModel load_plain_model(const void* data, size_t size, uint64_t noise_seed) 
   ModelFile& file = open.file;
   PlainModel model;
   pith_error error{};
-  check(read_config(file, &model.config, &error), error);
+  model.config = open.config();
   const Config& c = model.config;
   if (c.folded) check(file.read_packed_directory(&error), error);
   std::mt19937_64 noise(noise_seed);

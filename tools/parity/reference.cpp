@@ -1,6 +1,6 @@
 #include "reference.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "host_device.h"
 #include "reference_forward.h"

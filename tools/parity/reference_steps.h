@@ -98,7 +98,7 @@ struct Rotate {
   }
 };
 
-// Scaled scores of every query with every key before it, 0 with those behind; i over [T, n_h, T]. A head's key is content
+// Scaled scores of every query with every key before it, 0 with those after; i over [T, n_h, T]. A head's key is content
 // of its KV head and then the rotary key, which all heads share; either may have no lanes.
 struct Scores {
   const float* q;       // [T, n_h, content + rope]

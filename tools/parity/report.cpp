@@ -1,6 +1,6 @@
 #include "report.h"
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 namespace pith::parity {
 namespace {
@@ -36,7 +36,7 @@ std::string table_of(const std::vector<Contribution>& rows) {
   return out;
 }
 
-nlohmann::ordered_json json_of(const LogitsError& e) {
+json::Document json_of(const LogitsError& e) {
   return {{"kl_mean", e.kl_mean},
           {"kl_max", e.kl_max},
           {"top1_agreement", e.top1},
@@ -80,8 +80,8 @@ std::string text_of(const Report& report) {
   return out + "\n" + sentence(report) + "\n";
 }
 
-nlohmann::ordered_json json_of(const Report& report) {
-  nlohmann::ordered_json tensors = nlohmann::ordered_json::array(), first, rows = nlohmann::ordered_json::array();
+json::Document json_of(const Report& report) {
+  json::Document tensors = json::Document::array(), first, rows = json::Document::array();
   for (size_t i = 0; i < report.errors.size(); ++i) {
     const TensorError& e = report.errors[i];
     tensors.push_back({{"name", e.name},
@@ -95,17 +95,17 @@ nlohmann::ordered_json json_of(const Report& report) {
                        {"explained", report.verdict.allowed[i]}});
   }
   if (report.verdict.first >= 0) first = report.errors[size_t(report.verdict.first)].name;
-  nlohmann::ordered_json out = {{"model", report.model},     {"mode", report.mode},        {"tier", report.tier},
-                                {"tokens", report.n_tokens}, {"trace", report.provenance}, {"tensors", tensors},
-                                {"first_unexplained", first}};
+  json::Document out = {{"model", report.model},     {"mode", report.mode},        {"tier", report.tier},
+                        {"tokens", report.n_tokens}, {"trace", report.provenance}, {"tensors", tensors},
+                        {"first_unexplained", first}};
   if (report.logits) out["logits"] = json_of(*report.logits);
   for (const Contribution& row : report.contributions) {
-    nlohmann::ordered_json json = {
+    json::Document out_row = {
         {"what", row.what}, {"logits_relative", row.logits_relative}, {"attention_relative", row.attention_relative}};
-    json.update(json_of(row.logits));
-    rows.push_back(json);
+    for (const auto& [key, value] : json_of(row.logits).members()) out_row[key] = value;
+    rows.push_back(out_row);
   }
-  if (!rows.empty()) out["contributions"] = rows;
+  if (!report.contributions.empty()) out["contributions"] = rows;
   return out;
 }
 

@@ -7,9 +7,8 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "comparison.h"
+#include "document.h"
 
 namespace pith::parity {
 
@@ -35,7 +34,7 @@ struct Report {
 std::string sentence(const Report& report);
 
 std::string text_of(const Report& report);
-nlohmann::ordered_json json_of(const Report& report);
+json::Document json_of(const Report& report);
 std::string html_of(const Report& report);
 
 }  // namespace pith::parity

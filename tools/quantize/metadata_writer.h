@@ -2,10 +2,9 @@
 #ifndef PITH_QUANTIZE_METADATA_WRITER_H
 #define PITH_QUANTIZE_METADATA_WRITER_H
 
-#include <nlohmann/json.hpp>
-
-#include "model/config.h"
+#include "document.h"
 #include "gguf_writer.h"
+#include "model/config.h"
 
 namespace pith::quantize {
 
@@ -16,7 +15,7 @@ void write_config(const Config& config, GgufWriter* writer);
 
 // From an object of keys, with or without "egmla.". Checked as a model file would be, and for unknown keys; throws
 // std::runtime_error naming the key.
-Config config_from_json(const nlohmann::json& object);
+Config config_from_json(const json::Document& object);
 
 }  // namespace pith::quantize
 

@@ -4,22 +4,18 @@
 #include <cstring>
 #include <stdexcept>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
-#include "model/config_reader.h"
 #include "model/config.h"
 #include "fold.h"
 #include "half.h"
+#include "open_file.h"
 #include "quantizer.h"
 #include "sha256.h"
 #include "model/tensor_list.h"
 
 namespace pith::quantize {
 namespace {
-
-void check(pith_status status, const pith_error& error) {
-  if (status != PITH_OK) throw std::runtime_error(error.message);
-}
 
 float element(const TensorEntry& t, size_t i) {
   switch (t.type) {
@@ -56,18 +52,10 @@ void check_shape(const TensorEntry& t, const TensorSpec& spec) {
 }
 
 // The file, opened, with its memory.
-struct FloatModel {
-  ModelFile file;
+struct FloatModel : OpenFile {
   Config config;
-  std::vector<uint64_t> directory;
 
-  FloatModel(const void* data, size_t size) {
-    pith_error error{};
-    size_t bytes = 0;
-    check(ModelFile::directory_bytes(data, size, &bytes, &error), error);
-    directory.resize(bytes / sizeof(uint64_t) + 1);
-    check(file.open(data, size, directory.data(), &error), error);
-    check(read_config(file, &config, &error), error);
+  FloatModel(const void* data, size_t size) : OpenFile(data, size), config(OpenFile::config()) {
     if (config.folded || file.find_meta("pith.packed.version") != nullptr)
       throw std::runtime_error("key egmla.folded: the model is packed already");
   }

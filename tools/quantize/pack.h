@@ -39,8 +39,8 @@ struct FloatSource {
   std::vector<float> divisors;                                // LongRoPE's, [d_r / 2], or empty
 };
 
-// The packer behind both. Floats are in memory a layer at a time, the packed tensors as a whole: the file begins with their
-// hashes.
+// The packer of files and of models of random weights. Floats are in memory a layer at a time, the packed tensors as a whole:
+// the file begins with their hashes.
 void pack_tensors(const Config& config, const FloatSource& source, const PackOptions& options, const ByteSink& sink);
 
 }  // namespace pith::quantize

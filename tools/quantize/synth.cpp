@@ -3,10 +3,11 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <iterator>
 #include <memory>
 #include <stdexcept>
 
-#include <fmt/format.h>
+#include <fmt/core.h>
 
 #include "byte_vocabulary.h"
 #include "metadata_writer.h"
@@ -170,12 +171,19 @@ std::vector<Shape> shapes() {
 }
 
 // Takes a key that is not of the model file out of the object; false where absent.
-bool take_flag(nlohmann::json* object, const char* key) {
-  if (!object->is_object() || !object->contains(key)) return false;
-  const nlohmann::json value = object->at(key);
-  if (!value.is_boolean()) throw std::runtime_error(fmt::format("key {}: neither true nor false", key));
-  object->erase(key);
+bool take_flag(json::Document* object, const char* key) {
+  const json::Document* found = object->find(key);
+  if (found == nullptr) return false;
+  if (!found->is_boolean()) throw std::runtime_error(fmt::format("key {}: neither true nor false", key));
+  const bool value = found->boolean();
+  object->remove(key);
   return value;
+}
+
+json::Document parsed(const std::string& path, const std::string& text) try {
+  return json::Document::parse(text);
+} catch (const json::Error&) {
+  throw std::runtime_error(fmt::format("file {}: not JSON", path));
 }
 
 }  // namespace
@@ -186,16 +194,21 @@ std::vector<std::string> synth_shape_names() {
   return names;
 }
 
+std::string synth_shape_list() {
+  std::string list;
+  for (const std::string& name : synth_shape_names()) list += (list.empty() ? "" : ", ") + name;
+  return list;
+}
+
 SynthSpec synth_spec(const std::string& shape_or_json_path) {
   for (const Shape& shape : shapes()) {
     if (shape.name == shape_or_json_path) return {shape.name, shape.config, shape.tied, false, 1};
   }
   std::ifstream in(shape_or_json_path);
   if (!in)
-    throw std::runtime_error(fmt::format("argument SHAPE: \"{}\" is neither a file nor one of {}", shape_or_json_path,
-                                         fmt::join(synth_shape_names(), ", ")));
-  nlohmann::json object = nlohmann::json::parse(in, nullptr, false);
-  if (object.is_discarded()) throw std::runtime_error(fmt::format("file {}: not JSON", shape_or_json_path));
+    throw std::runtime_error(
+        fmt::format("argument SHAPE: \"{}\" is neither a file nor one of {}", shape_or_json_path, synth_shape_list()));
+  json::Document object = parsed(shape_or_json_path, {std::istreambuf_iterator<char>(in), {}});
   const bool tied = take_flag(&object, "tied"), biases = take_flag(&object, "biases");
   return {shape_or_json_path, config_from_json(object), tied, biases, 1};
 }

@@ -26,6 +26,7 @@ struct SynthSpec {
 // left out), "tied" and "biases". Throws std::runtime_error with a sentence that names the key.
 SynthSpec synth_spec(const std::string& shape_or_json_path);
 std::vector<std::string> synth_shape_names();
+std::string synth_shape_list();  // with commas
 
 // A float32 GGUF file of the spec: matrices of variance 1 / columns, so that activations have magnitude about 1, gammas
 // around 1 and betas around 0. Has a byte-level vocabulary of config.vocab_size >= 257 tokens. The same bytes for the same

@@ -8,23 +8,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from config_keys import KEYS  # noqa: E402
 from model import Config, Model  # noqa: E402
-
-# Key after "egmla." -> field of Config. What a file lacks keeps Config's default.
-KEYS = {"vocab_size": "vocab_size", "block_count": "n_layers", "embedding_length": "width", "attention.head_count": "n_heads",
-        "feed_forward_length": "feed_forward_width", "context_length": "context_length", "attention.value_length": "value_width",
-        "attention.key_length_content": "content_width", "rope.dimension_count": "rope_width", "attention.kv_lora_rank": "latent_width",
-        "attention.q_lora_rank": "query_latent_width", "attention.head_count_kv": "n_kv_heads", "attention.kind": "attention",
-        "attention.gate": "gate", "attention.gate_norm": "gate_norm", "attention.gate_length": "gate_width",
-        "attention.layer_group_size": "layer_group_size", "attention.kv_norm": "kv_norm", "block_norm": "block_norm",
-        "feed_forward.kind": "feed_forward", "attention.layer_norm_rms_epsilon": "block_norm_epsilon",
-        "block_norm_epsilon": "block_norm_epsilon", "attention.kv_norm_epsilon": "kv_norm_epsilon",
-        "attention.q_norm_epsilon": "q_norm_epsilon", "attention.gate_norm_epsilon": "gate_norm_epsilon",
-        "embedding_scale": "embedding_scale", "residual_scale": "residual_scale", "logit_scale": "logit_scale",
-        "rope.freq_base": "rope_base", "rope.interleaved": "rope_interleaved", "rope.scaling.type": "rope_scaling",
-        "rope.scaling.factor": "rope_factor", "rope.scaling.original_context_length": "rope_original_context",
-        "rope.scaling.yarn_log_multiplier": "yarn_log_multiplier", "rope.scaling.yarn_beta_fast": "yarn_beta_fast",
-        "rope.scaling.yarn_beta_slow": "yarn_beta_slow"}
 
 
 def numbers(tensor):
@@ -36,7 +21,8 @@ def numbers(tensor):
 def load(path, dtype=torch.float64):
     """The model of a float file, in `dtype`. A tensor that the model has no place for is refused, except LongRoPE's tables."""
     reader = gguf.GGUFReader(path)
-    values = {field: reader.get_field("egmla." + key).contents() for key, field in KEYS.items() if reader.get_field("egmla." + key)}
+    fields = [(key["field"], reader.get_field("egmla." + key["key"])) for key in KEYS if key["use"] != "packed"]
+    values = {name: field.contents() for name, field in fields if field}  # what a file lacks keeps Config's default
     tensors = {t.name: numbers(t) for t in reader.tensors}
     for which in ("short", "long"):
         if f"rope_factors_{which}.weight" in tensors:

@@ -5,62 +5,38 @@ Shapes: B sequences, T tokens, n_h heads; d_n, d_r, d_v widths of content key, r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, make_dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from config_keys import KEYS, SCOPES
+
+TYPES = {"integer": int, "real": float, "boolean": bool, "word": str}
+
+
+# The fields that a model file has keys for, and their defaults. docs/keys.md says what they mean.
+FIELDS = {key["field"]: (key["field"], TYPES[key["kind"]], key["default"]) for key in KEYS if key["use"] != "packed"}
+ConfigKeys = make_dataclass("ConfigKeys", FIELDS.values())
+
 
 @dataclass
-class Config:
-    vocab_size: int
-    n_layers: int
-    width: int
-    n_heads: int
-    feed_forward_width: int
-    context_length: int
-    value_width: int                      # d_v; for MHA the width of a head, all of which rotates
-    content_width: int = 0                # d_n
-    rope_width: int = 0                   # d_r
-    latent_width: int = 0                 # r
-    query_latent_width: int = 0           # 0: full-rank query
-    n_kv_heads: int = 0                   # MHA only; 0: n_heads
-    attention: str = "latent"             # latent, mha
-    gate: str = "none"                    # none, up: u * (W_UE E[id]), latent: c * (W_UE E[id])
-    gate_norm: str = "none"               # layer, layer_split, rms, none
-    gate_width: int = 0                   # d_e
-    layer_group_size: int = 1             # lgz: layer N reads gate table N // lgz
-    kv_norm: str = "rms"                  # rms, none
-    block_norm: str = "rms"               # rms, layer
-    feed_forward: str = "swiglu"          # swiglu, relu2, gelu_tanh, gelu_erf
+class Config(ConfigKeys):
     tied: bool = True
     bias: bool = False                    # on every linear except kv_b and gate_up, which absorption needs linear
-    block_norm_epsilon: float = 1e-6
-    kv_norm_epsilon: float = 1e-6
-    q_norm_epsilon: float = 1e-6
-    gate_norm_epsilon: float = 1e-6
-    embedding_scale: float = 1.0
-    residual_scale: float = 1.0           # x += residual_scale * sublayer(x)
-    logit_scale: float = 1.0
-    rope_base: float = 10000.0
-    rope_interleaved: bool = True         # pairs (2i, 2i+1); otherwise (i, d_r/2 + i)
-    rope_scaling: str = "none"            # none, yarn, longrope
-    rope_factor: float = 1.0
-    rope_original_context: int = 0
-    yarn_log_multiplier: float = 0.0      # 0.1 mscale_all_dim
-    yarn_beta_fast: float = 32.0
-    yarn_beta_slow: float = 1.0
     rope_factors_short: tuple = ()        # LongRoPE: [d_r / 2] each
     rope_factors_long: tuple = ()
 
     def __post_init__(self):
+        self.layer_group_size = self.layer_group_size or 1  # a gate table for every layer, unless given
         if self.attention == "mha":
             assert self.gate == "none", "a gate needs latent attention"
             self.content_width, self.rope_width = 0, self.value_width
             self.n_kv_heads = self.n_kv_heads or self.n_heads
-        else:
-            assert self.content_width and self.rope_width and self.latent_width
+        for key in KEYS:
+            if key["kind"] == "integer" and key["use"] == "required" and SCOPES[key["scope"]](self):
+                assert getattr(self, key["field"]) > 0, f"{key['field']} is missing"
         assert self.gate == "up" or self.gate_norm != "layer_split", "layer_split needs the gate `up`"
 
     @property

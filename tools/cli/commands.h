@@ -1,0 +1,88 @@
+// The commands: what each is told (main.cpp says what the options are called and mean), and its body. A body returns the exit
+// status, or nothing for 0, or throws pith::Error or std::runtime_error for 1.
+#ifndef PITH_CLI_COMMANDS_H
+#define PITH_CLI_COMMANDS_H
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "options.h"
+
+namespace pith::cli {
+
+struct RunOptions {
+  ModelOption model;
+  SessionOptions session;
+  SamplingOptions sampling;
+  std::string prompt, file, load_state, save_state;
+  bool has_prompt = false;
+  uint32_t n_tokens = 400;
+  bool json = false;
+};
+void run(RunOptions options);
+
+struct QuantizeOptions {
+  std::string input, output, type = "q4";
+};
+void quantize(const QuantizeOptions& options);
+
+struct SynthOptions {
+  std::string shape, output, type = "q4";
+  uint64_t seed = 1;
+};
+void synth(const SynthOptions& options);
+std::string synth_shapes();  // the named ones, with commas
+
+struct InfoOptions {
+  ModelOption model;
+  SessionOptions session;
+  bool json = false, tensors = false;
+};
+void info(const InfoOptions& options);
+
+struct BenchOptions {
+  ModelOption model;
+  SessionOptions session;
+  std::vector<uint32_t> depths = {0, 256}, threads;
+  uint32_t tokens = 32, prompt = 0, repeat = 3;
+  uint64_t seed = 1;
+  std::string text;
+  bool json = false;
+};
+void bench(BenchOptions options);
+
+struct EvalOptions {
+  ModelOption model;
+  SessionOptions session;
+  std::string text, base;
+  size_t limit = 0;
+  bool json = false;
+};
+void eval(const EvalOptions& options);
+
+struct VerifyOptions {
+  ModelOption model;
+  bool json = false;
+};
+int verify(const VerifyOptions& options);
+
+struct ParityOptions {
+  std::string model, trace, reference = "host", base, text, tokens_of, html, save_trace, save_reference;
+  std::vector<int32_t> ids, save_layers;
+  std::map<std::string, std::string> notes;
+  size_t limit = 32;
+  uint32_t chunk = 1;
+  std::string weights = "f32", cache = "i8", activations = "i8", attention = "materialise", tier;
+  bool each = false, json = false;
+  double float_bound = 2e-5, margin = 3;
+  // Gates.
+  std::optional<double> max_relative, max_logits_relative, max_kl, min_top1, max_perplexity_rise;
+  bool explained = false;
+};
+int parity(const ParityOptions& options);
+
+}  // namespace pith::cli
+
+#endif

@@ -1,0 +1,28 @@
+#include "open_file.h"
+
+#include <stdexcept>
+
+#include "model/config_reader.h"
+
+namespace pith::quantize {
+
+void check(pith_status status, const pith_error& error) {
+  if (status != PITH_OK) throw std::runtime_error(error.message);
+}
+
+OpenFile::OpenFile(const void* data, size_t size) {
+  pith_error error{};
+  size_t bytes = 0;
+  check(ModelFile::directory_bytes(data, size, &bytes, &error), error);
+  directory.resize(bytes / sizeof(uint64_t) + 1);
+  check(file.open(data, size, directory.data(), &error), error);
+}
+
+Config OpenFile::config() const {
+  pith_error error{};
+  Config config;
+  check(read_config(file, &config, &error), error);
+  return config;
+}
+
+}  // namespace pith::quantize
