@@ -23,7 +23,7 @@ void* f(void) { return malloc(1); }' | "$cc" -x c -c - -o "$work/control.o"
 source=$(cd "$(dirname "$0")/.." && pwd)
 traces() { "$nm" "$1" | grep -i trace || true; }
 [ -z "$(traces "$archive")" ] || fail "the trace is in $archive: $(traces "$archive")"
-"$cxx" -std=c++20 -DPITH_TRACE -c "$source/src/ground/trace.cpp" -o "$work/trace.o"
+"$cxx" -std=c++20 -DPITH_TRACE -I "$source/src" -c "$source/src/ground/trace.cpp" -o "$work/trace.o"
 [ -n "$(traces "$work/trace.o")" ] || fail "the check for the trace does not see it"
 names() { grep -caE 'c_scale|attn_in' "$1" || true; }
 [ "$(names "$archive")" -eq 0 ] || fail "names of traced tensors are in $archive"
