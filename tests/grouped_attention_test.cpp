@@ -200,7 +200,7 @@ TEST_CASE("the plan counts the pool, and rounds it down to whole rows") {
   CHECK(plan_of(5 * row + 1).pool_bytes == 5 * row);
   CHECK(plan_of(uint64_t(1) << 50).pool_bytes == 100 * row);  // never more than one row for each token
   CHECK(plan_of(0).pool_bytes == 100 * row);                  // 37 + 64, but no more than that
-  CHECK(plan_of(5 * row).session_bytes > plan_of(0).session_bytes + 5 * row - 64);
+  CHECK(plan_of(5 * row).session_bytes > plan_of(PITH_POOL_NONE).session_bytes + 5 * row - 64);
 }
 
 // One text of the built-in model: what a user loses by grouping, and by the int8 cache. PITH_QUICK, for slow builds, leaves the
