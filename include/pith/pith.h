@@ -296,7 +296,7 @@ typedef struct pith_session_options {
   uint32_t attention;   /* pith_attention */
   uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than this process has CPUs */
   /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity -
-   * n_keep, and 1 if that is too few (pith_session_eval). More of them recompute less of a long context and take more
+   * n_keep, and 1 if that is too few (pith_session_eval). More of them materialise less of a long context and take more
    * memory (pith_session_bytes). 1: every token alone, in the least memory. */
   uint32_t chunk;
   const char* tier; /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
@@ -359,14 +359,15 @@ PITH_NODISCARD PITH_API pith_status pith_session_eval(pith_session* session, con
 PITH_API const float* pith_session_logits(const pith_session* session);
 
 /* [width] of pith_model_info: the normed hidden state of the last evaluated token, which the output matrix multiplies;
- * valid as the logits are. An embedding of the text so far. NULL without one, and after a restore until the next eval. */
+ * valid as the logits are. An embedding of the text so far. NULL without one, and from a restore until the next
+ * eval. */
 PITH_API const float* pith_session_hidden(const pith_session* session);
 
 /* pith_session_eval that hands out every token: `logits` [n_tokens, vocab_size], those after each token, for scores and
- * log-probabilities of a given text; `hidden` [n_tokens, width], the hidden states, for embeddings by their mean. Either
- * may be NULL. A token's numbers are the bits that pith_session_logits and pith_session_hidden would give after it, were
- * the tokens up to it evaluated alone with the same chunks. Of a cancelled evaluation, the tokens that are appended have
- * theirs; PITH_E_NUMERIC if any token's logits are not finite. */
+ * log-probabilities of a given text; `hidden` [n_tokens, width], the hidden states, for embeddings by their mean.
+ * Either may be NULL. The numbers after a token are those that pith_session_logits and pith_session_hidden would give,
+ * had the evaluation ended there with the same chunks. Of a cancelled evaluation, the tokens that are appended have
+ * theirs. PITH_E_NUMERIC if any token's logits are not finite. */
 PITH_NODISCARD PITH_API pith_status pith_session_eval_each(pith_session* session, const int32_t* tokens,
                                                            size_t n_tokens, float* logits, float* hidden,
                                                            pith_error* error);

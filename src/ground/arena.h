@@ -6,10 +6,9 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace pith::internal {
+#include "ground/alignment.h"
 
-// Of every buffer, and of the block: PITH_ALIGNMENT of the C ABI. A cache line, and the widest vector register.
-constexpr size_t kAlignment = 64;
+namespace pith::internal {
 
 class Arena {
  public:

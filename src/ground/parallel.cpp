@@ -16,12 +16,12 @@
 
 // The protocol. One thread, the caller, publishes jobs; all claim tasks of them, without locks:
 //
-//   claim_     generation << 32 | tasks left. A job is published by storing the next generation with its number of tasks;
-//              tasks are claimed by a compare-and-swap that lowers it. Whoever succeeds holds tasks
+//   claim_     generation << 32 | tasks left. A job is published by storing the next generation with its number of
+//              tasks; tasks are claimed by a compare-and-swap that lowers it. Whoever succeeds holds tasks
 //              [n_tasks - left, n_tasks - left + n): they are claimed in order, each once.
 //   call_, context_, n_tasks_
-//              the job: stored before claim_ (release) and read after it (acquire). A thread that read claim_ before the
-//              next job was published may find that job's fields beside it; then its compare-and-swap fails, for
+//              the job: stored before claim_ (release) and read after it (acquire). A thread that read claim_ before
+//              the next job was published may find that job's fields beside it; then its compare-and-swap fails, for
 //              generations differ, and 2^32 of them pass before one returns.
 //   n_done_    tasks that have returned. The caller waits until it equals n_tasks: then no thread is inside a task, and
 //              all that tasks wrote is visible (acquire after release). Threads that hold no task are not waited for:
@@ -29,9 +29,9 @@
 //
 // Sleep. A waiter spins kSpins looks, then sleeps in the kernel on a 32-bit word (futex), which wakes it at once if the
 // word has changed since it was read. Followers sleep on generation_, the caller on n_done_. Neither side may miss the
-// other: a follower adds itself to n_sleeping_, then looks at the generation; publish() stores the generation, then looks
-// at n_sleeping_. All four are sequentially consistent, so that one of the two sees the other. Likewise caller_sleeps_
-// and n_done_.
+// other: a follower adds itself to n_sleeping_, then looks at the generation; publish() stores the generation, then
+// looks at n_sleeping_. All four are sequentially consistent, so that one of the two sees the other. Likewise
+// caller_sleeps_ and n_done_.
 //
 // Regions. assemble() brings the team together for a whole call and lets it go at the end: close() publishes a job of
 // no tasks with is_open_ = 0. A follower that arrives after the first jobs takes part from the generation that it

@@ -7,7 +7,7 @@
 #include <initializer_list>
 #include <string_view>
 
-#include "ground/arena.h"
+#include "ground/alignment.h"
 #include "pith/pith.h"
 
 namespace pith::internal {
@@ -42,7 +42,6 @@ pith_status fail(pith_error* error, pith_status status, const Pieces&... pieces)
 }
 
 static_assert(kAlignment == PITH_ALIGNMENT);
-inline bool is_aligned(const void* address) { return reinterpret_cast<uintptr_t>(address) % kAlignment == 0; }
 
 // Empties the sentence of an earlier call: every function of the C ABI that takes a pith_error begins so.
 inline void clear(pith_error* error) {

@@ -1,5 +1,5 @@
-// What every part of a session stands on: the model, the plan, the team. A part is laid out once and refers to them from
-// then on.
+// What every part of a session stands on: the model, the plan, the team. A part is laid out once and refers to them
+// from then on.
 #ifndef PITH_LAYERS_PART_H
 #define PITH_LAYERS_PART_H
 
