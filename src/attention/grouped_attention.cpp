@@ -52,7 +52,7 @@ void GroupedAttention::lay_out_scratch(Scratch* s, Arena* arena) const {
 
 void GroupedAttention::attend(int32_t layer, const Step& step, float* out) {
   if (schedule_.has_segments()) scale_query(layer, step);
-  const RingLayer ring{*kernels_, *config_, *ring_, layer, step.trace};
+  const RingLayer ring{*kernels_, *config_, *ring_, layer, {}};  // no trace: not all tokens have scores here
   const int32_t n = schedule_.n_splits();
   team_->run(n, [&](int32_t split, int32_t thread) {
     RunningSoftmax running = splits_.begin(split, thread);
