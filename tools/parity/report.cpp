@@ -102,7 +102,8 @@ json::Document json_of(const Report& report) {
   for (const Contribution& row : report.contributions) {
     json::Document out_row = {
         {"what", row.what}, {"logits_relative", row.logits_relative}, {"attention_relative", row.attention_relative}};
-    for (const auto& [key, value] : json_of(row.logits).members()) out_row[key] = value;
+    const json::Document logits = json_of(row.logits);
+    for (const auto& [key, value] : logits.members()) out_row[key] = value;
     rows.push_back(out_row);
   }
   if (!report.contributions.empty()) out["contributions"] = rows;
