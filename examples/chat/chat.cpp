@@ -20,7 +20,7 @@ const std::string kUser = "\nUser:", kModel = "\nAssistant:";
 // False: Ctrl-C.
 bool eval(pith::Session* session, std::span<const int32_t> tokens) {
   const pith::Result<void> result = session->try_eval(tokens);
-  if (!result && result.error().status() != PITH_E_CANCELLED) pith::raise(result.error());
+  if (!result && result.error().status() != PITH_E_CANCELLED) pith::throw_failure(result.error());
   return result.has_value() && !interrupted;
 }
 

@@ -57,7 +57,7 @@ class Error : public std::runtime_error {
 #endif
 
 // Throws Error; without exceptions prints the sentence and ends the program.
-[[noreturn]] inline void raise(const Failure& failure) {
+[[noreturn]] inline void throw_failure(const Failure& failure) {
 #if PITH_EXCEPTIONS
   throw Error(failure);
 #else
@@ -81,11 +81,11 @@ class [[nodiscard]] Result {
   T* operator->() { return std::get_if<0>(&content_); }
   const T* operator->() const { return std::get_if<0>(&content_); }
   T value() && {
-    if (!has_value()) raise(error());
+    if (!has_value()) throw_failure(error());
     return std::move(**this);
   }
   const T& value() const& {
-    if (!has_value()) raise(error());
+    if (!has_value()) throw_failure(error());
     return **this;
   }
   const Failure& error() const { return *std::get_if<1>(&content_); }
@@ -102,7 +102,7 @@ class [[nodiscard]] Result<void> {
   bool has_value() const { return !failure_.has_value(); }
   explicit operator bool() const { return has_value(); }
   void value() const {
-    if (!has_value()) raise(error());
+    if (!has_value()) throw_failure(error());
   }
   const Failure& error() const { return *failure_; }
 
@@ -118,7 +118,7 @@ inline Result<void> result_of(pith_status status, const pith_error& error) {
 
 // Raises what a call of pith.h said.
 inline void check(pith_status status, const pith_error* error = nullptr) {
-  if (status != PITH_OK) raise(Failure(status, error == nullptr ? pith_error{} : *error));
+  if (status != PITH_OK) throw_failure(Failure(status, error == nullptr ? pith_error{} : *error));
 }
 
 // A block of memory at a multiple of PITH_ALIGNMENT.
