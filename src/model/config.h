@@ -15,6 +15,7 @@ PITH_WORDS(AttentionKind, latent, mha)
 PITH_WORDS(Gate, none, up, latent)
 PITH_WORDS(GateNorm, none, rms, layer, layer_split)
 PITH_WORDS(KvNorm, rms, none)
+PITH_WORDS(HeadNorm, none, rms)
 PITH_WORDS(BlockNorm, rms, layer)
 PITH_WORDS(FeedForward, swiglu, relu2, gelu_tanh, gelu_erf)
 PITH_WORDS(RopeScaling, none, yarn, longrope)
@@ -25,6 +26,7 @@ struct Config {
   Gate gate = Gate::none;
   GateNorm gate_norm = GateNorm::none;
   KvNorm kv_norm = KvNorm::rms;
+  HeadNorm head_norm = HeadNorm::none;
   BlockNorm block_norm = BlockNorm::rms;
   FeedForward feed_forward = FeedForward::swiglu;
   RopeScaling rope_scaling = RopeScaling::none;
@@ -57,6 +59,8 @@ struct Config {
   int32_t rope_original_context = 0;
   float yarn_log_multiplier = 0;
   float yarn_beta_fast = 32, yarn_beta_slow = 1;
+
+  float content_query_scale = 1, rope_query_scale = 1;  // what folding has left outside of W_Q
 
   constexpr bool is_mha() const { return attention == AttentionKind::mha; }
   constexpr int32_t query_head_width() const { return content_width + rope_width; }  // d_n + d_r

@@ -63,6 +63,8 @@ constexpr ConfigKey kKeys[] = {
     PITH_CHOICE(gate_norm, "attention.gate_norm", gated, required,
                 "the norm of the gated vector; layer_split norms the parts of keys and of values apart"),
     PITH_CHOICE(kv_norm, "attention.kv_norm", always, optional, "the norm of the latent"),
+    PITH_CHOICE(head_norm, "attention.head_norm", mha, optional,
+                "the norm of every head's query and key, before they rotate"),
     PITH_CHOICE(block_norm, "block_norm", always, optional, "the norm before attention, feed-forward and output"),
     PITH_CHOICE(feed_forward, "feed_forward.kind", always, optional, "the activation of the feed-forward"),
     PITH_CHOICE(rope_scaling, "rope.scaling.type", always, optional,
@@ -103,7 +105,7 @@ constexpr ConfigKey kKeys[] = {
              "added to the mean square or variance by the norms of the blocks"),
     PITH_KEY(kv_norm_epsilon, "attention.kv_norm_epsilon", always, optional, {kTiny, 1}, "", "of the latent's norm"),
     PITH_KEY(q_norm_epsilon, "attention.q_norm_epsilon", always, optional, {kTiny, 1}, "",
-             "of the norm of the query's latent"),
+             "of the norm of the query's latent; MHA: of the norms of heads"),
     PITH_KEY(gate_norm_epsilon, "attention.gate_norm_epsilon", always, optional, {kTiny, 1}, "",
              "of the norm of the gated vector"),
     PITH_KEY(embedding_scale, "embedding_scale", always, optional, {-kHuge, kHuge}, "", "times the token's embedding"),
@@ -121,6 +123,11 @@ constexpr ConfigKey kKeys[] = {
              "YaRN: pairs that turn more often in the original context stay as they are"),
     PITH_KEY(yarn_beta_slow, "rope.scaling.yarn_beta_slow", scaled, optional, {kTiny, 1e6}, "turns",
              "YaRN: pairs that turn less often are slowed down by the factor"),
+
+    PITH_KEY(content_query_scale, "attention.content_query_scale", latent, packed, {-kHuge, kHuge}, "",
+             "times the content of queries: of the score scale, what is not inside W_Q; the packer alone writes it"),
+    PITH_KEY(rope_query_scale, "attention.rope_query_scale", always, packed, {-kHuge, kHuge}, "",
+             "times the rotary part of queries, as above"),
 };
 
 }  // namespace
