@@ -242,12 +242,13 @@ TEST_CASE("activation quantisation") {
       Guarded<int8_t> q(size_t(n), true), q0(size_t(n), true);
       Guarded<int8_t> octets(size_t(2 * n), true);
       Guarded<int32_t> start(size_t(4 * blocks), true);
+      Guarded<float> sums(size_t(blocks), true);
       random.fill(&x);
       for (int32_t i = 0; i < 32 && blocks > 1; ++i) x[size_t(i)] = 0;  // a block of zeros
       k.quantize_blocks(x.data(), n, q.data(), d.data());
       constexpr int8_t kUntouched = 0x5a;
       for (int32_t i = 0; i < 2 * n; ++i) octets[size_t(i)] = kUntouched;
-      k.spread_blocks(q.data(), n, start.data(), octets.data());
+      k.spread_blocks(q.data(), d.data(), n, start.data(), octets.data(), sums.data());
       scalar().quantize_blocks(x.data(), n, q0.data(), d0.data());
       CHECK(std::memcmp(q.data(), q0.data(), size_t(n)) == 0);
       CHECK(std::memcmp(d.data(), d0.data(), size_t(blocks) * 4) == 0);
@@ -257,6 +258,7 @@ TEST_CASE("activation quantisation") {
         int32_t sum = 0;
         for (int32_t col = 0; col < 32; ++col) sum += q[size_t(i / 4 * 32 + col)];
         CHECK(start[size_t(i)] == (i % 2 == 0 ? -8 * sum : 0));
+        CHECK(sums[size_t(i / 4)] == d[size_t(i / 4)] * float(sum));
       }
       for (int32_t i = 0; i < n; ++i) {
         const float scale = d[size_t(i / 32)];
@@ -273,12 +275,34 @@ TEST_CASE("activation quantisation") {
 
 namespace {
 
+// The kernels of one type of weights.
+struct TypeKernels {
+  decltype(Kernels::matvec_q4_i8) matvec_i8, matvec_f32, transposed;
+  decltype(Kernels::matmul_q4_i8) matmul_i8;  // NULL for f32
+  decltype(Kernels::row_q4) row;
+};
+
+TypeKernels kernels_of(const Kernels& k, WeightType type) {
+  switch (type) {
+    case WeightType::q4: return {k.matvec_q4_i8, k.matvec_q4_f32, k.transposed_q4, k.matmul_q4_i8, k.row_q4};
+    case WeightType::q8: return {k.matvec_q8_i8, k.matvec_q8_f32, k.transposed_q8, k.matmul_q8_i8, k.row_q8};
+    case WeightType::q4m: return {k.matvec_q4m_i8, k.matvec_q4m_f32, k.transposed_q4m, k.matmul_q4m_i8, k.row_q4m};
+    case WeightType::f32: break;
+  }
+  return {k.matvec_f32_f32, k.matvec_f32_f32, k.transposed_f32, nullptr, k.row_f32};
+}
+
 // A random packed matrix and what it stands for, element by element from the prose of simd/packed.h.
 struct RandomMatrix {
   WeightType type;
   int32_t rows, cols, blocks;
   Guarded<uint8_t> bytes;
   std::vector<double> exact;  // [rows, cols]
+
+  // An element: a number, and the minimum of its block.
+  struct Parts {
+    double scaled, minimum;
+  };
 
   RandomMatrix(WeightType t, int32_t r, int32_t c, Random* random)
       : type(t), rows(r), cols(c), blocks(int32_t(padded_cols(c) / 32)), bytes(packed_bytes(t, r, c), true) {
@@ -296,6 +320,11 @@ struct RandomMatrix {
         const uint16_t d = float_to_half(random->normal() * 0.05f);
         if (type == WeightType::q4) std::memcpy(panel + q4_place(b, blocks).d + 2 * row, &d, 2);
         if (type == WeightType::q8) std::memcpy(panel + q8_place(b, blocks).d + 2 * row, &d, 2);
+        if (type == WeightType::q4m) {
+          const uint16_t m = float_to_half(random->normal() * 0.5f);
+          std::memcpy(panel + q4m_place(b, blocks).d + 2 * row, &d, 2);
+          std::memcpy(panel + q4m_place(b, blocks).m + 2 * row, &m, 2);
+        }
         for (int32_t i = 0; i < 32 && type == WeightType::f32; ++i) {
           const float w = random->normal();
           std::memcpy(panel + 4 * ((b * 32 + i) * 8 + row), &w, 4);
@@ -308,24 +337,34 @@ struct RandomMatrix {
     }
   }
 
+  // As the float kernels have it: a sum of two parts is rounded to float.
   double element(int32_t row, int32_t col) {
+    const Parts p = parts(row, col);
+    return type == WeightType::q4m ? double(float(p.scaled + p.minimum)) : p.scaled;
+  }
+
+  Parts parts(int32_t row, int32_t col) {
     const uint8_t* panel = bytes.data() + panel_bytes(type, blocks) * size_t(row / 8);
     const int32_t lanes[] = {0, 1, 4, 5, 2, 3, 6, 7}, lane = lanes[row % 8], b = col / 32, i = col % 32;
     if (type == WeightType::f32) {
       float w;
       std::memcpy(&w, panel + 4 * (col * 8 + row % 8), 4);
-      return double(w);
+      return {double(w), 0};
     }
-    const bool is_q4 = type == WeightType::q4;
-    const int32_t group = is_q4 ? 4 : 2, first = b / group * group, n = std::min(group, blocks - first);
-    const size_t block_bytes = is_q4 ? 128 : 256;
-    const uint8_t* super = panel + size_t(first) * (block_bytes + 16);
-    uint16_t d;
-    std::memcpy(&d, super + size_t(n) * block_bytes + size_t(b - first) * 16 + 2 * (row % 8), 2);
+    const bool is_q8 = type == WeightType::q8;
+    const int32_t group = is_q8 ? 2 : 4, first = b / group * group, n = std::min(group, blocks - first);
+    const size_t block_bytes = is_q8 ? 256 : 128, half_bytes = type == WeightType::q4m ? 32 : 16;
+    const uint8_t* super = panel + size_t(first) * (block_bytes + half_bytes);
+    uint16_t d, m = 0;
+    const uint8_t* halves = super + size_t(n) * block_bytes + size_t(b - first) * 16 + 2 * (row % 8);
+    std::memcpy(&d, halves, 2);
+    if (type == WeightType::q4m) std::memcpy(&m, halves + n * 16, 2);
     const uint8_t* codes = super + size_t(b - first) * block_bytes;
-    if (!is_q4) return double(half_to_float(d)) * int8_t(codes[64 * (i / 8) + 8 * lane + i % 8]);
+    if (is_q8) return {double(half_to_float(d)) * int8_t(codes[64 * (i / 8) + 8 * lane + i % 8]), 0};
     const uint8_t byte = codes[64 * (i % 16 / 8) + 8 * lane + i % 8];
-    return double(half_to_float(d)) * ((i < 16 ? byte & 15 : byte >> 4) - 8);
+    const int u = i < 16 ? byte & 15 : byte >> 4;
+    if (type == WeightType::q4m) return {double(half_to_float(d)) * u, double(half_to_float(m))};
+    return {double(half_to_float(d)) * (u - 8), 0};
   }
 };
 
@@ -334,7 +373,7 @@ struct RandomMatrix {
 TEST_CASE("matrix-vector products, all layouts and shapes") {
   Random random;
   CAPTURE(random.seed);
-  const WeightType types[] = {WeightType::f32, WeightType::q8, WeightType::q4};
+  const WeightType types[] = {WeightType::f32, WeightType::q8, WeightType::q4, WeightType::q4m};
   for (const WeightType type : types) {
     for (const int32_t cols : {8, 32, 33, 64, 96, 128, 160, 192, 256, 320}) {
       for (const int32_t rows : {1, 7, 8, 9, 40}) {
@@ -347,18 +386,18 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
         Guarded<int8_t> q(size_t(padded), true);
         Guarded<int8_t> octets(size_t(2 * padded), true);
         Guarded<int32_t> start(size_t(4 * w.blocks), true);
+        Guarded<float> sums(size_t(w.blocks), true);
         random.fill(&x);
         for (int32_t i = cols; i < padded; ++i) x[size_t(i)] = 0;
         scalar().quantize_blocks(x.data(), padded, q.data(), d.data());
         for_each_tier([&](const Kernels& k) {
           CAPTURE(std::string(k.name));
-          k.spread_blocks(q.data(), padded, start.data(), octets.data());
+          k.spread_blocks(q.data(), d.data(), padded, start.data(), octets.data(), sums.data());
           const auto product = [&](const Kernels& kernels, bool is_integer, float* y) {
             const PanelRange range{w.bytes.data(), w.blocks, 0, panels};
-            const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
-            if (type == WeightType::f32) kernels.matvec_f32_f32(range, a, y);
-            else if (type == WeightType::q8) (is_integer ? kernels.matvec_q8_i8 : kernels.matvec_q8_f32)(range, a, y);
-            else (is_integer ? kernels.matvec_q4_i8 : kernels.matvec_q4_f32)(range, a, y);
+            const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data(), sums.data()};
+            const TypeKernels of_type = kernels_of(kernels, type);
+            (is_integer ? of_type.matvec_i8 : of_type.matvec_f32)(range, a, y);
           };
           for (const bool is_integer : {false, true}) {
             CAPTURE(is_integer);
@@ -371,29 +410,30 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
               for (int32_t c = 0; c < cols; ++c) {
                 const bool rounded = is_integer && type != WeightType::f32;
                 const double v = rounded ? double(d[size_t(c / 32)]) * q[size_t(c)] : double(x[size_t(c)]);
-                exact += w.exact[size_t(r * cols + c)] * v;
-                magnitude += std::fabs(w.exact[size_t(r * cols + c)] * v);
+                const RandomMatrix::Parts p = w.parts(r, c);
+                exact += (p.scaled + p.minimum) * v;
+                magnitude += (std::fabs(p.scaled) + std::fabs(p.minimum)) * std::fabs(v);
               }
-              // Integer: two roundings a block and one per addition of blocks; float: one per column.
-              const double roundings = is_integer && type != WeightType::f32 ? 2 * w.blocks + 2 : padded;
+              // Integer: a product of scales, or a column's sum, is rounded once, and then every fma rounds: one a
+              // block, with minima two. Float: one per column, and a weight that is a sum of two parts.
+              const double roundings = is_integer && type != WeightType::f32 ? 2 * w.blocks + 2 : padded + 1;
               CHECK(std::fabs(double(y[size_t(r)]) - exact) <= roundings * kEps * magnitude + 1e-37);
             }
           }
           // Rows and the transposed product.
-          const auto row_kernel = type == WeightType::f32 ? k.row_f32 : type == WeightType::q8 ? k.row_q8 : k.row_q4;
           bool is_exact = true;
           for (int32_t r = 0; r < rows; ++r) {
-            row_kernel(w.bytes.data(), w.blocks, r, cols, row.data());
+            kernels_of(k, type).row(w.bytes.data(), w.blocks, r, cols, row.data());
             for (int32_t c = 0; c < cols; ++c)
               is_exact = is_exact && double(row[size_t(c)]) == w.exact[size_t(r * cols + c)];
           }
           CHECK(is_exact);
           Guarded<float> t(size_t(padded), true), in(size_t(panels * 8), true);
           random.fill(&in);
-          const auto transposed = type == WeightType::f32  ? k.transposed_f32
-                                  : type == WeightType::q8 ? k.transposed_q8
-                                                           : k.transposed_q4;
-          transposed({w.bytes.data(), w.blocks, 0, panels}, in.data(), t.data());
+          Guarded<float> t0(size_t(padded), true);
+          kernels_of(k, type).transposed({w.bytes.data(), w.blocks, 0, panels}, in.data(), t.data());
+          kernels_of(scalar(), type).transposed({w.bytes.data(), w.blocks, 0, panels}, in.data(), t0.data());
+          CHECK(std::memcmp(t.data(), t0.data(), size_t(padded) * 4) == 0);
           for (int32_t c = 0; c < cols; ++c) {
             double exact = 0, magnitude = 0;
             for (int32_t r = 0; r < panels * 8; ++r) {
@@ -427,22 +467,26 @@ void check_columns(WeightType type, int32_t blocks, int32_t n, int32_t min_panel
   Guarded<int8_t> q(size_t(n * cols), true);
   Guarded<int8_t> octets(size_t(2 * n * cols), true);
   Guarded<int32_t> start(size_t(4 * n * blocks), true);
+  Guarded<float> sums(size_t(n * blocks), true);
   random->fill(&x);
   scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data());
   const PanelRange range{w.bytes.data(), blocks, first, panels};
   for_each_tier([&](const Kernels& k) {
     CAPTURE(std::string(k.name));
-    k.spread_blocks(q.data(), n * cols, start.data(), octets.data());
-    const bool is_q4 = type == WeightType::q4;
+    k.spread_blocks(q.data(), d.data(), n * cols, start.data(), octets.data(), sums.data());
     const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
     Guarded<float> y(size, true), expected(size, true);
     for (size_t i = 0; i < size; ++i) y[i] = expected[i] = -1;  // what lies between and before stays
-    (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), start.data(), octets.data()}, n,
-                                              y.data(), stride);
+    const Activation columns{nullptr, q.data(), d.data(), start.data(), octets.data(), sums.data()};
+    kernels_of(k, type).matmul_i8(range, columns, n, y.data(), stride);
     for (int32_t j = 0; j < n; ++j) {
-      const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, start.data() + 4 * j * blocks,
-                              octets.data() + 2 * j * cols};
-      (is_q4 ? scalar().matvec_q4_i8 : scalar().matvec_q8_i8)(range, column, expected.data() + stride * size_t(j));
+      const Activation column{nullptr,
+                              q.data() + j * cols,
+                              d.data() + j * blocks,
+                              start.data() + 4 * j * blocks,
+                              octets.data() + 2 * j * cols,
+                              sums.data() + j * blocks};
+      kernels_of(scalar(), type).matvec_i8(range, column, expected.data() + stride * size_t(j));
     }
     CHECK(std::memcmp(y.data(), expected.data(), size * 4) == 0);
   });
@@ -453,13 +497,13 @@ void check_columns(WeightType type, int32_t blocks, int32_t n, int32_t min_panel
 TEST_CASE("matrix-matrix products are the matrix-vector product of every column") {
   Random random;
   CAPTURE(random.seed);
-  for (const WeightType type : {WeightType::q8, WeightType::q4}) {
+  for (const WeightType type : {WeightType::q8, WeightType::q4, WeightType::q4m}) {
     for (const int32_t blocks : {1, 2, 3, 4, 5, 7, 8}) {
       for (int32_t n = 1; n <= 20; ++n) check_columns(type, blocks, n, 1, &random);
       for (const int32_t n : {31, 33, 64, 67}) check_columns(type, blocks, n, 1, &random);
     }
     // As many blocks as are unpacked at once, and more; a tile of panels, and one after it.
-    for (const int32_t blocks : {22, 23, 24, 44, 45, 49, 88, 89, 90, 99, 100, 199}) {
+    for (const int32_t blocks : {22, 23, 24, 44, 45, 49, 73, 74, 75, 88, 89, 90, 99, 100, 199}) {
       for (const int32_t n : {5, 15}) check_columns(type, blocks, n, 5, &random);
     }
   }
@@ -519,27 +563,30 @@ TEST_CASE("integer dots at the ends of their range do not saturate") {
       std::vector<float> d(kColumns * kBlocks, 1.0f), y(kColumns * kPanels * 8);
       std::vector<int8_t> octets(2 * q.size());
       std::vector<int32_t> start(4 * d.size());
-      k.spread_blocks(q.data(), int32_t(q.size()), start.data(), octets.data());
+      std::vector<float> sums(d.size());
+      k.spread_blocks(q.data(), d.data(), int32_t(q.size()), start.data(), octets.data(), sums.data());
       CHECK(start[0] == -8 * 32 * 127 * sign);
-      const Activation a{nullptr, q.data(), d.data(), start.data(), octets.data()};
+      const Activation a{nullptr, q.data(), d.data(), start.data(), octets.data(), sums.data()};
       const uint16_t one = float_to_half(1);
       // A matrix all of whose weights are `weight`, times one column and many.
       const auto check = [&](WeightType type, uint8_t code, int weight) {
-        const bool is_q4 = type == WeightType::q4;
         const size_t bytes = panel_bytes(type, kBlocks);
         std::vector<uint8_t> w(bytes * kPanels, code);
         for (size_t panel = 0; panel < w.size(); panel += bytes) {
           for (int32_t b = 0; b < kBlocks; ++b) {
-            const size_t at = panel + (is_q4 ? q4_place(b, kBlocks) : q8_place(b, kBlocks)).d;
-            for (size_t row = 0; row < 8; ++row) std::memcpy(w.data() + at + 2 * row, &one, 2);
+            const BlockPlace place = place_of(type, b, kBlocks);
+            for (size_t row = 0; row < 8; ++row) {
+              std::memcpy(w.data() + panel + place.d + 2 * row, &one, 2);
+              if (has_minima(type)) std::memcpy(w.data() + panel + place.m + 2 * row, &one, 2);
+            }
           }
         }
         for (const int32_t n : {1, kColumns}) {
           CAPTURE(n);
           std::fill(y.begin(), y.end(), 0.0f);
           const PanelRange range{w.data(), kBlocks, 0, kPanels};
-          if (n == 1) (is_q4 ? k.matvec_q4_i8 : k.matvec_q8_i8)(range, a, y.data());
-          else (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y.data(), kPanels * 8);
+          if (n == 1) kernels_of(k, type).matvec_i8(range, a, y.data());
+          else kernels_of(k, type).matmul_i8(range, a, n, y.data(), kPanels * 8);
           const float expected = float(weight * 127 * sign * kCols);
           const auto is_expected = [=](float value) { return value == expected; };
           CHECK(std::all_of(y.begin(), y.begin() + n * kPanels * 8, is_expected));
@@ -547,6 +594,7 @@ TEST_CASE("integer dots at the ends of their range do not saturate") {
       };
       for (const int code : {0, 15}) check(WeightType::q4, uint8_t(code | code << 4), code - 8);
       for (const int code : {-127, 127}) check(WeightType::q8, uint8_t(code), code);
+      for (const int code : {0, 15}) check(WeightType::q4m, uint8_t(code | code << 4), code + 1);
     }
   });
 }

@@ -2,6 +2,7 @@
 
     NAME.gguf, NAME.tokens (int32), NAME.logits (float32 [tokens, V])   small float models and their logits in PyTorch float64
     tiny.q4.gguf                                                      a packed model with the built-in vocabulary
+    egmla.q4m.gguf                                                    egmla.gguf with a minimum per block
     NAME.pytorch.safetensors                                          traces of those models, of more, and of layers of the built-in one, in
                                                                       PyTorch float64 on the CPU, rounded to float32 (`traces`: only these)
     tokenizer_cases.tsv                                               texts (hex) and their ids by the `tokenizers` package
@@ -105,6 +106,10 @@ def write_tiny():
         subprocess.run([os.environ["PITH_COMMAND"], "quantize", path, HERE / "tiny.q4.gguf"], check=True)
 
 
+def write_minima():
+    subprocess.run([os.environ["PITH_COMMAND"], "quantize", HERE / "egmla.gguf", HERE / "egmla.q4m.gguf", "--type", "q4m"], check=True)
+
+
 def odd_texts():
     yield from ["", " ", "  ", "\n", " \n\n a", "a  b", "a   b ", "\t\tx", "don't we're I'll he'd I'm it's you've 'tis 'S",
                 "3 lanterns, 42nd; 1/2 ½ ² Ⅷ ٣٤ ४५", "naïve café e\u0301 a\u0308", "Привет, мир!", "你好，世界。", "مرحبا بالعالم",
@@ -128,5 +133,6 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["traces"]:
         write_models()
         write_tiny()
+        write_minima()
         write_tokenizer_cases()
     write_traces()
