@@ -106,11 +106,11 @@ TEST_CASE("the golden hash of the logits after a prompt, on every tier of this m
   });
 }
 
-// tests/golden/egmla.q4m.gguf: the same two with a minimum per block, of a vocabulary of 300.
+// tests/golden/minima.q4m.gguf: the same two with a minimum per block, of a vocabulary of 300.
 constexpr uint64_t kMinimaHash = 0, kMinimaPromptHash = 0;
 
 TEST_CASE("the golden hashes of weights with minima, on every tier of this machine") {
-  const Runtime runtime(read_golden("egmla.q4m.gguf"));
+  const Runtime runtime(read_golden("minima.q4m.gguf"));
   for_each_golden_session([&](const pith_session_options& options) {
     CHECK(hash_after(runtime.model, golden_tokens(100, 300), options) == kMinimaHash);
     CHECK(hash_after_prompt(runtime.model, golden_tokens(124, 300), options) == kMinimaPromptHash);
