@@ -58,9 +58,11 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     PITH_UNROLL
     for (int j = 0; j < n; j += 2) {
       join_columns(lanes[j / 2], &total[j], &total[j + 1]);
-      PITH_UNROLL
-      for (int column = j; column < j + 2 && !has_minima(type); ++column)
-        total[column] = add_start(total[column], a.start + 4 * a.blocks * size_t(column));
+      if constexpr (!has_minima(type)) {
+        PITH_UNROLL
+        for (int column = j; column < j + 2; ++column)
+          total[column] = add_start(total[column], a.start + 4 * a.blocks * size_t(column));
+      }
     }
   }
 }
