@@ -20,6 +20,7 @@
 #include "dispatch.h"
 #include "stream.h"
 
+using namespace pith;
 using namespace pith::internal;
 using benchmark::Counter;
 
