@@ -20,6 +20,7 @@
 #include "dispatch.h"
 #include "stream.h"
 
+using namespace pith;
 using namespace pith::internal;
 using benchmark::Counter;
 
@@ -47,21 +48,29 @@ void fill(uint8_t* w, size_t bytes) {
 
 // n quantised columns of random input.
 struct Input {
-  std::vector<float> x, d;
+  std::vector<float> x, d, sums;
   std::vector<int8_t> q, octets;
   std::vector<int32_t> start;
   Input(int32_t cols, int32_t n)
-      : x(size_t(cols * n)), d(x.size() / 32), q(x.size()), octets(2 * x.size()), start(x.size() / 8) {
+      : x(size_t(cols * n)),
+        d(x.size() / 32),
+        sums(x.size() / 32),
+        q(x.size()),
+        octets(2 * x.size()),
+        start(x.size() / 8) {
     std::mt19937 random(2);
     for (float& value : x) value = std::normal_distribution<float>()(random);
     choose_tier("scalar")->quantize_blocks(x.data(), cols * n, q.data(), d.data());
-    choose_tier(nullptr)->spread_blocks(q.data(), cols * n, start.data(),
-                                        octets.data());  // octets if any tier has them
+    choose_tier(nullptr)->spread_blocks(q.data(), d.data(), cols * n, start.data(), octets.data(),
+                                        sums.data());  // octets if any tier has them
   }
-  Activation activation() const { return {x.data(), q.data(), d.data(), start.data(), octets.data()}; }
+  Activation activation() const { return {x.data(), q.data(), d.data(), start.data(), octets.data(), sums.data()}; }
 };
 
-const char* name_of(WeightType type) { return type == WeightType::q4 ? "q4" : type == WeightType::q8 ? "q8" : "f32"; }
+const char* name_of(WeightType type) {
+  const char* const names[] = {"f32", "q8", "q4", "q4m"};
+  return names[size_t(type)];
+}
 
 double checksum(const std::vector<float>& y) {
   double sum = 0;
@@ -72,7 +81,14 @@ double checksum(const std::vector<float>& y) {
 void matvec(const Kernels& k, WeightType type, PanelRange range, Activation a, float* y) {
   if (type == WeightType::q4) k.matvec_q4_i8(range, a, y);
   else if (type == WeightType::q8) k.matvec_q8_i8(range, a, y);
+  else if (type == WeightType::q4m) k.matvec_q4m_i8(range, a, y);
   else k.matvec_f32_f32(range, a, y);
+}
+
+void matmul(const Kernels& k, WeightType type, PanelRange range, Activation a, int32_t n, float* y, size_t y_stride) {
+  if (type == WeightType::q4) k.matmul_q4_i8(range, a, n, y, y_stride);
+  else if (type == WeightType::q8) k.matmul_q8_i8(range, a, n, y, y_stride);
+  else k.matmul_q4m_i8(range, a, n, y, y_stride);
 }
 
 void rates(benchmark::State& state, double bytes, double macs) {
@@ -130,8 +146,7 @@ void cache_product(benchmark::State& state, const Kernels& k, WeightType type, i
   const PanelRange range{w.get(), blocks, 0, panels};
   for (auto _ : state) {
     if (n == 1) matvec(k, type, range, input.activation(), y.data());
-    else
-      (type == WeightType::q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, input.activation(), n, y.data(), size_t(rows));
+    else matmul(k, type, range, input.activation(), n, y.data(), size_t(rows));
     benchmark::ClobberMemory();
   }
   rates(state, n == 1 ? double(bytes) : 0, double(rows) * cols * n);
@@ -308,7 +323,7 @@ void quantize_row(benchmark::State& state, const Kernels& k, int32_t n) {
 void spread_blocks(benchmark::State& state, const Kernels& k, int32_t n) {
   Input input(n, 1);
   for (auto _ : state) {
-    k.spread_blocks(input.q.data(), n, input.start.data(), input.octets.data());
+    k.spread_blocks(input.q.data(), input.d.data(), n, input.start.data(), input.octets.data(), input.sums.data());
     benchmark::ClobberMemory();
   }
   state.counters["sum"] = checksum(std::vector<float>(input.start.begin(), input.start.end()));
@@ -319,7 +334,10 @@ void load_row(benchmark::State& state, const Kernels& k, WeightType type, int32_
   const Bytes w = allocate(packed_bytes(type, 8, cols));
   fill(w.get(), packed_bytes(type, 8, cols));
   std::vector<float> out(static_cast<size_t>(cols));
-  const auto kernel = type == WeightType::q4 ? k.row_q4 : type == WeightType::q8 ? k.row_q8 : k.row_f32;
+  const auto kernel = type == WeightType::q4    ? k.row_q4
+                      : type == WeightType::q8  ? k.row_q8
+                      : type == WeightType::q4m ? k.row_q4m
+                                                : k.row_f32;
   for (auto _ : state) {
     kernel(w.get(), cols / 32, 5, cols, out.data());
     benchmark::ClobberMemory();
@@ -334,7 +352,9 @@ void transposed(benchmark::State& state, const Kernels& k, WeightType type, int3
   fill(w.get(), bytes);
   const Input input(rows, 1);
   std::vector<float> y(static_cast<size_t>(cols));
-  const auto kernel = type == WeightType::q4 ? k.transposed_q4 : k.transposed_q8;
+  const auto kernel = type == WeightType::q4   ? k.transposed_q4
+                      : type == WeightType::q8 ? k.transposed_q8
+                                               : k.transposed_q4m;
   for (auto _ : state) {
     kernel({w.get(), cols / 32, 0, rows / 8}, input.x.data(), y.data());
     benchmark::ClobberMemory();
@@ -432,10 +452,10 @@ void add_all() {
       add("quantize/row" + size, [=, &k](benchmark::State& state) { quantize_row(state, k, n); });
       add("quantize/spread" + size, [=, &k](benchmark::State& state) { spread_blocks(state, k, n); });
     }
-    for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32})
+    for (const WeightType type : {WeightType::q4, WeightType::q4m, WeightType::q8, WeightType::f32})
       add(std::string("rows/") + name_of(type) + "/" + k.name + "/768",
           [=, &k](benchmark::State& state) { load_row(state, k, type, 768); });
-    for (const WeightType type : {WeightType::q4, WeightType::q8, WeightType::f32}) {
+    for (const WeightType type : {WeightType::q4, WeightType::q4m, WeightType::q8, WeightType::f32}) {
       const std::string kind = name_of(type) + std::string("/") + k.name + "/";
       for (const int32_t cols : {768, 2048, 4096}) {
         for (const int threads : {1, 2})
@@ -475,8 +495,9 @@ void add_all() {
       static int8_t q[4096];
       static int8_t octets[8192];
       static int32_t start[512];
+      static float sums[128];
       k.quantize_blocks(x, m, q, out);
-      k.spread_blocks(q, m, start, octets);
+      k.spread_blocks(q, out, m, start, octets, sums);
     });
   }
   for (size_t i = 0; i < bench::kMultiplyPeakCount; ++i) {

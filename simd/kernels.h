@@ -1,6 +1,6 @@
 // The kernels: stateless arithmetic over ranges, one list, one contract each. No allocation, threads, globals or
 // feature tests inside. Every tier has all of them, and each gives the same bits on every tier:
-//   - integer dots are exact; an output row accumulates its 32-column blocks in order, one fma each;
+//   - integer dots are exact; an output row accumulates its 32-column blocks in order, one fma each (with minima two);
 //   - a float sum over n elements uses 16 lanes (element i in lane i mod 16, tails padded with zeros) and then the
 //     fixed tree 16 -> 8 -> 4 -> 2 -> 1 that adds the upper half to the lower;
 //   - everything else is elementwise, with fma where the contract says fma and never elsewhere;
@@ -8,7 +8,7 @@
 //
 // Units: n, widths, lanes and strides count elements, unless in bytes as said; a block is 32 columns. n may be 0 where
 // the contract gives no other range.
-// Memory: arrays begin at any address that their type allows, packed matrices of q4 and q8 at any, of f32 at multiples
+// Memory: arrays begin at any address that their type allows, packed matrices of integers at any, of f32 at multiples
 // of 4. Kernels read and write what the contract states and not a byte more; what they prefetch may be anywhere. An
 // output overlaps no input but the one that it may be, by the contract.
 #ifndef PITH_SIMD_KERNELS_H
@@ -30,6 +30,8 @@ struct Activation {
   // take the offset 8 of q4 away.
   const int32_t* start;
   const int8_t* octets;  // [K / 8][2][8]  each 8 of q twice, for two lanes of a panel: where has_octets
+  // [K / 32]  d float(s), rounded once, for a block's sum s of q: what the minimum of a block of q4m is multiplied by.
+  const float* sums;
 };
 
 // A range of panels of a packed matrix.
@@ -54,9 +56,12 @@ struct GatheredRows {
   /* y is the whole output vector; padding rows are written, too. */                                                   \
   X(matvec_q4_i8, void(PanelRange w, Activation a, float* y))                                                          \
   X(matvec_q8_i8, void(PanelRange w, Activation a, float* y))                                                          \
+  /* For every b in order: y = fma(float(sum_k u q), d_w d_a, y), then y = fma(m_w, sums_a, y). */                     \
+  X(matvec_q4m_i8, void(PanelRange w, Activation a, float* y))                                                         \
   /* The same for n columns, bit for bit: a holds n of everything, one after the other; y[j y_stride + 8 p + i]. */    \
   X(matmul_q4_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                              \
   X(matmul_q8_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                              \
+  X(matmul_q4m_i8, void(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride))                             \
   /* out[j out_stride + 8 p + i] = sum_k w q for n columns q [n, 32 blocks], exactly. Values: -127..127; to fit, */    \
   /* blocks <= 4,160. w: as q8 without scales, [panels][blocks][4][8][8]. */                                           \
   X(matmul_i8_i32, void(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,    \
@@ -66,21 +71,25 @@ struct GatheredRows {
   /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */                             \
   X(head_dots_i8, void(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,       \
                        int32_t n, int32_t* out, size_t out_stride))                                                    \
-  /* The start [n / 32][4] of an Activation whose q [n] these are, n a multiple of 32; and its octets */               \
-  /* [n / 8][2][8] as far as this tier's products read them: all where has_octets, else none. */                       \
-  X(spread_blocks, void(const int8_t* q, int32_t n, int32_t* start, int8_t* octets))                                   \
+  /* The start [n / 32][4] and sums [n / 32] of an Activation whose q [n] and d [n / 32] these are, n a multiple */    \
+  /* of 32; and its octets [n / 8][2][8] as far as this tier's products read them: all where has_octets, else none. */ \
+  X(spread_blocks, void(const int8_t* q, const float* d, int32_t n, int32_t* start, int8_t* octets, float* sums))      \
   /* y[8 p + i] accumulates k = 0, 1, ... K-1 in order from 0 on: y = fma(w, x[k], y). */                              \
   X(matvec_f32_f32, void(PanelRange w, Activation a, float* y))                                                        \
   /* y[k] = fma(w[row][k], x[row - 8 first], y[k]) over the rows of the range, in order from 0 on; y: [32 blocks]. */  \
   X(transposed_q4, void(PanelRange w, const float* x, float* y))                                                       \
   X(transposed_q8, void(PanelRange w, const float* x, float* y))                                                       \
-  /* The same two for the remaining types of weights; w = (u - 8) d or q d, rounded to float. */                       \
+  X(transposed_q4m, void(PanelRange w, const float* x, float* y))                                                      \
+  /* The same two for the remaining types of weights; w = (u - 8) d, q d or u d + m, rounded to float once: u d and */ \
+  /* (u - 8) d are exact. */                                                                                           \
   X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                         \
   X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                         \
+  X(matvec_q4m_f32, void(PanelRange w, Activation a, float* y))                                                        \
   X(transposed_f32, void(PanelRange w, const float* x, float* y))                                                      \
   /* out[0 .. cols) = the dequantised row of a packed matrix, cols <= 32 blocks. */                                    \
   X(row_q4, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                             \
   X(row_q8, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                             \
+  X(row_q4m, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                            \
   X(row_f32, void(const uint8_t* w, int32_t blocks, int32_t row, int32_t cols, float* out))                            \
                                                                                                                        \
   /* ---- Quantisation, to -127..127. A largest magnitude below 4e-37 gives the scale 0, one that is not finite a */   \

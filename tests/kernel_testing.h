@@ -109,6 +109,11 @@ inline bool same(const Floats& a, const Floats& b) {
 struct Random {
   uint64_t seed = std::random_device{}();
   std::mt19937_64 engine{seed};
+  float normal() { return std::normal_distribution<float>()(engine); }
+  uint64_t below(uint64_t n) { return engine() % n; }
+  void fill(Guarded<float>* out, float spread = 1) {
+    for (size_t i = 0; i < out->size(); ++i) (*out)[i] = spread * normal();
+  }
   float uniform(float low, float high) { return std::uniform_real_distribution<float>(low, high)(engine); }
   float sign() { return engine() % 2 == 0 ? 1.0f : -1.0f; }
   // Every magnitude between the smallest denormal and `largest`, and now and then a zero of either sign.

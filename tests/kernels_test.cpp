@@ -1,5 +1,6 @@
-// Every kernel on every usable tier: against float64 within derived bounds, and bit for bit against the scalar tier, for every
-// tail length, at every alignment, with inaccessible pages right before and after the data.
+// Every kernel but the products (products_test.cpp) on every usable tier: against float64 within derived bounds, and bit for
+// bit against the scalar tier, for every tail length, at every alignment, with inaccessible pages right before and after the
+// data.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -12,30 +13,11 @@
 
 using namespace pith;
 using namespace pith::internal;
-using pith::test::Guarded;
+using namespace pith::test;
 
 namespace {
 
 constexpr double kEps = 0x1p-24;  // unit roundoff of float32
-
-struct Random {
-  uint64_t seed = std::random_device{}();
-  std::mt19937_64 engine{seed};
-  float normal() { return std::normal_distribution<float>()(engine); }
-  uint64_t below(uint64_t n) { return engine() % n; }
-  void fill(Guarded<float>* out, float spread = 1) {
-    for (size_t i = 0; i < out->size(); ++i) (*out)[i] = spread * normal();
-  }
-};
-
-template <typename F>
-void for_each_tier(F f) {
-  for (size_t i = 0; i < tier_count(); ++i) {
-    if (tier_at(i).usable) f(*tier_at(i).kernels);
-  }
-}
-
-const Kernels& scalar() { return *choose_tier("scalar"); }
 
 // Lengths 1 .. 70 and both sides.
 template <typename F>
@@ -242,12 +224,13 @@ TEST_CASE("activation quantisation") {
       Guarded<int8_t> q(size_t(n), true), q0(size_t(n), true);
       Guarded<int8_t> octets(size_t(2 * n), true);
       Guarded<int32_t> start(size_t(4 * blocks), true);
+      Guarded<float> sums(size_t(blocks), true);
       random.fill(&x);
       for (int32_t i = 0; i < 32 && blocks > 1; ++i) x[size_t(i)] = 0;  // a block of zeros
       k.quantize_blocks(x.data(), n, q.data(), d.data());
       constexpr int8_t kUntouched = 0x5a;
       for (int32_t i = 0; i < 2 * n; ++i) octets[size_t(i)] = kUntouched;
-      k.spread_blocks(q.data(), n, start.data(), octets.data());
+      k.spread_blocks(q.data(), d.data(), n, start.data(), octets.data(), sums.data());
       scalar().quantize_blocks(x.data(), n, q0.data(), d0.data());
       CHECK(std::memcmp(q.data(), q0.data(), size_t(n)) == 0);
       CHECK(std::memcmp(d.data(), d0.data(), size_t(blocks) * 4) == 0);
@@ -257,6 +240,7 @@ TEST_CASE("activation quantisation") {
         int32_t sum = 0;
         for (int32_t col = 0; col < 32; ++col) sum += q[size_t(i / 4 * 32 + col)];
         CHECK(start[size_t(i)] == (i % 2 == 0 ? -8 * sum : 0));
+        CHECK(sums[size_t(i / 4)] == d[size_t(i / 4)] * float(sum));
       }
       for (int32_t i = 0; i < n; ++i) {
         const float scale = d[size_t(i / 32)];
@@ -268,286 +252,6 @@ TEST_CASE("activation quantisation") {
     float d;
     k.quantize_blocks(odd, 32, q, &d);
     CHECK(!std::isfinite(d));
-  });
-}
-
-namespace {
-
-// A random packed matrix and what it stands for, element by element from the prose of simd/packed.h.
-struct RandomMatrix {
-  WeightType type;
-  int32_t rows, cols, blocks;
-  Guarded<uint8_t> bytes;
-  std::vector<double> exact;  // [rows, cols]
-
-  RandomMatrix(WeightType t, int32_t r, int32_t c, Random* random)
-      : type(t), rows(r), cols(c), blocks(int32_t(padded_cols(c) / 32)), bytes(packed_bytes(t, r, c), true) {
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = uint8_t(random->engine());
-    for (int32_t panel = 0; panel < padded_rows(rows) / 8; ++panel)
-      set_scales(bytes.data() + panel_bytes(type, blocks) * size_t(panel), random);
-    for (int32_t row = 0; row < rows; ++row) {
-      for (int32_t col = 0; col < cols; ++col) exact.push_back(element(row, col));
-    }
-  }
-
-  void set_scales(uint8_t* panel, Random* random) {
-    for (int32_t b = 0; b < blocks; ++b) {
-      for (int32_t row = 0; row < 8; ++row) {
-        const uint16_t d = float_to_half(random->normal() * 0.05f);
-        if (type == WeightType::q4) std::memcpy(panel + q4_place(b, blocks).d + 2 * row, &d, 2);
-        if (type == WeightType::q8) std::memcpy(panel + q8_place(b, blocks).d + 2 * row, &d, 2);
-        for (int32_t i = 0; i < 32 && type == WeightType::f32; ++i) {
-          const float w = random->normal();
-          std::memcpy(panel + 4 * ((b * 32 + i) * 8 + row), &w, 4);
-        }
-      }
-      for (int32_t i = 0; i < 256 && type == WeightType::q8; ++i) {
-        uint8_t& byte = panel[q8_place(b, blocks).q + size_t(i)];
-        if (byte == 0x80) byte = 0x81;  // -128 does not occur
-      }
-    }
-  }
-
-  double element(int32_t row, int32_t col) {
-    const uint8_t* panel = bytes.data() + panel_bytes(type, blocks) * size_t(row / 8);
-    const int32_t lanes[] = {0, 1, 4, 5, 2, 3, 6, 7}, lane = lanes[row % 8], b = col / 32, i = col % 32;
-    if (type == WeightType::f32) {
-      float w;
-      std::memcpy(&w, panel + 4 * (col * 8 + row % 8), 4);
-      return double(w);
-    }
-    const bool is_q4 = type == WeightType::q4;
-    const int32_t group = is_q4 ? 4 : 2, first = b / group * group, n = std::min(group, blocks - first);
-    const size_t block_bytes = is_q4 ? 128 : 256;
-    const uint8_t* super = panel + size_t(first) * (block_bytes + 16);
-    uint16_t d;
-    std::memcpy(&d, super + size_t(n) * block_bytes + size_t(b - first) * 16 + 2 * (row % 8), 2);
-    const uint8_t* codes = super + size_t(b - first) * block_bytes;
-    if (!is_q4) return double(half_to_float(d)) * int8_t(codes[64 * (i / 8) + 8 * lane + i % 8]);
-    const uint8_t byte = codes[64 * (i % 16 / 8) + 8 * lane + i % 8];
-    return double(half_to_float(d)) * ((i < 16 ? byte & 15 : byte >> 4) - 8);
-  }
-};
-
-}  // namespace
-
-TEST_CASE("matrix-vector products, all layouts and shapes") {
-  Random random;
-  CAPTURE(random.seed);
-  const WeightType types[] = {WeightType::f32, WeightType::q8, WeightType::q4};
-  for (const WeightType type : types) {
-    for (const int32_t cols : {8, 32, 33, 64, 96, 128, 160, 192, 256, 320}) {
-      for (const int32_t rows : {1, 7, 8, 9, 40}) {
-        CAPTURE(int(type));
-        CAPTURE(rows);
-        CAPTURE(cols);
-        RandomMatrix w(type, rows, cols, &random);
-        const int32_t padded = w.blocks * 32, panels = int32_t(padded_rows(rows) / 8);
-        Guarded<float> x(size_t(padded), true), d(size_t(w.blocks), true), row(size_t(cols), true);
-        Guarded<int8_t> q(size_t(padded), true);
-        Guarded<int8_t> octets(size_t(2 * padded), true);
-        Guarded<int32_t> start(size_t(4 * w.blocks), true);
-        random.fill(&x);
-        for (int32_t i = cols; i < padded; ++i) x[size_t(i)] = 0;
-        scalar().quantize_blocks(x.data(), padded, q.data(), d.data());
-        for_each_tier([&](const Kernels& k) {
-          CAPTURE(std::string(k.name));
-          k.spread_blocks(q.data(), padded, start.data(), octets.data());
-          const auto product = [&](const Kernels& kernels, bool is_integer, float* y) {
-            const PanelRange range{w.bytes.data(), w.blocks, 0, panels};
-            const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
-            if (type == WeightType::f32) kernels.matvec_f32_f32(range, a, y);
-            else if (type == WeightType::q8) (is_integer ? kernels.matvec_q8_i8 : kernels.matvec_q8_f32)(range, a, y);
-            else (is_integer ? kernels.matvec_q4_i8 : kernels.matvec_q4_f32)(range, a, y);
-          };
-          for (const bool is_integer : {false, true}) {
-            CAPTURE(is_integer);
-            Guarded<float> y(size_t(panels * 8), true), y0(size_t(panels * 8), true);
-            product(k, is_integer, y.data());
-            product(scalar(), is_integer, y0.data());
-            CHECK(std::memcmp(y.data(), y0.data(), size_t(panels) * 32) == 0);
-            for (int32_t r = 0; r < rows; ++r) {
-              double exact = 0, magnitude = 0;
-              for (int32_t c = 0; c < cols; ++c) {
-                const bool rounded = is_integer && type != WeightType::f32;
-                const double v = rounded ? double(d[size_t(c / 32)]) * q[size_t(c)] : double(x[size_t(c)]);
-                exact += w.exact[size_t(r * cols + c)] * v;
-                magnitude += std::fabs(w.exact[size_t(r * cols + c)] * v);
-              }
-              // Integer: two roundings a block and one per addition of blocks; float: one per column.
-              const double roundings = is_integer && type != WeightType::f32 ? 2 * w.blocks + 2 : padded;
-              CHECK(std::fabs(double(y[size_t(r)]) - exact) <= roundings * kEps * magnitude + 1e-37);
-            }
-          }
-          // Rows and the transposed product.
-          const auto row_kernel = type == WeightType::f32 ? k.row_f32 : type == WeightType::q8 ? k.row_q8 : k.row_q4;
-          bool is_exact = true;
-          for (int32_t r = 0; r < rows; ++r) {
-            row_kernel(w.bytes.data(), w.blocks, r, cols, row.data());
-            for (int32_t c = 0; c < cols; ++c)
-              is_exact = is_exact && double(row[size_t(c)]) == w.exact[size_t(r * cols + c)];
-          }
-          CHECK(is_exact);
-          Guarded<float> t(size_t(padded), true), in(size_t(panels * 8), true);
-          random.fill(&in);
-          const auto transposed = type == WeightType::f32  ? k.transposed_f32
-                                  : type == WeightType::q8 ? k.transposed_q8
-                                                           : k.transposed_q4;
-          transposed({w.bytes.data(), w.blocks, 0, panels}, in.data(), t.data());
-          for (int32_t c = 0; c < cols; ++c) {
-            double exact = 0, magnitude = 0;
-            for (int32_t r = 0; r < panels * 8; ++r) {
-              const double term = w.element(r, c) * double(in[size_t(r)]);
-              exact += term;
-              magnitude += std::fabs(term);
-            }
-            CHECK(std::fabs(double(t[size_t(c)]) - exact) <= panels * 8 * kEps * magnitude + 1e-37);
-          }
-        });
-      }
-    }
-  }
-}
-
-namespace {
-
-// n columns times a random range of panels, of min_panels and more, column by column against the scalar tier's matrix-vector
-// product.
-void check_columns(WeightType type, int32_t blocks, int32_t n, int32_t min_panels, Random* random) {
-  CAPTURE(int(type));
-  CAPTURE(blocks);
-  CAPTURE(n);
-  const int32_t panels = min_panels + int32_t(random->below(uint64_t(12 - min_panels)));
-  const int32_t first = int32_t(random->below(uint64_t(panels - min_panels + 1))), cols = blocks * 32;
-  CAPTURE(panels);
-  CAPTURE(first);
-  const size_t stride = size_t(panels * 8) + random->below(5);
-  RandomMatrix w(type, panels * 8, cols, random);
-  Guarded<float> x(size_t(n * cols), true), d(size_t(n * blocks), true);
-  Guarded<int8_t> q(size_t(n * cols), true);
-  Guarded<int8_t> octets(size_t(2 * n * cols), true);
-  Guarded<int32_t> start(size_t(4 * n * blocks), true);
-  random->fill(&x);
-  scalar().quantize_blocks(x.data(), n * cols, q.data(), d.data());
-  const PanelRange range{w.bytes.data(), blocks, first, panels};
-  for_each_tier([&](const Kernels& k) {
-    CAPTURE(std::string(k.name));
-    k.spread_blocks(q.data(), n * cols, start.data(), octets.data());
-    const bool is_q4 = type == WeightType::q4;
-    const size_t size = stride * size_t(n - 1) + size_t(panels * 8);
-    Guarded<float> y(size, true), expected(size, true);
-    for (size_t i = 0; i < size; ++i) y[i] = expected[i] = -1;  // what lies between and before stays
-    (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, {nullptr, q.data(), d.data(), start.data(), octets.data()}, n,
-                                              y.data(), stride);
-    for (int32_t j = 0; j < n; ++j) {
-      const Activation column{nullptr, q.data() + j * cols, d.data() + j * blocks, start.data() + 4 * j * blocks,
-                              octets.data() + 2 * j * cols};
-      (is_q4 ? scalar().matvec_q4_i8 : scalar().matvec_q8_i8)(range, column, expected.data() + stride * size_t(j));
-    }
-    CHECK(std::memcmp(y.data(), expected.data(), size * 4) == 0);
-  });
-}
-
-}  // namespace
-
-TEST_CASE("matrix-matrix products are the matrix-vector product of every column") {
-  Random random;
-  CAPTURE(random.seed);
-  for (const WeightType type : {WeightType::q8, WeightType::q4}) {
-    for (const int32_t blocks : {1, 2, 3, 4, 5, 7, 8}) {
-      for (int32_t n = 1; n <= 20; ++n) check_columns(type, blocks, n, 1, &random);
-      for (const int32_t n : {31, 33, 64, 67}) check_columns(type, blocks, n, 1, &random);
-    }
-    // As many blocks as are unpacked at once, and more; a tile of panels, and one after it.
-    for (const int32_t blocks : {22, 23, 24, 44, 45, 49, 88, 89, 90, 99, 100, 199}) {
-      for (const int32_t n : {5, 15}) check_columns(type, blocks, n, 5, &random);
-    }
-  }
-}
-
-TEST_CASE("integer matrix products are exact") {
-  Random random;
-  CAPTURE(random.seed);
-  for (const int32_t blocks : {1, 2, 3, 4, 5, 13, 25, 90, 99, 100}) {
-    for (const int32_t n :
-         {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 31, 33, 64, 67, 128}) {
-      if (blocks > 5 && n != 5 && n != 17 && n != 31)
-        continue;  // many blocks, by all ways but not by all numbers: emulated CPUs are slow
-      const int32_t panels = int32_t(1 + random.below(13)), cols = blocks * 32;
-      const size_t stride = size_t(panels * 8) + random.below(5);
-      constexpr int32_t kUntouched = 0x5a5a5a5a;
-      Guarded<uint8_t> w(size_t(panels * blocks * 256), true);
-      Guarded<int8_t> q(size_t(n * cols), true);
-      Guarded<int32_t> out(stride * size_t(n - 1) + size_t(panels * 8), true);
-      // All values at the ends of the range in every third case.
-      const bool is_extreme = random.below(3) == 0;
-      const auto value = [&] {
-        return int8_t(is_extreme ? (random.below(2) == 0 ? 127 : -127) : int(random.below(255)) - 127);
-      };
-      for (size_t i = 0; i < w.size(); ++i) w[i] = uint8_t(value());
-      for (size_t i = 0; i < q.size(); ++i) q[i] = value();
-      for_each_tier([&](const Kernels& k) {
-        CAPTURE(std::string(k.name));
-        for (size_t i = 0; i < out.size(); ++i) out[i] = kUntouched;
-        k.matmul_i8_i32(w.data(), blocks, panels, q.data(), n, out.data(), stride);
-        bool good = true;
-        const int32_t lanes[] = {0, 1, 4, 5, 2, 3, 6, 7};
-        for (int32_t j = 0; j < n; ++j) {
-          for (int32_t row = 0; row < panels * 8; ++row) {
-            int64_t exact = 0;
-            for (int32_t c = 0; c < cols; ++c) {
-              const int32_t at = (row / 8 * blocks + c / 32) * 256 + c % 32 / 8 * 64 + lanes[row % 8] * 8 + c % 8;
-              exact += int64_t(int8_t(w[size_t(at)])) * q[size_t(j * cols + c)];
-            }
-            good = good && out[stride * size_t(j) + size_t(row)] == exact;
-          }
-          for (size_t i = size_t(panels * 8); i < stride && j + 1 < n; ++i)
-            good = good && out[stride * size_t(j) + i] == kUntouched;
-        }
-        CHECK(good);
-      });
-    }
-  }
-}
-
-TEST_CASE("integer dots at the ends of their range do not saturate") {
-  constexpr int32_t kColumns = 67, kPanels = 5, kBlocks = 4, kCols = 32 * kBlocks;
-  for_each_tier([&](const Kernels& k) {
-    CAPTURE(std::string(k.name));
-    for (const int sign : {1, -1}) {
-      std::vector<int8_t> q(kColumns * kCols, int8_t(127 * sign));
-      std::vector<float> d(kColumns * kBlocks, 1.0f), y(kColumns * kPanels * 8);
-      std::vector<int8_t> octets(2 * q.size());
-      std::vector<int32_t> start(4 * d.size());
-      k.spread_blocks(q.data(), int32_t(q.size()), start.data(), octets.data());
-      CHECK(start[0] == -8 * 32 * 127 * sign);
-      const Activation a{nullptr, q.data(), d.data(), start.data(), octets.data()};
-      const uint16_t one = float_to_half(1);
-      // A matrix all of whose weights are `weight`, times one column and many.
-      const auto check = [&](WeightType type, uint8_t code, int weight) {
-        const bool is_q4 = type == WeightType::q4;
-        const size_t bytes = panel_bytes(type, kBlocks);
-        std::vector<uint8_t> w(bytes * kPanels, code);
-        for (size_t panel = 0; panel < w.size(); panel += bytes) {
-          for (int32_t b = 0; b < kBlocks; ++b) {
-            const size_t at = panel + (is_q4 ? q4_place(b, kBlocks) : q8_place(b, kBlocks)).d;
-            for (size_t row = 0; row < 8; ++row) std::memcpy(w.data() + at + 2 * row, &one, 2);
-          }
-        }
-        for (const int32_t n : {1, kColumns}) {
-          CAPTURE(n);
-          std::fill(y.begin(), y.end(), 0.0f);
-          const PanelRange range{w.data(), kBlocks, 0, kPanels};
-          if (n == 1) (is_q4 ? k.matvec_q4_i8 : k.matvec_q8_i8)(range, a, y.data());
-          else (is_q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y.data(), kPanels * 8);
-          const float expected = float(weight * 127 * sign * kCols);
-          const auto is_expected = [=](float value) { return value == expected; };
-          CHECK(std::all_of(y.begin(), y.begin() + n * kPanels * 8, is_expected));
-        }
-      };
-      for (const int code : {0, 15}) check(WeightType::q4, uint8_t(code | code << 4), code - 8);
-      for (const int code : {-127, 127}) check(WeightType::q8, uint8_t(code), code);
-    }
   });
 }
 

@@ -83,10 +83,13 @@ TEST_CASE("int8 and int4 stay near the oracle, all variants") {
     const Matrix expected = ReferenceModel(c.floats).logits(c.tokens);
     const double q8 = mean_error(all_logits(Runtime(c.packed("q8")).model, c.tokens, session_options()), expected);
     const double q4 = mean_error(all_logits(Runtime(c.packed("q4")).model, c.tokens, session_options()), expected);
-    MESSAGE(c.spec.name, ": q8 ", q8, ", q4 ", q4);
+    const double q4m = mean_error(all_logits(Runtime(c.packed("q4m")).model, c.tokens, session_options()), expected);
+    MESSAGE(c.spec.name, ": q8 ", q8, ", q4 ", q4, ", q4m ", q4m);
     CHECK(q8 < 0.15);
     CHECK(q4 < 1.0);
+    CHECK(q4m < 1.0);
     CHECK(q8 < q4);
+    CHECK(q8 < q4m);
   }
 }
 

@@ -30,16 +30,18 @@ bool may_vanish(const Config& config, const std::string& name, float bad) {
   return config.feed_forward == FeedForward::relu2 && std::isinf(bad) && name.find("ffn_up") != std::string::npos;
 }
 
-// Overwrites the first number of row 0 that decides a value: a weight, or the scale of a block.
+// Overwrites the first number of row 0 that decides a value: a weight, or the minimum or else the scale of a block.
 void spoil(const pith_tensor& tensor, const Bytes& packed, const Runtime& runtime, float bad, Bytes* out) {
   *out = packed;
   uint8_t* at = out->data() + (static_cast<const uint8_t*>(tensor.data) - runtime.bytes.get());
   const std::string type = tensor.type;
   const int32_t blocks = int32_t(padded_cols(int64_t(tensor.cols)) / kBlockCols);
-  if (type == "q4" || type == "q8") {
+  if (type == "q4" || type == "q8" || type == "q4m") {
     const uint16_t half = float_to_half(bad);
-    const BlockPlace place = type == "q4" ? q4_place(0, blocks) : q8_place(0, blocks);
-    std::memcpy(at + place.d, &half, sizeof half);
+    const size_t place = type == "q4"   ? q4_place(0, blocks).d
+                         : type == "q8" ? q8_place(0, blocks).d
+                                        : q4m_place(0, blocks).m;
+    std::memcpy(at + place, &half, sizeof half);
   } else {
     std::memcpy(at, &bad, sizeof bad);
   }
@@ -72,7 +74,8 @@ TEST_CASE("NaN and infinity in any tensor are PITH_E_NUMERIC, then PITH_E_STATE 
   };
   size_t n_spoiled = 0;
   for (const SynthSpec& spec : all_variants()) {
-    for (const Mode mode : {Mode{"f32", PITH_PRECISION_F32}, Mode{"q4", PITH_PRECISION_I8}}) {
+    for (const Mode mode :
+         {Mode{"f32", PITH_PRECISION_F32}, Mode{"q4", PITH_PRECISION_I8}, Mode{"q4m", PITH_PRECISION_I8}}) {
       CAPTURE(spec.name);
       CAPTURE(std::string(mode.type));
       const Bytes packed = pack_spec(spec, mode.type);

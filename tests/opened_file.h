@@ -61,16 +61,21 @@ inline float packed_element(WeightType type, const uint8_t* w, int64_t row, int6
     std::memcpy(&value, w + ((panel * blocks * 32 + col) * 8 + row % 8) * 4, sizeof value);
     return value;
   }
-  const int64_t per_super = type == WeightType::q4 ? 4 : 2, code_bytes = type == WeightType::q4 ? 128 : 256;
+  const int64_t per_super = type == WeightType::q8 ? 2 : 4, code_bytes = type == WeightType::q8 ? 256 : 128;
+  const int64_t half_bytes = type == WeightType::q4m ? 32 : 16;
   const int64_t super = block / per_super, in_super = block % per_super;
   const int64_t n = super == blocks / per_super ? blocks % per_super : per_super;  // blocks of this superblock
-  const uint8_t* base = w + (panel * blocks + super * per_super) * (code_bytes + 16);
+  const uint8_t* base = w + (panel * blocks + super * per_super) * (code_bytes + half_bytes);
   uint16_t half;
   std::memcpy(&half, base + n * code_bytes + in_super * 16 + (row % 8) * 2, sizeof half);
   const uint8_t* codes = base + in_super * code_bytes;
   if (type == WeightType::q8) return half_to_float(half) * float(int8_t(codes[lane / 8 * 64 + slot * 8 + lane % 8]));
   const int byte = codes[lane % 16 / 8 * 64 + slot * 8 + lane % 8];
-  return half_to_float(half) * float((lane < 16 ? byte & 15 : byte >> 4) - 8);
+  const int u = lane < 16 ? byte & 15 : byte >> 4;
+  if (type == WeightType::q4) return half_to_float(half) * float(u - 8);
+  uint16_t minimum;
+  std::memcpy(&minimum, base + n * (code_bytes + 16) + in_super * 16 + (row % 8) * 2, sizeof minimum);
+  return half_to_float(half) * float(u) + half_to_float(minimum);
 }
 
 }  // namespace pith::test

@@ -79,7 +79,7 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 TEST_CASE("a packed file keeps the metadata and says what every tensor is") {
   const Bytes input = synth_float(small_spec());
   const OpenedFile in(input, false);
-  for (const std::string type : {"q4", "q8", "f32"}) {
+  for (const std::string type : {"q4", "q4m", "q8", "f32"}) {
     CAPTURE(type);
     const OpenedFile out(pack_model(input.data(), input.size(), pack_options(type)), true);
     for (size_t i = 0; i < in.file.n_meta(); ++i) {
@@ -103,6 +103,7 @@ TEST_CASE("a packed file keeps the metadata and says what every tensor is") {
       const bool is_embedding = t.name == "token_embd.weight" || t.name == "output.weight";
       CHECK(t.packed_type == (type == "f32"                  ? WeightType::f32
                               : type == "q8" || is_embedding ? WeightType::q8
+                              : type == "q4m"                ? WeightType::q4m
                                                              : WeightType::q4));
     }
   }

@@ -10,12 +10,12 @@ TEST_CASE("a range of panels computes its rows of the product and touches no oth
   Random random;
   CAPTURE(random.seed);
   constexpr int32_t kBlocks = 7, kPanels = 6, kCols = kBlocks * kBlockCols;
-  Floats x(kCols), d(kBlocks);
+  Floats x(kCols), d(kBlocks), sums(kBlocks);
   std::vector<int8_t> q(kCols), octets(2 * kCols);
   std::vector<int32_t> start(4 * kBlocks);
   for (float& v : x) v = random.uniform(-1, 1);
   scalar().quantize_blocks(x.data(), kCols, q.data(), d.data());
-  const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data()};
+  const Activation a{x.data(), q.data(), d.data(), start.data(), octets.data(), sums.data()};
   const auto check = [&](WeightType type, auto product) {
     std::vector<uint8_t> w(packed_bytes(type, 8 * kPanels, kCols));
     for (size_t i = 0; i + 4 <= w.size(); i += 4) {  // as float32 and as fp16 small numbers, as codes anything
@@ -23,7 +23,7 @@ TEST_CASE("a range of panels computes its rows of the product and touches no oth
       std::memcpy(w.data() + i, &bits, 4);
     }
     for_each_tier([&](const Kernels& k) {
-      k.spread_blocks(q.data(), kCols, start.data(), octets.data());
+      k.spread_blocks(q.data(), d.data(), kCols, start.data(), octets.data(), sums.data());
       Floats whole(8 * kPanels, kCanary);
       product(k, PanelRange{w.data(), kBlocks, 0, kPanels}, whole.data());
       CHECK(std::find(whole.begin(), whole.end(), kCanary) == whole.end());
@@ -39,6 +39,8 @@ TEST_CASE("a range of panels computes its rows of the product and touches no oth
   };
   check(WeightType::q4, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_q4_i8(w, a, y); });
   check(WeightType::q8, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_q8_i8(w, a, y); });
+  check(WeightType::q4m, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_q4m_i8(w, a, y); });
+  check(WeightType::q4m, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_q4m_f32(w, a, y); });
   check(WeightType::q4, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_q4_f32(w, a, y); });
   check(WeightType::q8, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_q8_f32(w, a, y); });
   check(WeightType::f32, [&](const Kernels& k, PanelRange w, float* y) { k.matvec_f32_f32(w, a, y); });

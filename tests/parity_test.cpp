@@ -147,7 +147,7 @@ TEST_CASE("every step of a prompt in chunks equals the golden traces, and decodi
 
 TEST_CASE("int8 and int4 stay within what quantisation explains of the golden traces") {
   for (const std::string model : kModels) {
-    for (const char* type : {"q8", "q4"}) {
+    for (const char* type : {"q8", "q4m", "q4"}) {
       CAPTURE(model);
       CAPTURE(type);
       const Bytes bytes = packed(read_golden(model + ".gguf"), type);

@@ -50,11 +50,11 @@ TEST_CASE("a prompt in chunks gives the bits of its tokens one by one: every var
   struct {
     const char* type;
     uint32_t cache, activations;
-  } const precisions[] = {{"q4", PITH_PRECISION_I8, PITH_PRECISION_I8},
-                          {"q8", PITH_PRECISION_I8, PITH_PRECISION_F32},
-                          {"f32", PITH_PRECISION_F32, PITH_PRECISION_F32},
-                          {"f32", PITH_PRECISION_I8, PITH_PRECISION_I8},
-                          {"q4", PITH_PRECISION_F32, PITH_PRECISION_I8}};
+  } const precisions[] = {
+      {"q4", PITH_PRECISION_I8, PITH_PRECISION_I8},    {"q8", PITH_PRECISION_I8, PITH_PRECISION_F32},
+      {"f32", PITH_PRECISION_F32, PITH_PRECISION_F32}, {"f32", PITH_PRECISION_I8, PITH_PRECISION_I8},
+      {"q4", PITH_PRECISION_F32, PITH_PRECISION_I8},   {"q4m", PITH_PRECISION_I8, PITH_PRECISION_I8},
+      {"q4m", PITH_PRECISION_F32, PITH_PRECISION_F32}};
   const struct { uint32_t capacity, n_keep; } rings[] = {{400, 0}, {200, 0}, {210, 70}, {65, 1}};
   const uint64_t n_share = std::getenv("PITH_QUICK") == nullptr ? 5 : 50;
   for (const SynthSpec& spec : all_variants()) {

@@ -53,30 +53,18 @@ std::vector<std::string> usable_tiers() {
 // Of tests/golden/tiny.q4.gguf over 100 tokens; a change of this number is a change of every user's results.
 constexpr uint64_t kTinyHash = 2091735360711183060ull;
 
-}  // namespace
-
-TEST_CASE("the golden hash of the logits, on every tier of this machine") {
-  const Runtime runtime(read_golden("tiny.q4.gguf"));
-  std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 100; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21);
-  for (const std::string& tier : usable_tiers()) {
-    pith_session_options options = session_options();
-    options.tier = tier.c_str();
-    options.capacity = 80;  // wraps
-    options.n_keep = 3;
-    options.max_threads = 2;
-    CAPTURE(tier);
-    CHECK(hash_after(runtime.model, tokens, options) == kTinyHash);
-  }
-}
-
 // The same model and ring: a prompt in chunks of 50, 50 and 20, of which the last two wrap, then 4 tokens.
 constexpr uint64_t kTinyPromptHash = 17886284797244382474ull;
 
-TEST_CASE("the golden hash of the logits after a prompt, on every tier of this machine") {
-  const Runtime runtime(read_golden("tiny.q4.gguf"));
+std::vector<int32_t> golden_tokens(int32_t n, int32_t vocab_size) {
   std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < 124; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21);
+  for (int32_t i = 0; i < n; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21 % vocab_size);
+  return tokens;
+}
+
+// f(options) of a ring that wraps, for every tier.
+template <typename F>
+void for_each_golden_session(const F& f) {
   for (const std::string& tier : usable_tiers()) {
     pith_session_options options = session_options();
     options.tier = tier.c_str();
@@ -85,16 +73,48 @@ TEST_CASE("the golden hash of the logits after a prompt, on every tier of this m
     options.chunk = 50;
     options.max_threads = 2;
     CAPTURE(tier);
-    Session session(runtime.model, options);
-    LogitsHash hash;
-    session.eval(std::span(tokens).first(120));
-    hash.add(session.logits());
-    for (size_t i = 120; i < tokens.size(); ++i) {
-      session.eval(tokens[i]);
-      hash.add(session.logits());
-    }
-    CHECK(hash.value() == kTinyPromptHash);
+    f(options);
   }
+}
+
+uint64_t hash_after_prompt(const Model& model, const std::vector<int32_t>& tokens,
+                           const pith_session_options& options) {
+  Session session(model, options);
+  LogitsHash hash;
+  session.eval(std::span(tokens).first(120));
+  hash.add(session.logits());
+  for (size_t i = 120; i < tokens.size(); ++i) {
+    session.eval(tokens[i]);
+    hash.add(session.logits());
+  }
+  return hash.value();
+}
+
+}  // namespace
+
+TEST_CASE("the golden hash of the logits, on every tier of this machine") {
+  const Runtime runtime(read_golden("tiny.q4.gguf"));
+  for_each_golden_session([&](const pith_session_options& options) {
+    CHECK(hash_after(runtime.model, golden_tokens(100, 97 * 21), options) == kTinyHash);
+  });
+}
+
+TEST_CASE("the golden hash of the logits after a prompt, on every tier of this machine") {
+  const Runtime runtime(read_golden("tiny.q4.gguf"));
+  for_each_golden_session([&](const pith_session_options& options) {
+    CHECK(hash_after_prompt(runtime.model, golden_tokens(124, 97 * 21), options) == kTinyPromptHash);
+  });
+}
+
+// tests/golden/minima.q4m.gguf: the same two with a minimum per block, of a vocabulary of 300.
+constexpr uint64_t kMinimaHash = 18431768627419441405ull, kMinimaPromptHash = 17548679211788609096ull;
+
+TEST_CASE("the golden hashes of weights with minima, on every tier of this machine") {
+  const Runtime runtime(read_golden("minima.q4m.gguf"));
+  for_each_golden_session([&](const pith_session_options& options) {
+    CHECK(hash_after(runtime.model, golden_tokens(100, 300), options) == kMinimaHash);
+    CHECK(hash_after_prompt(runtime.model, golden_tokens(124, 300), options) == kMinimaPromptHash);
+  });
 }
 
 // 256 tokens of the model inside the command. PITH_QUICK, for slow builds and emulated CPUs, leaves the best tier and 8 threads.

@@ -246,7 +246,7 @@ typedef struct pith_tensor {
   uint32_t reserved; /* 0 */
   const char* name;
   size_t name_bytes;
-  const char* type; /* "q4", "q8", "f32" (packed matrices) or "vector" (plain float32) */
+  const char* type; /* "q4", "q4m", "q8", "f32" (packed matrices) or "vector" (plain float32) */
   uint64_t rows;    /* logical rows; 1 for a vector */
   uint64_t cols;    /* logical columns */
   const void* data;

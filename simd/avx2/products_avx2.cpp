@@ -39,7 +39,7 @@ PITH_INLINE __m256i pairs_q4(__m256i low, __m256i high, const int8_t* q) {
                           _mm256_maddubs_epi16(high, broadcast_i8x8(q + 16)));
 }
 
-template <int n>
+template <WeightType type, int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const __m256i low_nibbles = _mm256_set1_epi8(15), ones = _mm256_set1_epi16(1);
   __m256i low[4], high[4];  // [p][half]
@@ -54,8 +54,9 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     const int8_t* q = a.q + a.cols * size_t(j);
     const __m256i sum0 = _mm256_add_epi16(pairs_q4(low[0], high[0], q), pairs_q4(low[2], high[2], q + 8));
     const __m256i sum1 = _mm256_add_epi16(pairs_q4(low[1], high[1], q), pairs_q4(low[3], high[3], q + 8));
-    total[j] = _mm256_add_epi32(join_lanes(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones)),
-                                _mm256_set1_epi32(a.start[4 * a.blocks * size_t(j)]));
+    total[j] = join_lanes(_mm256_madd_epi16(sum0, ones), _mm256_madd_epi16(sum1, ones));
+    if constexpr (!has_minima(type))
+      total[j] = _mm256_add_epi32(total[j], _mm256_set1_epi32(a.start[4 * a.blocks * size_t(j)]));
   }
 }
 
@@ -147,13 +148,16 @@ PITH_INLINE void store_rows(VectorRows rows, float* y, size_t) { store_rows(rows
 PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
   return accumulate(total, _mm256_load_ps(scales), d, acc);
 }
+PITH_INLINE VectorRows add_minima(const float* minima, ColumnScales sum, VectorRows acc) {
+  return add_minima(_mm256_load_ps(minima), sum, acc);
+}
 
 #include "avx2/unpack_avx2.inc"
 
 template <WeightType type>
 PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
-  if constexpr (type == WeightType::q4) unpack_nibbles(block, panel, out);
-  else unpack_bytes(block, panel, _mm256_setzero_si256(), out);
+  if constexpr (type == WeightType::q8) unpack_bytes(block, panel, _mm256_setzero_si256(), out);
+  else unpack_nibbles(block, panel, out);
 }
 
 // A quad of every row times a quad of a column, in every lane:
@@ -206,9 +210,10 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
     });
     PITH_UNROLL
     for (size_t j = 0; j < n; ++j) {
-      const __m256i start = _mm256_set1_epi32(a.start[4 * a.blocks * j]);
+      const int32_t start = has_minima(type) ? 0 : a.start[4 * a.blocks * j];
       PITH_UNROLL
-      for (VectorTotals& sum : total[j]) sum = _mm256_add_epi32(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)), start);
+      for (VectorTotals& sum : total[j])
+        sum = _mm256_add_epi32(_mm256_madd_epi16(sum, _mm256_set1_epi16(1)), _mm256_set1_epi32(start));
     }
   }
 }
@@ -220,11 +225,15 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
+}
+void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul_columns<WeightType::q4m>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {

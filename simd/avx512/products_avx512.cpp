@@ -39,7 +39,7 @@ PITH_INLINE __m512i load_start(const int32_t* start) {
   return _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(start)));
 }
 
-template <int n>
+template <WeightType type, int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const __m512i low_nibbles = _mm512_set1_epi8(15);
   __m512i low[2], high[2];
@@ -53,7 +53,7 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
   for (int j = 0; j < n; ++j) {
     const int8_t* q = a.q + a.cols * size_t(j);
     // Two chains: a dpbusd takes five cycles.
-    const __m512i start = load_start(a.start + 4 * a.blocks * size_t(j));
+    const __m512i start = has_minima(type) ? _mm512_setzero_si512() : load_start(a.start + 4 * a.blocks * size_t(j));
     __m512i even = _mm512_dpbusd_epi32(start, low[0], broadcast_i8x8(q));
     __m512i odd = _mm512_dpbusd_epi32(_mm512_setzero_si512(), low[1], broadcast_i8x8(q + 8));
     even = _mm512_dpbusd_epi32(even, high[0], broadcast_i8x8(q + 16));
@@ -137,14 +137,17 @@ PITH_INLINE void store_rows(VectorRows rows, float* y, size_t) { _mm512_storeu_p
 PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
   return _mm512_fmadd_ps(_mm512_cvtepi32_ps(total), _mm512_mul_ps(_mm512_load_ps(scales), _mm512_set1_ps(d)), acc);
 }
+PITH_INLINE VectorRows add_minima(const float* minima, ColumnScales sum, VectorRows acc) {
+  return _mm512_fmadd_ps(_mm512_load_ps(minima), _mm512_set1_ps(sum), acc);
+}
 
 #include "avx2/unpack_avx2.inc"
 
 // As dot_q8: q_w + 128.
 template <WeightType type>
 PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
-  if constexpr (type == WeightType::q4) unpack_nibbles(block, panel, out);
-  else unpack_bytes(block, panel, _mm256_set1_epi8(-128), out);
+  if constexpr (type == WeightType::q8) unpack_bytes(block, panel, _mm256_set1_epi8(-128), out);
+  else unpack_nibbles(block, panel, out);
 }
 
 // A quad of every row times a quad of a column, as on AVX2, of two panels in a register.
@@ -171,9 +174,9 @@ template <WeightType type, int n>
 PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
   PITH_UNROLL
   for (size_t j = 0; j < n; ++j) {
-    const int32_t start = a.start[4 * a.blocks * j];
+    const int32_t start = has_minima(type) ? 0 : a.start[4 * a.blocks * j];
     PITH_UNROLL
-    for (VectorTotals& sum : total[j]) sum = _mm512_set1_epi32(type == WeightType::q4 ? start : 16 * start);
+    for (VectorTotals& sum : total[j]) sum = _mm512_set1_epi32(type == WeightType::q8 ? 16 * start : start);
   }
   add_unpacked<n>(block, a.q, a.cols, total);
 }
@@ -185,11 +188,15 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
+}
+void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul_columns<WeightType::q4m>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {

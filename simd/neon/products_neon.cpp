@@ -16,7 +16,7 @@ namespace {
 //   even, odd   e e e e e e e e    o o o o o o o o     int16
 //   addp        e e e e o o o o
 //   saddlp      e e o o                                int32: what join_lanes takes
-template <int n>
+template <WeightType type, int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   const uint8x16_t low_nibbles = vdupq_n_u8(15);
   int32x4_t lanes[n][4];
@@ -39,7 +39,10 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     }
   }
   PITH_UNROLL
-  for (int j = 0; j < n; ++j) total[j] = add_start(join_lanes(lanes[j]), a.start + 4 * a.blocks * size_t(j));
+  for (int j = 0; j < n; ++j) {
+    total[j] = join_lanes(lanes[j]);
+    if constexpr (!has_minima(type)) total[j] = add_start(total[j], a.start + 4 * a.blocks * size_t(j));
+  }
 }
 
 // An int16 adds two products of at most 127^2, 32,258. Of lanes e = 2 i and o = 2 i + 1 of a panel:
@@ -180,7 +183,7 @@ PITH_INLINE int32x4_t join_four(int32x4_t a, int32x4_t b, int32x4_t c, int32x4_t
   return vpaddq_s32(vpaddq_s32(a, b), vpaddq_s32(c, d));
 }
 
-// |u - 8| <= 8 and |q| <= 127: all 32 products of a row, at most 32,512, fit into a lane. Of int8 two do.
+// u <= 15 and |q| <= 127: 16 products of a row, at most 30,480, fit into a lane. Of int8 two do.
 template <WeightType type, int n>
 PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
   int8x16_t q[2][n];
@@ -189,15 +192,15 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
     PITH_UNROLL
     for (size_t j = 0; j < n; ++j) q[half][j] = vld1q_s8(a.q + a.cols * j + 16 * half);
   }
-  int16x8_t pairs[n][kVectors];  // of q4: two sums of each row, 0 0 1 1 2 2 3 3 and 4 4 5 5 6 6 7 7
   PITH_UNROLL
   for (int i = 0; i < kVectors; ++i) {
     int16x8_t sums[kVectorRows][n];
     multiply_four<true>(block.w + kVectorRows * i, 0, q[0], sums);
-    if constexpr (type == WeightType::q4) {
+    if constexpr (type != WeightType::q8) {
       multiply_four<false>(block.w + kVectorRows * i, 1, q[1], sums);
       PITH_UNROLL
-      for (int j = 0; j < n; ++j) pairs[j][i] = join_four(sums[0][j], sums[1][j], sums[2][j], sums[3][j]);
+      for (int j = 0; j < n; ++j)  // of two sums of each row, 0 0 1 1 2 2 3 3
+        total[j][i] = vpaddlq_s16(join_four(sums[0][j], sums[1][j], sums[2][j], sums[3][j]));
     } else {
       int32x4_t wide[kVectorRows][n];
       PITH_UNROLL
@@ -213,14 +216,6 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
       }
       PITH_UNROLL
       for (int j = 0; j < n; ++j) total[j][i] = join_four(wide[0][j], wide[1][j], wide[2][j], wide[3][j]);
-    }
-  }
-  if constexpr (type == WeightType::q4) {
-    PITH_UNROLL
-    for (int j = 0; j < n; ++j) {
-      const int16x8_t rows = vpaddq_s16(pairs[j][0], pairs[j][1]);  // 0 1 2 3 4 5 6 7
-      total[j][0] = vmovl_s16(vget_low_s16(rows));
-      total[j][1] = vmovl_high_s16(rows);
     }
   }
 }
@@ -244,11 +239,15 @@ PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
+}
+void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul_columns<WeightType::q4m>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {

@@ -14,9 +14,9 @@ namespace {
 #include "neon/rows_neon.inc"
 #include "neon_dotprod/dots.inc"
 
-template <int n>
+template <WeightType type, int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
-  dot_q4_by_sdot<n>(block, a, total);
+  dot_q4_by_sdot<type, n>(block, a, total);
 }
 template <int n>
 PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
@@ -134,11 +134,15 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
+}
+void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul_columns<WeightType::q4m>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {

@@ -34,10 +34,10 @@ PITH_INLINE void join_columns(const int32x4_t (&lanes)[4], Totals* first, Totals
 }
 
 // One column leaves half of SMMLA idle: SDOT serves it.
-template <int n>
+template <WeightType type, int n>
 PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
   if constexpr (n == 1) {
-    dot_q4_by_sdot<1>(block, a, total);
+    dot_q4_by_sdot<type, 1>(block, a, total);
   } else {
     const uint8x16_t low_nibbles = vdupq_n_u8(15);
     int32x4_t lanes[n / 2][4];
@@ -58,9 +58,11 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
     PITH_UNROLL
     for (int j = 0; j < n; j += 2) {
       join_columns(lanes[j / 2], &total[j], &total[j + 1]);
-      PITH_UNROLL
-      for (int column = j; column < j + 2; ++column)
-        total[column] = add_start(total[column], a.start + 4 * a.blocks * size_t(column));
+      if constexpr (!has_minima(type)) {
+        PITH_UNROLL
+        for (int column = j; column < j + 2; ++column)
+          total[column] = add_start(total[column], a.start + 4 * a.blocks * size_t(column));
+      }
     }
   }
 }
@@ -155,6 +157,9 @@ PITH_INLINE ColumnScales load_column_scales(const float* d, size_t stride) {
 PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
   return vfmaq_f32(acc, vcvtq_f32_s32(total), vmulq_f32(vld1q_f32(scales), d));
 }
+PITH_INLINE VectorRows add_minima(const float* minima, ColumnScales sums, VectorRows acc) {
+  return vfmaq_f32(acc, vld1q_f32(minima), sums);
+}
 
 // Octets of two rows, and their scales twice.
 struct alignas(16) UnpackedBlock {
@@ -202,11 +207,15 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
 void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
 }
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
+}
+void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  matmul_columns<WeightType::q4m>(w, a, n, y, y_stride);
 }
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {

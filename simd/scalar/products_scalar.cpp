@@ -61,10 +61,29 @@ void matvec_q8_i8(PanelRange w, Activation a, float* y) {
   }
 }
 
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) {
+  const size_t bytes = panel_bytes(WeightType::q4m, w.blocks);
+  for (int32_t p = w.first; p < w.last; ++p) {
+    const uint8_t* panel = w.w + bytes * size_t(p);
+    for (int32_t row = 0; row < kPanelRows; ++row) {
+      float acc = 0;
+      for (int32_t b = 0; b < w.blocks; ++b) {
+        const BlockPlace place = q4m_place(b, w.blocks);
+        const int32_t total = dot_q4(panel + place.q + 8 * kLaneOfRow[row], a.q + b * kBlockCols);
+        const float d = half_to_float(read_half(panel + place.d + 2 * row));
+        const float m = half_to_float(read_half(panel + place.m + 2 * row));
+        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
+        acc = __builtin_fmaf(m, a.sums[b], acc);
+      }
+      y[p * kPanelRows + row] = acc;
+    }
+  }
+}
+
 // Column j of the input.
 static Activation column(Activation a, int32_t blocks, int32_t j) {
   const size_t block = size_t(blocks) * size_t(j);
-  return {a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block, nullptr};
+  return {a.x, a.q + block * kBlockCols, a.d + block, a.start + 4 * block, nullptr, a.sums + block};
 }
 
 void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
@@ -73,6 +92,10 @@ void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stri
 
 void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
   for (int32_t j = 0; j < n; ++j) matvec_q8_i8(w, column(a, w.blocks, j), y + y_stride * size_t(j));
+}
+
+void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
+  for (int32_t j = 0; j < n; ++j) matvec_q4m_i8(w, column(a, w.blocks, j), y + y_stride * size_t(j));
 }
 
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,

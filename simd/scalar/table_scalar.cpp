@@ -23,14 +23,17 @@ constexpr Kernels kTable = {
     .has_octets = false,
     .matvec_q4_i8 = scalar::matvec_q4_i8,
     .matvec_q8_i8 = scalar::matvec_q8_i8,
+    .matvec_q4m_i8 = scalar::matvec_q4m_i8,
     .matmul_q4_i8 = scalar::matmul_q4_i8,
     .matmul_q8_i8 = scalar::matmul_q8_i8,
+    .matmul_q4m_i8 = scalar::matmul_q4m_i8,
     .matmul_i8_i32 = scalar::matmul_i8_i32,
     .head_dots_i8 = scalar::head_dots_i8,
     .spread_blocks = spread_blocks<false>,
     .matvec_f32_f32 = matvec_unpacked<unpack_f32, WeightType::f32>,
-    .transposed_q4 = transposed_unpacked<unpack_q4, WeightType::q4>,
+    .transposed_q4 = transposed_unpacked<unpack_q4<WeightType::q4>, WeightType::q4>,
     .transposed_q8 = transposed_unpacked<unpack_q8, WeightType::q8>,
+    .transposed_q4m = transposed_unpacked<unpack_q4<WeightType::q4m>, WeightType::q4m>,
 #include "generic/table.inc"
 };
 PITH_ASSERT_FULL(kTable);

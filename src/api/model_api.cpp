@@ -95,7 +95,13 @@ const uint8_t* element_of(const MetaEntry& array, uint64_t element) {
 
 const char* type_name(const TensorEntry& t) {
   if (t.is_vector) return "vector";
-  return t.packed_type == WeightType::q4 ? "q4" : t.packed_type == WeightType::q8 ? "q8" : "f32";
+  switch (t.packed_type) {
+    case WeightType::q4: return "q4";
+    case WeightType::q8: return "q8";
+    case WeightType::q4m: return "q4m";
+    case WeightType::f32: break;
+  }
+  return "f32";
 }
 
 pith_status check_index(const char* what, uint64_t index, uint64_t n, pith_error* error) {

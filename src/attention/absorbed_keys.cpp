@@ -10,11 +10,11 @@ struct StoredWeight {
   float scale;
 };
 
-// Element (row, col) of a packed integer matrix.
+// Element (row, col) of a packed integer matrix without minima.
 StoredWeight stored_weight(const Linear& w, int32_t row, int32_t col) {
   const uint8_t* panel = w.w + panel_bytes(w.type, w.blocks) * size_t(row / kPanelRows);
   const int32_t b = col / kBlockCols, i = col % kBlockCols, slot = kLaneOfRow[row % kPanelRows];
-  const BlockPlace place = w.type == WeightType::q4 ? q4_place(b, w.blocks) : q8_place(b, w.blocks);
+  const BlockPlace place = place_of(w.type, b, w.blocks);
   const float scale = half_to_float(read_half(panel + place.d + 2 * (row % kPanelRows)));
   if (w.type == WeightType::q8) return {int8_t(panel[place.q + size_t(64 * (i / 8) + 8 * slot + i % 8)]), scale};
   const uint8_t byte = panel[place.q + size_t(64 * (i % 16 / 8) + 8 * slot + i % 8)];
@@ -25,7 +25,8 @@ StoredWeight stored_weight(const Linear& w, int32_t row, int32_t col) {
 
 bool AbsorbedKeys::is_possible(const Config& config, const Weights& weights) {
   for (int32_t layer = 0; layer < config.n_layers; ++layer) {
-    if (weights.layers[layer].kv_b.type == WeightType::f32) return false;
+    const WeightType type = weights.layers[layer].kv_b.type;
+    if (type == WeightType::f32 || has_minima(type)) return false;
   }
   return true;
 }

@@ -19,7 +19,7 @@ namespace pith::internal {
 
 class AbsorbedKeys {
  public:
-  // Whether the weights of every layer are integers.
+  // Whether the weights of every layer are integers times scales, without minima.
   static bool is_possible(const Config& config, const Weights& weights);
 
   void lay_out(const Config& config, const Weights& weights, Arena* arena);

@@ -69,7 +69,8 @@ void Materialiser::up_project(int32_t layer, const int32_t* slots, int32_t n, co
     for (int32_t b = 0; b < blocks; ++b) s.latents.d[i * blocks + b] = 1;
     ring_->load_latent_scales(layer, slots[i], s.latents.d + i * blocks);
   }
-  if (is_i8) kernels_->spread_blocks(s.latents.q, n * cols, s.latents.start, s.latents.octets);
+  if (is_i8)
+    kernels_->spread_blocks(s.latents.q, s.latents.d, n * cols, s.latents.start, s.latents.octets, s.latents.sums);
   apply_columns(*kernels_, {up, 0, up_stride() / kPanelRows}, s.latents.activation(is_i8), n, s.up,
                 size_t(up_stride()));
 }

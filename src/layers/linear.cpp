@@ -12,6 +12,10 @@ void add_bias(const Kernels& kernels, const Linear& w, float* y) {
   if (w.bias != nullptr) kernels.add(y, w.bias, w.rows, y);
 }
 
+auto matmul_kernel(const Kernels& k, WeightType type) {
+  return type == WeightType::q4 ? k.matmul_q4_i8 : type == WeightType::q8 ? k.matmul_q8_i8 : k.matmul_q4m_i8;
+}
+
 int32_t n_panels(const Linear& w) { return int32_t(padded_rows(w.rows) / kPanelRows); }
 
 // y[8 first .. 8 last) for panels of w and one column. No bias.
@@ -21,6 +25,7 @@ void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last
   switch (w.type) {
     case WeightType::q4: return is_integer ? k.matvec_q4_i8(range, a, y) : k.matvec_q4_f32(range, a, y);
     case WeightType::q8: return is_integer ? k.matvec_q8_i8(range, a, y) : k.matvec_q8_f32(range, a, y);
+    case WeightType::q4m: return is_integer ? k.matvec_q4m_i8(range, a, y) : k.matvec_q4m_f32(range, a, y);
     case WeightType::f32: return k.matvec_f32_f32(range, a, y);
   }
 }
@@ -63,12 +68,13 @@ void Columns::lay_out_integers(int32_t max_columns, int32_t width, Arena* arena)
   d = arena->take<float>(n / kBlockCols);
   start = arena->take<int32_t>(n / kBlockCols * 4);
   octets = arena->take<int8_t>(2 * n);
+  sums = arena->take<float>(n / kBlockCols);
   cols = int32_t(padded_cols(width));
 }
 
 Activation Columns::activation(bool is_i8) const {
-  if (is_i8) return {x, q, d, start, octets};
-  return {x, nullptr, nullptr, nullptr, nullptr};
+  if (is_i8) return {x, q, d, start, octets, sums};
+  return {x, nullptr, nullptr, nullptr, nullptr, nullptr};
 }
 
 void Columns::pad(int32_t n, int32_t width) const {
@@ -80,7 +86,7 @@ void Columns::pad(int32_t n, int32_t width) const {
 Activation Columns::prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType readers) const {
   if (is_i8) {
     kernels.quantize_blocks(x, n * cols, q, d);
-    kernels.spread_blocks(q, n * cols, start, octets);
+    kernels.spread_blocks(q, d, n * cols, start, octets, sums);
     for (int32_t b = 0; b < n * cols / kBlockCols && readers == WeightType::f32; ++b)
       kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
   }
@@ -99,13 +105,13 @@ void apply_columns(const Kernels& k, const PanelSlice& slice, Activation a, int3
   const uint8_t* panels = w.w + panel_bytes(w.type, w.blocks) * size_t(slice.first);
   const PanelRange range{panels, w.blocks, 0, slice.last - slice.first};
   if (a.q != nullptr && w.type != WeightType::f32) {
-    (w.type == WeightType::q4 ? k.matmul_q4_i8 : k.matmul_q8_i8)(range, a, n, y, y_stride);
-    return;
+    return matmul_kernel(k, w.type)(range, a, n, y, y_stride);
   }
   Linear rows = w;
   rows.w = range.w;
   for (int32_t j = 0; j < n; ++j) {
-    const Activation column{a.x + size_t(j) * size_t(w.blocks * kBlockCols), nullptr, nullptr, nullptr, nullptr};
+    const float* x = a.x + size_t(j) * size_t(w.blocks * kBlockCols);
+    const Activation column{x, nullptr, nullptr, nullptr, nullptr, nullptr};
     apply_panels(k, rows, 0, range.last, column, y + y_stride * size_t(j));
   }
 }
@@ -129,6 +135,7 @@ void apply_transposed(const Kernels& k, const PanelSlice& slice, const float* x,
   switch (w.type) {
     case WeightType::q4: return k.transposed_q4(range, x, y);
     case WeightType::q8: return k.transposed_q8(range, x, y);
+    case WeightType::q4m: return k.transposed_q4m(range, x, y);
     case WeightType::f32: return k.transposed_f32(range, x, y);
   }
 }
@@ -137,6 +144,7 @@ void load_row(const Kernels& k, const Linear& w, int32_t row, float* out) {
   switch (w.type) {
     case WeightType::q4: return k.row_q4(w.w, w.blocks, row, w.cols, out);
     case WeightType::q8: return k.row_q8(w.w, w.blocks, row, w.cols, out);
+    case WeightType::q4m: return k.row_q4m(w.w, w.blocks, row, w.cols, out);
     case WeightType::f32: return k.row_f32(w.w, w.blocks, row, w.cols, out);
   }
 }

@@ -21,6 +21,7 @@ struct Columns {
   float* d = nullptr;        // [n, cols / 32]
   int32_t* start = nullptr;  // [n, cols / 32][4]
   int8_t* octets = nullptr;  // [n, cols / 8][2][8]
+  float* sums = nullptr;     // [n, cols / 32]
   int32_t cols = 0;          // padded to whole blocks
 
   void lay_out(int32_t max_columns, int32_t width, Arena* arena);

@@ -61,6 +61,7 @@ pith_status set_type(TensorEntry* tensor, std::string_view type, pith_error* err
   tensor->is_vector = type == "vector";
   if (type == "q4") tensor->packed_type = WeightType::q4;
   else if (type == "q8") tensor->packed_type = WeightType::q8;
+  else if (type == "q4m") tensor->packed_type = WeightType::q4m;
   else if (type == "f32" || tensor->is_vector) tensor->packed_type = WeightType::f32;
   else return fail(error, PITH_E_UNSUPPORTED, "tensor ", tensor->name, ": unknown packed type \"", type, "\"");
   return PITH_OK;

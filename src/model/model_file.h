@@ -13,7 +13,7 @@
 // order:
 //   pith.packed.version u32 = 1
 //   pith.packed.names   [string]   tensor names
-//   pith.packed.types   [string]   "q4", "q8", "f32" (layouts of simd/packed.h) or "vector" (plain F32)
+//   pith.packed.types   [string]   "q4", "q4m", "q8", "f32" (layouts of simd/packed.h) or "vector" (F32)
 //   pith.packed.rows    [u32]      logical rows (1 for a vector)
 //   pith.packed.cols    [u32]      logical columns
 //   pith.packed.sha256  [string]   of the tensor's bytes, 64 hex digits

@@ -2,11 +2,13 @@
 
     NAME.gguf, NAME.tokens (int32), NAME.logits (float32 [tokens, V])   small float models and their logits in PyTorch float64
     tiny.q4.gguf                                                      a packed model with the built-in vocabulary
+    minima.q4m.gguf                                                   a packed model of random weights with a minimum per block
     NAME.pytorch.safetensors                                          traces of those models, of more, and of layers of the built-in one, in
                                                                       PyTorch float64 on the CPU, rounded to float32 (`traces`: only these)
     tokenizer_cases.tsv                                               texts (hex) and their ids by the `tokenizers` package
 """
 
+import json
 import os
 import platform
 import random
@@ -105,6 +107,17 @@ def write_tiny():
         subprocess.run([os.environ["PITH_COMMAND"], "quantize", path, HERE / "tiny.q4.gguf"], check=True)
 
 
+def write_minima():
+    shape = {"attention.kind": "latent", "attention.gate": "up", "attention.gate_norm": "layer", "attention.gate_length": 32,
+             "attention.layer_group_size": 1, "block_count": 1, "embedding_length": 160, "attention.head_count": 4,
+             "attention.value_length": 24, "attention.key_length_content": 24, "rope.dimension_count": 16, "vocab_size": 300,
+             "attention.kv_lora_rank": 64, "feed_forward_length": 200, "context_length": 128, "tied": True}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "minima.json").write_text(json.dumps(shape))
+        subprocess.run([Path(os.environ["PITH_COMMAND"]).resolve(), "synth", "minima.json", HERE / "minima.q4m.gguf", "--type", "q4m"],
+                       cwd=folder, check=True)
+
+
 def odd_texts():
     yield from ["", " ", "  ", "\n", " \n\n a", "a  b", "a   b ", "\t\tx", "don't we're I'll he'd I'm it's you've 'tis 'S",
                 "3 lanterns, 42nd; 1/2 ½ ² Ⅷ ٣٤ ४५", "naïve café e\u0301 a\u0308", "Привет, мир!", "你好，世界。", "مرحبا بالعالم",
@@ -128,5 +141,6 @@ if __name__ == "__main__":
     if sys.argv[1:] != ["traces"]:
         write_models()
         write_tiny()
+        write_minima()
         write_tokenizer_cases()
     write_traces()

@@ -33,17 +33,36 @@ def blocks(w):
     return padded.reshape(-1, 8, padded.shape[1] // 32, 32)[:, SLOTS].transpose(0, 2, 1, 3)
 
 
-def interleave(codes, scales, per_super):
-    """codes [panels, blocks, bytes] and scales [panels, blocks, 8] of fp16, superblock by superblock."""
+def interleave(per_super, *arrays):
+    """codes [panels, blocks, bytes], scales [panels, blocks, 8] of fp16 and perhaps minima likewise, superblock by superblock."""
     out = b""
-    for panel_codes, panel_scales in zip(codes, scales):
-        for b in range(0, len(panel_codes), per_super):
-            out += panel_codes[b:b + per_super].tobytes() + panel_scales[b:b + per_super].tobytes()
+    for panel in zip(*arrays):
+        for b in range(0, len(panel[0]), per_super):
+            out += b"".join(part[b:b + per_super].tobytes() for part in panel)
     return out
+
+
+def nibbles(u):
+    """[half p][slot][byte]: low nibble column 8 p + b, high nibble 16 + 8 p + b"""
+    low, high = u[..., :16].astype(np.uint8), u[..., 16:].astype(np.uint8)
+    return (low | high << 4).reshape(*u.shape[:3], 2, 8).transpose(0, 1, 3, 2, 4).reshape(*u.shape[:2], 128)
+
+
+def quantized_with_minima(w):
+    """As quantized, of q4m: plain rounding of every block's range."""
+    x = blocks(w)
+    m = x.min(-1).astype(np.float16).astype(np.float64)
+    d = ((x.max(-1) - x.min(-1)) / 15).astype(np.float16).astype(np.float64)
+    u = np.clip(np.rint((x - m[..., None]) / np.where(d == 0, 1, d)[..., None]), 0, 15)
+    exact = (u * d[..., None] + m[..., None]).transpose(0, 2, 1, 3)[:, np.argsort(SLOTS)].reshape(-1, x.shape[1] * 32)
+    natural = [s[..., np.argsort(SLOTS)].astype(np.float16) for s in (d, m)]
+    return interleave(4, nibbles(u), *natural), exact[:w.shape[0], :w.shape[1]]
 
 
 def quantized(w, kind):
     """(bytes of the packed matrix, the matrix [rows, cols] that they stand for): plain rounding to the largest value."""
+    if kind == "q4m":
+        return quantized_with_minima(w)
     x, top = blocks(w), 127 if kind == "q8" else 7
     d = (np.abs(x).max(-1) / top).astype(np.float16).astype(np.float64)
     q = np.clip(np.rint(x / np.where(d == 0, 1, d)[..., None]), -top, top).astype(np.int8)
@@ -51,11 +70,8 @@ def quantized(w, kind):
     natural = d[..., np.argsort(SLOTS)].astype(np.float16)
     if kind == "q8":  # [quarter p][slot][byte]: column 8 p + b
         codes = q.reshape(*q.shape[:3], 4, 8).transpose(0, 1, 3, 2, 4).reshape(*q.shape[:2], 256)
-        return interleave(codes, natural, 2), exact[:w.shape[0], :w.shape[1]]
-    u = (q + 8).astype(np.uint8)  # [half p][slot][byte]: low nibble column 8 p + b, high nibble 16 + 8 p + b
-    low, high = u[..., :16], u[..., 16:]
-    codes = (low | high << 4).reshape(*q.shape[:3], 2, 8).transpose(0, 1, 3, 2, 4).reshape(*q.shape[:2], 128)
-    return interleave(codes, natural, 4), exact[:w.shape[0], :w.shape[1]]
+        return interleave(2, codes, natural), exact[:w.shape[0], :w.shape[1]]
+    return interleave(4, nibbles(q + 8), natural), exact[:w.shape[0], :w.shape[1]]
 
 
 def text(s):

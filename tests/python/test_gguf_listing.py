@@ -37,7 +37,7 @@ def numbers(reader, key):
     return [int(field.parts[i][0]) for i in field.data]
 
 
-@pytest.fixture(params=["q4", "q8", "f32"])
+@pytest.fixture(params=["q4", "q4m", "q8", "f32"])
 def packed(request, tmp_path):
     shape, model = tmp_path / "shape.json", tmp_path / "model.gguf"
     shape.write_text(json.dumps(SHAPE))
@@ -48,7 +48,7 @@ def packed(request, tmp_path):
 
 def panel_bytes(kind, cols):
     blocks = -(-cols // 32)
-    return blocks * {"q4": 144, "q8": 272, "f32": 1024}[kind]
+    return blocks * {"q4": 144, "q4m": 160, "q8": 272, "f32": 1024}[kind]
 
 
 def test_packed_models_list_and_their_directory_is_true(packed):
@@ -69,7 +69,7 @@ def test_packed_models_list_and_their_directory_is_true(packed):
         else:
             assert tensor.tensor_type == gguf.GGMLQuantizationType.I8
             assert list(tensor.shape) == [-(-n_rows // 8) * panel_bytes(stored, n_cols)]
-            assert stored == ("q8" if kind == "q4" and name in ("token_embd.weight", "output.weight") else kind)
+            assert stored == ("q8" if kind in ("q4", "q4m") and name in ("token_embd.weight", "output.weight") else kind)
 
 
 def test_float_models_written_by_gguf_are_packed(tmp_path):

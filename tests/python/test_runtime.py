@@ -72,7 +72,7 @@ def test_runtime_agrees_with_pytorch(name):
     assert relative(runtime.logits(ids, 300), expected) < 0.1
 
 
-@pytest.mark.parametrize("kind", ["q8", "q4"])
+@pytest.mark.parametrize("kind", ["q8", "q4", "q4m"])
 @pytest.mark.parametrize("name", ["egmla joint layer norm, shared tables", "mla r = 96", "grouped mha"])
 def test_stored_layouts(name, kind):
     """Packed weights mean what the prose says: with the rounded matrices in PyTorch, only float32 rounding is left."""

@@ -92,8 +92,8 @@ void add_quantize(CLI::App* app, int*) {
   CLI::App* command = app->add_subcommand("quantize", "Pack a float model");
   command->add_option("in", options->input, "Float model (GGUF F32, F16 or BF16)")->required();
   command->add_option("out", options->output, "Packed model to write")->required();
-  add_choice(command, "--type", &options->type, {"q4", "q8", "f32"},
-             "Type of the matrices; q4 keeps the embedding and the output in q8");
+  add_choice(command, "--type", &options->type, {"q4", "q4m", "q8", "f32"},
+             "Type of the matrices; q4m has a minimum per block; both keep the embedding and the output in q8");
   command->callback([options] { quantize(*options); });
 }
 
@@ -102,7 +102,7 @@ void add_synth(CLI::App* app, int*) {
   CLI::App* command = app->add_subcommand("synth", "Write a packed model of random weights");
   command->add_option("shape", options->shape, synth_shapes() + ", or a JSON file of metadata keys")->required();
   command->add_option("out", options->output, "Packed model to write")->required();
-  add_choice(command, "--type", &options->type, {"q4", "q8", "f32"}, "Type of the matrices");
+  add_choice(command, "--type", &options->type, {"q4", "q4m", "q8", "f32"}, "Type of the matrices");
   command->add_option("--seed", options->seed, "Seed of the weights")->capture_default_str();
   command->callback([options] { synth(*options); });
 }
@@ -189,7 +189,7 @@ void add_parity(CLI::App* app, int* status) {
       ->excludes(trace);
   command->add_option("--tokens-of", o->tokens_of, "Without --trace: the tokens of this trace")->excludes(trace);
   command->add_option("-n", o->limit, "Tokens of the text at most")->capture_default_str();
-  add_choice(command, "--weights", &o->weights, {"f32", "q8", "q4"}, "How a float MODEL is packed");
+  add_choice(command, "--weights", &o->weights, {"f32", "q8", "q4m", "q4"}, "How a float MODEL is packed");
   add_choice(command, "--cache", &o->cache, {"i8", "f32"}, "Precision");
   add_choice(command, "--activations", &o->activations, {"i8", "f32"}, "Precision");
   add_choice(command, "--attention", &o->attention, {"grouped", "materialise"},

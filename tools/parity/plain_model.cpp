@@ -54,13 +54,15 @@ std::vector<float> unpacked(const TensorEntry& t, std::mt19937_64* noise) {
         w = read_le<float>(base + (size_t(col) * kPanelRows + in_panel) * sizeof(float));
         continue;
       }
-      const bool is_q4 = t.packed_type == WeightType::q4;
-      const BlockPlace place = is_q4 ? q4_place(block, blocks) : q8_place(block, blocks);
+      const bool is_q8 = t.packed_type == WeightType::q8, is_q4m = t.packed_type == WeightType::q4m;
+      const BlockPlace place = place_of(t.packed_type, block, blocks);
       const float scale = half_to_float(read_le<uint16_t>(base + place.d + 2 * in_panel));
-      const size_t within = is_q4 ? lane % 16 : lane;
+      const float minimum = is_q4m ? half_to_float(read_le<uint16_t>(base + place.m + 2 * in_panel)) : 0;
+      const size_t within = is_q8 ? lane : lane % 16;
       const uint8_t code = base[place.q + within / 8 * 64 + slot * 8 + lane % 8];
-      const int level = !is_q4 ? int(int8_t(code)) : (lane < 16 ? code & 15 : code >> 4) - 8;
-      w = scale * (float(level) + (noise != nullptr ? half_step(*noise) : 0));
+      const int nibble = lane < 16 ? code & 15 : code >> 4;
+      const int level = is_q8 ? int(int8_t(code)) : is_q4m ? nibble : nibble - 8;
+      w = scale * (float(level) + (noise != nullptr ? half_step(*noise) : 0)) + minimum;
     }
   }
   return out;

@@ -168,7 +168,7 @@ class Packer {
     if (!pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data()))
       throw std::runtime_error(fmt::format("tensor {}: its weights are too large for fp16 scales; pack it as f32",
                                            static_cast<const char*>(spec.name)));
-    const char* const names[] = {"f32", "q8", "q4"};
+    const char* const names[] = {"f32", "q8", "q4", "q4m"};
     note(spec, names[size_t(type)], sha256_hex(packed_.back().data(), packed_.back().size()));
     writer_.add_tensor(spec.name, TensorType::i8, {packed_.back().size()}, packed_.back());
     n_done_ += packed_.back().size();
@@ -220,9 +220,10 @@ class Packer {
 PackOptions pack_options(const std::string& type) {
   PackOptions options;
   if (type == "q4") return options;
-  if (type == "q8") options.type = WeightType::q8;
+  if (type == "q4m") options.type = WeightType::q4m;
+  else if (type == "q8") options.type = WeightType::q8;
   else if (type == "f32") options.type = options.embedding_type = WeightType::f32;
-  else throw std::runtime_error(fmt::format("option --type: \"{}\" is not q4, q8 or f32", type));
+  else throw std::runtime_error(fmt::format("option --type: \"{}\" is not q4, q4m, q8 or f32", type));
   return options;
 }
 

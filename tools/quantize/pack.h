@@ -22,7 +22,7 @@ struct PackOptions {
   std::function<void(uint64_t done, uint64_t total)> progress;  // bytes of packed matrices; may be empty
 };
 
-// "q4" (with q8 embeddings), "q8" or "f32" (throughout). Throws std::runtime_error for another name.
+// "q4" or "q4m" (with q8 embeddings), "q8" or "f32" (throughout). Throws std::runtime_error for another name.
 PackOptions pack_options(const std::string& type);
 
 // Folds and packs a float GGUF (F32, F16, BF16) of `size` bytes. Throws std::runtime_error with a sentence that names the

@@ -3,6 +3,7 @@
 #define PITH_QUANTIZE_QUANTIZER_H
 
 #include <cstdint>
+#include <functional>
 
 #include "packed.h"
 
@@ -11,18 +12,31 @@ namespace pith::quantize {
 using namespace internal;
 
 // w [rows, cols], finite -> out [packed_bytes(type, rows, cols)]. Deterministic for any number of threads. Returns false,
-// with `out` useless, where a block's scale is beyond fp16 (weights above 4.5e5 in q4, 8.3e6 in q8).
+// with `out` useless, where a block's scale is beyond fp16 (weights above 4.5e5 in q4, 8.3e6 in q8; in q4m a minimum
+// beyond 65,504 or a range above 9.8e5).
 //   q8: d = fp16(max|w| / 127); the largest code of a block is 127, so that re-quantising a dequantised row is exact.
 //   q4: per row and 32 columns, the fp16 scale (of either sign) and the codes with the least squared error found.
+//   q4m: likewise, scale and minimum; values that are d u + m themselves, for d and m in fp16 and u in 0..15, stay what
+//   they are.
 [[nodiscard]] bool pack_matrix(WeightType type, const float* w, int64_t rows, int64_t cols, uint8_t* out);
 
-// One block of 32 values of a row: codes and scale. What pack_matrix is made of.
+// One block of 32 values of a row: codes, scale and minimum. What pack_matrix is made of.
 struct BlockCodes {
-  int8_t q[kBlockCols];  // q8: -127..127; q4: u - 8, in -8..7
+  int8_t q[kBlockCols];  // q8: -127..127; q4: u - 8, in -8..7; q4m: u, in 0..15
   uint16_t d;            // fp16
+  uint16_t m;            // fp16; 0 but for q4m
 };
 BlockCodes quantize_q8(const float (&x)[kBlockCols]);
 BlockCodes quantize_q4(const float (&x)[kBlockCols]);
+BlockCodes quantize_q4m(const float (&x)[kBlockCols]);
+
+// Blocks that are quantised already, kept to the bit: rows [first, last) of a matrix of integers with `cols` columns,
+// first a multiple of 8 -> out [packed_bytes(type, last - first, cols)], the panels of these rows; rows after the last
+// are zeros. codes_of(row, block) is called once for each of them, by several threads at a time. Returns false, with
+// `out` useless, where a scale or a minimum is not finite.
+using CodesOf = std::function<BlockCodes(int64_t row, int32_t block)>;
+[[nodiscard]] bool pack_codes(WeightType type, int64_t first, int64_t last, int64_t cols, const CodesOf& codes_of,
+                              uint8_t* out);
 
 }  // namespace pith::quantize
 
