@@ -31,6 +31,15 @@ import json, sys
 d = json.load(open(sys.argv[1]))
 assert d["plan"]["cache_elements_per_token"] == 384 and d["plan"]["session_bytes"] > 0 and len(d["tensors"]) > 50
 assert d["metadata"]["general.license"] and d["metadata"]["general.attribution"]' "$work/out" || fail "info --json"
+# A shape that no file has: what it would take, before anything is written.
+expect 0 "" "$pith" info minicpm3-4b --context 32768 --json
+python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["config"]["parameters"] == 4073875968 and d["plan"]["cache_elements_per_token"] == 62 * 288
+assert d["plan"]["cache_bytes"] <= 0.65 * 2**30 and 2e9 < d["plan"]["weights_bytes"] < 2.6e9, d["plan"]' "$work/out" || fail "info of a shape"
+expect 0 "" "$pith" info qwen2.5-0.5b --tensors
+expect 1 "No such file" "$pith" info minicpm3-5b
 expect 0 "" "$pith" verify
 expect 0 "" "$pith" bench --depth 0,16 -n 4 --repeat 1 --threads 1,2 --json
 python3 -c '

@@ -110,7 +110,8 @@ void add_synth(CLI::App* app, int*) {
 void add_info(CLI::App* app, int*) {
   auto options = std::make_shared<InfoOptions>();
   CLI::App* command = app->add_subcommand("info", "Metadata, licence, tensors and memory of a model");
-  add_model(command, &options->model);
+  command->add_option("model", options->model.path,
+                      "Packed model (GGUF), or a shape of pith synth in q4; the built-in one if left out");
   add_session(command, &options->session);
   command->add_flag("--tensors", options->tensors, "List the tensors too");
   command->add_flag("--json", options->json, "One JSON document, tensors included");
