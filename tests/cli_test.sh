@@ -31,6 +31,15 @@ import json, sys
 d = json.load(open(sys.argv[1]))
 assert d["plan"]["cache_elements_per_token"] == 384 and d["plan"]["session_bytes"] > 0 and len(d["tensors"]) > 50
 assert d["metadata"]["general.license"] and d["metadata"]["general.attribution"]' "$work/out" || fail "info --json"
+# A shape that no file has: what it would take, before anything is written.
+expect 0 "" "$pith" info minicpm3-4b --context 32768 --json
+python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+assert d["config"]["parameters"] == 4073875968 and d["plan"]["cache_elements_per_token"] == 62 * 288
+assert d["plan"]["cache_bytes"] <= 0.65 * 2**30 and 2e9 < d["plan"]["weights_bytes"] < 2.6e9, d["plan"]' "$work/out" || fail "info of a shape"
+expect 0 "" "$pith" info qwen2.5-0.5b --tensors
+expect 1 "No such file" "$pith" info minicpm3-5b
 expect 0 "" "$pith" verify
 expect 0 "" "$pith" bench --depth 0,16 -n 4 --repeat 1 --threads 1,2 --json
 python3 -c '
@@ -41,14 +50,53 @@ hashes = {(r["phase"], r["depth"]): set() for r in runs}
 for r in runs: hashes[r["phase"], r["depth"]].add(r["logits_hash"])
 assert all(len(h) == 1 for h in hashes.values()), hashes
 assert all(r["distinct_ids"] == 0 if r["phase"] == "decode" and r["depth"] == 0 else 4 < r["distinct_ids"] <= 16 for r in runs)' "$work/out" || fail "bench --json"
+expect 0 "" "$pith" synth m "$work/m.gguf"
 printf 'Once upon a time there was a fox. He had a lantern.' >"$work/text"
 expect 0 "" "$pith" eval --text "$work/text" --json
 python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert 1 < d["perplexity"] < 5000 and d["bytes"] == 51' "$work/out" || fail "eval --json"
+# Token ids: their perplexity, the logits after each as a file of NumPy's, and what is refused by place and value.
+printf '1, 2,3\n\t2 1,\n' >"$work/ids"
+expect 0 "" "$pith" eval --ids "$work/ids" --logits "$work/logits.npy" --json
+python3 -c '
+import ast, json, struct, sys
+d, file = json.load(open(sys.argv[1])), open(sys.argv[2], "rb").read()
+size = struct.unpack("<H", file[8:10])[0]
+head = ast.literal_eval(file[10:10 + size].decode())
+assert file[:8] == b"\x93NUMPY\x01\x00" and file[9 + size:10 + size] == b"\n" and (10 + size) % 64 == 0
+assert head == {"descr": "<f4", "fortran_order": False, "shape": (5, 2048)} and len(file) == 10 + size + 5 * 2048 * 4
+assert d["tokens"] == 4 and 1 < d["perplexity"] < 1e6' "$work/out" "$work/logits.npy" || fail "eval --ids"
+expect 0 "" "$pith" eval --ids "$work/ids" --base "$work/m.gguf"
+grep -q "^kl_mean" "$work/out" || fail "eval --ids --base"
+# refuses IDS SENTENCE: a file with these ids
+refuses() {
+  printf "$1" >"$work/bad"
+  expect 1 "$2" "$pith" eval --ids "$work/bad" --logits "$work/bad.npy"
+  [ ! -e "$work/bad.npy" ] || fail "ids \"$1\" were refused and left a file"
+}
+refuses '1 2\n3, x7\n' "file $work/bad: id 4 in line 2: \"x7\" is no token id"
+refuses '1 2.5' 'id 2 in line 1: "2.5" is no token id'
+refuses '1 2048 3' "id 2 in line 1: 2048 is not within 0 .. 2047"
+refuses '7,-1' "id 2 in line 1: -1 is not within 0 .. 2047"
+refuses '99999999999999999999' "99999999999999999999 is not within 0 .. 2047"
+refuses '1,,2' "id 2 in line 1: empty, before a comma"
+refuses ',1' "id 1 in line 1: empty, before a comma"
+refuses '1 \033[2J' 'id 2 in line 1: "?[2J" is no token id'
+refuses '' "file $work/bad: holds no token id"
+refuses ' \n' "holds no token id"
+expect 1 "option --ids: 5 ids, and a context of 4" "$pith" eval --ids "$work/ids" --context 4 --logits "$work/bad.npy"
+expect 0 "" "$pith" eval --ids "$work/ids" --context 4 --slide --logits "$work/slid.npy"
+[ "$(wc -c <"$work/slid.npy")" -eq "$(wc -c <"$work/logits.npy")" ] || fail "eval --slide writes other sizes"
+expect 1 "option --ids: one id" "$pith" eval --ids "$work/ids" --limit 1
+expect 0 "" "$pith" eval --ids "$work/ids" --limit 1 --logits "$work/one.npy"
+expect 1 "file $work/absent/x.npy: No such file" "$pith" eval --ids "$work/ids" --logits "$work/absent/x.npy"
+expect 2 "--text" "$pith" eval --ids "$work/ids" --text "$work/text"
+expect 2 "--ids" "$pith" eval --text "$work/text" --logits "$work/bad.npy"
+expect 2 "--ids" "$pith" eval
+[ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
 expect 0 "" "$pith" bench --text "$work/text" --depth 0,8 -n 4 --repeat 1
 grep -q "distinct ids" "$work/out" || fail "bench prints no distinct ids"
 expect 1 "option --text" "$pith" bench --text "$work/text" --depth 0,64 -n 4 --repeat 1
 
-expect 0 "" "$pith" synth m "$work/m.gguf"
 expect 0 "" "$pith" verify "$work/m.gguf"
 expect 0 "" "$pith" run "$work/m.gguf" -n 4
 # One flipped bit in the weights is found and named.

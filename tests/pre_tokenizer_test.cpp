@@ -85,6 +85,29 @@ TEST_CASE("pre-tokeniser: pieces of known texts") {
   }
 }
 
+TEST_CASE("pre-tokeniser: spans end at number characters") {
+  struct Case {
+    const char* text;
+    std::vector<std::string> spans;
+  };
+  const Case cases[] = {{"", {}},
+                        {"ab c", {"ab c"}},
+                        {"7", {"7"}},
+                        {"a12 b3", {"a", "1", "2", " b", "3"}},
+                        {"x\xd9\xa3\xc2\xbd\xe2\x85\xa7y", {"x", "\xd9\xa3", "\xc2\xbd", "\xe2\x85\xa7", "y"}},
+                        {"\xff\xd9", {"\xff\xd9"}}};
+  for (const Case& c : cases) {
+    CAPTURE(c.text);
+    std::vector<std::string> spans;
+    for (std::string_view rest = c.text; !rest.empty(); rest.remove_prefix(spans.back().size())) {
+      spans.emplace_back(rest.substr(0, next_span(rest)));
+      REQUIRE(!spans.back().empty());
+    }
+    CHECK(spans == c.spans);
+  }
+  CHECK(next_span("") == 0);
+}
+
 TEST_CASE("pre-tokeniser: random texts against the pattern, alternative by alternative") {
   // Every character has an ASCII stand-in of its kind, so that the pattern knows no Unicode.
   struct Character {

@@ -6,8 +6,10 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
@@ -17,6 +19,7 @@
 #endif
 
 #include "opened_file.h"
+#include "variants.h"
 
 using namespace pith;
 using namespace pith::internal;
@@ -56,9 +59,10 @@ uint64_t n_parameters(const SynthSpec& spec) {
   TensorSpec tensor;
   uint64_t total = 0;
   while (list.next(&tensor)) {
-    const bool is_output = std::string(tensor.name) == "output.weight";
-    const bool is_beta = std::string(tensor.name).ends_with("norm.bias");
-    if (tensor.presence == Presence::required || (is_output && !spec.tied) || is_beta)
+    const std::string name = tensor.name;
+    const bool is_output = name == "output.weight", is_beta = name.ends_with("norm.bias");
+    const bool is_qkv = name.ends_with("_q.bias") || name.ends_with("_k.bias") || name.ends_with("_v.bias");
+    if (tensor.presence == Presence::required || (is_output && !spec.tied) || is_beta || (is_qkv && spec.qkv_biases))
       total += uint64_t(tensor.rows) * uint64_t(tensor.cols);
   }
   return total;
@@ -147,8 +151,87 @@ TEST_CASE("named shapes have the sizes of their table") {
     CHECK(c.n_layers * per_layer == row.cache_elements);
     CHECK(n_parameters(spec) == row.n_parameters);
   }
-  CHECK(synth_shape_names().size() == std::size(rows));
   CHECK_THROWS_WITH(synth_spec("paper-kv65"), doctest::Contains("paper-kv65"));
+}
+
+TEST_CASE("shapes of published models have as many parameters as these say they have") {
+  struct Row {
+    const char* name;
+    double published;  // model cards
+    uint64_t layers, width, heads, kv_heads, query_latent, latent, nope, rope, value, feed_forward, ups, vocab;
+    int cache_elements;  // per token
+  };
+  // Multi-head attention: latent 0, heads of `value`. `ups`: matrices into the feed-forward, two if it is gated.
+  const Row rows[] = {
+      {"minicpm3-4b", 4.07e9, 62, 2560, 40, 40, 768, 256, 64, 32, 64, 6400, 2, 73448, 17856},
+      {"youtu-2b", 1.96e9, 32, 2048, 16, 16, 1536, 512, 128, 64, 128, 6144, 2, 128256, 18432},
+      {"plm-1.8b", 1.83e9, 32, 2048, 16, 16, 0, 512, 128, 64, 128, 8192, 1, 151936, 18432},
+      {"smollm2-135m", 134.5e6, 30, 576, 9, 3, 0, 0, 0, 0, 64, 1536, 2, 49152, 11520},
+      {"llama-3.2-1b", 1.23e9, 16, 2048, 32, 8, 0, 0, 0, 0, 64, 8192, 2, 128256, 16384},
+      {"qwen2.5-0.5b", 0.49e9, 24, 896, 14, 2, 0, 0, 0, 0, 64, 4864, 2, 151936, 6144},
+  };
+  for (const Row& r : rows) {
+    CAPTURE(r.name);
+    const uint64_t query = r.heads * (r.latent > 0 ? r.nope + r.rope : r.value), output = r.heads * r.value * r.width;
+    uint64_t attention = r.width * query + 2 * r.width * r.kv_heads * r.value + output;
+    if (r.latent > 0)
+      attention = (r.query_latent > 0 ? r.query_latent * (r.width + query + 1) : r.width * query) +
+                  r.width * (r.latent + r.rope) + r.latent + r.latent * r.heads * (r.nope + r.value) + output;
+    const bool has_biases = std::string(r.name).starts_with("qwen");
+    if (has_biases) attention += query + 2 * r.kv_heads * r.value;
+    const uint64_t layer = attention + (r.ups + 1) * r.width * r.feed_forward + 2 * r.width;
+    const uint64_t total = r.layers * layer + r.vocab * r.width + r.width;
+    const SynthSpec spec = synth_spec(r.name);
+    CHECK(n_parameters(spec) == total);
+    CHECK(std::fabs(double(total) / r.published - 1) < 0.02);
+    const Config& c = spec.config;
+    CHECK(c.n_layers * (c.is_mha() ? 2 * c.n_kv_heads * c.value_width : c.latent_width + c.rope_width) ==
+          r.cache_elements);
+    SynthSpec slice = spec;  // one layer of it runs
+    slice.config.n_layers = 1;
+    slice.config.vocab_size = 300;
+    slice.config.feed_forward_width = 64;
+    slice.config.context_length = std::min(slice.config.context_length, 64);
+    CHECK(logit_spread(slice) > 0.01);  // false for NaN
+  }
+  CHECK(synth_shape_names().size() == 7 + std::size(rows));
+  CHECK_FALSE(named_spec("smollm2-135M").has_value());
+}
+
+TEST_CASE("the outline of a model plans what the model plans") {
+  std::vector<SynthSpec> specs = all_variants();
+  SynthSpec few_biases = specs[10];  // multi-head attention, as Qwen2.5 has them
+  few_biases.qkv_biases = true;
+  specs.push_back(few_biases);
+  for (const SynthSpec& spec : specs) {
+    for (const char* type : {"q4", "f32"}) {
+      CAPTURE(spec.name);
+      CAPTURE(type);
+      const SynthOutline outline = synth_outline(spec, pack_options(type));
+      Bytes thin = outline.header;
+      thin.resize(outline.file_bytes);
+      const Bytes file = packed_bytes_of(spec, type);
+      CHECK(file.size() == outline.file_bytes);
+      const Loaded whole(file), sketch(thin);
+      const auto tensors_of = [](const pith_model* model) {
+        std::string out;
+        for (size_t i = 0; i < pith_model_tensor_count(model); ++i) {
+          pith_tensor t{};
+          t.struct_size = sizeof t;
+          REQUIRE(pith_model_get_tensor(model, i, &t, nullptr) == PITH_OK);
+          out += std::string(t.name, t.name_bytes) + " " + t.type + " " + std::to_string(t.rows) + " " +
+                 std::to_string(t.cols) + " " + std::to_string(t.data_bytes) + "\n";
+        }
+        return out;
+      };
+      CHECK(tensors_of(sketch.model) == tensors_of(whole.model));
+      pith_session_plan plans[2] = {};
+      for (pith_session_plan& plan : plans) plan.struct_size = sizeof plan;
+      REQUIRE(pith_session_get_plan(whole.model, nullptr, &plans[0], nullptr) == PITH_OK);
+      REQUIRE(pith_session_get_plan(sketch.model, nullptr, &plans[1], nullptr) == PITH_OK);
+      CHECK(std::memcmp(&plans[0], &plans[1], sizeof plans[0]) == 0);
+    }
+  }
 }
 
 TEST_CASE("the built-in shape takes less than 4,000,000 bytes in q4, vocabulary included") {

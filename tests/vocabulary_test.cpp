@@ -36,6 +36,60 @@ TEST_CASE("vocabulary: of equal tokens the first counts, and a merge may be as l
   CHECK(loaded.encode("x") == Ids{1 + 'x'});
 }
 
+TEST_CASE("vocabulary: a byte that it lacks is the unknown token, or refused by its place") {
+  Vocabulary vocabulary({"ab", "<unk>", "aq"}, {"a b"});  // ids 257, 258, 259
+  vocabulary.types[258] = 3;
+  vocabulary.tokens[1 + 'q'] = "qq";
+  vocabulary.tokens[1 + 0xff] = "ff";
+  const auto encode = [](const Loaded& loaded, std::string_view text, uint32_t flags, Ids* ids, pith_error* error) {
+    ids->assign(text.size() + 1, -7);
+    const Block work = block_of(BpeTokenizer::work_bytes(text.size()));
+    size_t count = 0;
+    const pith_status status = pith_tokenizer_encode(reinterpret_cast<const pith_tokenizer*>(loaded.tokenizer),
+                                                     text.data(), text.size(), flags, ids->data(), ids->size(), &count,
+                                                     work.get(), BpeTokenizer::work_bytes(text.size()), error);
+    ids->resize(count);
+    return status;
+  };
+  Ids ids;
+  pith_error error;
+  const Loaded without(vocabulary.file());
+  REQUIRE_MESSAGE(without.status == PITH_OK, without.error.message);
+  CHECK(encode(without, "ab<unk>", PITH_ENCODE_SPECIALS, &ids, &error) == PITH_OK);
+  CHECK(ids == Ids{257, 258});
+  CHECK(encode(without, "ab<unk>qb", PITH_ENCODE_SPECIALS, &ids, &error) == PITH_E_ARGUMENT);
+  CHECK(std::string(error.message).find("byte 113, which is at 7") != std::string::npos);
+  CHECK(ids == Ids{257, 258, 1 + 'b'});
+  CHECK(encode(without, "x \xff q", 0, &ids, &error) == PITH_E_ARGUMENT);
+  CHECK(std::string(error.message).find("byte 255, which is at 2") != std::string::npos);
+  RawGguf file = vocabulary.file();
+  file.set_u32("tokenizer.ggml.unknown_token_id", 258);
+  const Loaded with(file);
+  REQUIRE_MESSAGE(with.status == PITH_OK, with.error.message);
+  CHECK(encode(with, "abqqb\xff", 0, &ids, &error) == PITH_OK);
+  CHECK(ids == Ids{257, 258, 258, 1 + 'b', 258});  // one for every byte
+  CHECK(with.tokenizer->decode(258).empty());
+}
+
+TEST_CASE("vocabulary: smollm's pattern makes every digit a token") {
+  const auto words = [](const char* pre) {
+    RawGguf file = Vocabulary({"\xc4\xa0"
+                               "1",
+                               "12", "a1", "\xc4\xa0\xc4\xa0"},
+                              {"\xc4\xa0 1", "1 2", "a 1", "\xc4\xa0 \xc4\xa0"})
+                       .file();
+    file.set_string("tokenizer.ggml.pre", pre);
+    return file;
+  };
+  const Loaded gpt2(words("gpt-2")), smollm(words("smollm"));
+  REQUIRE(gpt2.status == PITH_OK);
+  REQUIRE_MESSAGE(smollm.status == PITH_OK, smollm.error.message);
+  const int32_t space = 1 + ' ', one = 1 + '1', two = 1 + '2', a = 1 + 'a';
+  CHECK(gpt2.encode("a 12  1") == Ids{a, 257, two, space, 257});
+  CHECK(smollm.encode("a 12  1") == Ids{a, space, one, two, 260, one});  // white space does not see the digit behind it
+  CHECK(smollm.encode("a1") == Ids{a, one});
+}
+
 TEST_CASE("vocabulary: malformed ones are refused by the name of the key") {
   using Change = std::function<void(RawGguf*)>;
   struct Case {
@@ -80,19 +134,12 @@ TEST_CASE("vocabulary: malformed ones are refused by the name of the key") {
                    "\xc4"
                    "A")},
       {"an overlong character", kTokens, PITH_E_VOCABULARY, tokens_with(5, "\xc1\x81")},
-      {"a byte without a token", kTokens, PITH_E_VOCABULARY, tokens_with(1 + 'q', "qq")},
       {"types shorter than tokens", kTypes, PITH_E_VOCABULARY,
        [=](RawGguf* f) {
          f->set(kTypes, kArray, number_array<int32_t>(kI32, {3, 1}));
        }},
       {"types are bytes", kTypes, PITH_E_TYPE,
        [=](RawGguf* f) { f->set(kTypes, kArray, number_array<uint8_t>(kU8, std::vector<uint8_t>(257, 1))); }},
-      {"the last byte is special", kTokens, PITH_E_VOCABULARY,
-       [=](RawGguf* f) {
-         std::vector<int32_t> t(257, 1);
-         t[256] = 3;
-         f->set(kTypes, kArray, number_array<int32_t>(kI32, t));
-       }},
       {"merges are numbers", kMerges, PITH_E_TYPE,
        [=](RawGguf* f) { f->set(kMerges, kArray, number_array<uint32_t>(kU32, {1})); }},
       {"merge without a space", kMerges, PITH_E_VOCABULARY, merge("ab")},
@@ -109,6 +156,8 @@ TEST_CASE("vocabulary: malformed ones are refused by the name of the key") {
        [](RawGguf* f) { f->set_u32("tokenizer.ggml.bos_token_id", 257); }},
       {"eos beyond the tokens", "tokenizer.ggml.eos_token_id", PITH_E_VOCABULARY,
        [](RawGguf* f) { f->set_u32("tokenizer.ggml.eos_token_id", ~0u); }},
+      {"unknown beyond the tokens", "tokenizer.ggml.unknown_token_id", PITH_E_VOCABULARY,
+       [](RawGguf* f) { f->set_u32("tokenizer.ggml.unknown_token_id", 257); }},
       {"bos is a string", "tokenizer.ggml.bos_token_id", PITH_E_TYPE,
        [](RawGguf* f) { f->set_string("tokenizer.ggml.bos_token_id", "0"); }},
   };
@@ -120,9 +169,17 @@ TEST_CASE("vocabulary: malformed ones are refused by the name of the key") {
     CHECK(loaded.status == c.status);
     CHECK(std::string(loaded.error.message).find(c.field) != std::string::npos);
   }
-  const Change good[] = {[](RawGguf*) {}, [](RawGguf* f) { f->remove("tokenizer.ggml.pre"); },
-                         [=](RawGguf* f) { f->remove(kTypes); }, [=](RawGguf* f) { f->remove(kMerges); },
-                         tokens_with(0, "\xe4\xb8\xad is special, so it may be any text")};
+  const Change good[] = {[](RawGguf*) {},
+                         [](RawGguf* f) { f->remove("tokenizer.ggml.pre"); },
+                         [=](RawGguf* f) { f->remove(kTypes); },
+                         [=](RawGguf* f) { f->remove(kMerges); },
+                         tokens_with(0, "\xe4\xb8\xad is special, so it may be any text"),
+                         tokens_with(1 + 'q', "qq"),  // bytes that the text does not have
+                         [=](RawGguf* f) {
+                           std::vector<int32_t> t(257, 1);
+                           t[256] = 3;
+                           f->set(kTypes, kArray, number_array<int32_t>(kI32, t));
+                         }};
   for (const Change& change : good) {
     RawGguf file = Vocabulary().file();
     change(&file);

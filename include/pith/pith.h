@@ -501,12 +501,15 @@ typedef enum pith_encode_flags {
   PITH_ENCODE_BOS = 1,     /* the begin-of-text token in front */
   PITH_ENCODE_NO_BOS = 2,  /* none in front, for a text that goes on */
   /* Names of special tokens in the text become these tokens, the longest name first: for templates of the program's
-   * own. Without it they are ordinary text, so that no text of a user's makes a special token. */
+   * own. Without it they are ordinary text, so that no text of a user's makes a special token, but for the unknown
+   * one of vocabularies that lack bytes. */
   PITH_ENCODE_SPECIALS = 4
 } pith_encode_flags;
 
 /* Text to tokens, at most text_bytes and one. `flags`: pith_encode_flags, added up. Any bytes are accepted: what is not
  * UTF-8 goes in byte by byte. No token is put at the end. O(n log n) in time, no recursion.
+ * A vocabulary may lack tokens for bytes that hardly any text has: they become tokenizer.ggml.unknown_token_id, or,
+ * without that key, the text is refused: PITH_E_ARGUMENT, *out_count the tokens of the rest.
  * PITH_E_CAPACITY: more than `capacity` tokens; *out_count is the needed capacity and `tokens` holds the first ones.
  * PITH_E_MEMORY: work_bytes is too small. PITH_E_MISSING: PITH_ENCODE_BOS, but the model has no such token. */
 PITH_NODISCARD PITH_API pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* text,

@@ -71,4 +71,13 @@ size_t next_piece(std::string_view text) {
   return at < text.size() && before_last > 0 ? before_last : at;
 }
 
+size_t next_span(std::string_view text) {
+  size_t at = 0;
+  for (Character c = character_at(text, 0); c.bytes > 0; c = character_at(text, at)) {
+    if (c.kind == UnicodeKind::number) return at > 0 ? at : c.bytes;
+    at += c.bytes;
+  }
+  return at;
+}
+
 }  // namespace pith::internal

@@ -83,6 +83,7 @@ size_t count_specials(const MetaEntry& tokens, const MetaEntry* types) {
 
 struct Arrays {
   const MetaEntry *tokens = nullptr, *types = nullptr, *merges = nullptr;
+  bool splits_digits = false;
 };
 
 pith_status find_arrays(const ModelFile& file, Arrays* a, pith_error* error) {
@@ -92,8 +93,10 @@ pith_status find_arrays(const ModelFile& file, Arrays* a, pith_error* error) {
     return fail(error, PITH_E_UNSUPPORTED, "key tokenizer.ggml.model: \"", kind,
                 "\"; this version reads \"gpt2\" (byte-level BPE)");
   PITH_TRY(file.get_string("tokenizer.ggml.pre", &pre, nullptr, error));
-  if (pre != "gpt-2")
-    return fail(error, PITH_E_UNSUPPORTED, "key tokenizer.ggml.pre: \"", pre, "\"; this version reads \"gpt-2\"");
+  a->splits_digits = pre == "smollm";
+  if (pre != "gpt-2" && pre != "smollm")
+    return fail(error, PITH_E_UNSUPPORTED, "key tokenizer.ggml.pre: \"", pre,
+                "\"; this version reads \"gpt-2\" and \"smollm\"");
   PITH_TRY(file.get_array(kTokensKey, GgufType::string, &a->tokens, error));
   PITH_TRY(file.get_array(kTypesKey, GgufType::i32, &a->types, error));
   PITH_TRY(file.get_array(kMergesKey, GgufType::string, &a->merges, error));
@@ -159,16 +162,12 @@ pith_status BpeTokenizer::init(const ModelFile& file, void* memory, pith_error* 
   specials_ = layout.specials;
   std::fill(id_slots_, id_slots_ + layout.n_id_slots, -1);
   std::fill(merges_, merges_ + layout.n_merge_slots, Merge{-1, -1, 0, 0});
+  splits_digits_ = arrays.splits_digits;
   PITH_TRY(read_tokens(*arrays.tokens, arrays.types, error));
-  PITH_TRY(read_bytes(error));
   if (arrays.merges != nullptr) PITH_TRY(read_merges(*arrays.merges, error));
   sort_specials();
-  PITH_TRY(read_special(file, "tokenizer.ggml.bos_token_id", &bos_, error));
-  PITH_TRY(read_special(file, "tokenizer.ggml.eos_token_id", &eos_, error));
-  PITH_TRY(file.get_bool("tokenizer.ggml.add_bos_token", &adds_bos_, nullptr, error));
-  if (adds_bos_ && bos_ < 0)
-    return fail(error, PITH_E_VOCABULARY,
-                "key tokenizer.ggml.add_bos_token: true, but tokenizer.ggml.bos_token_id is missing");
+  PITH_TRY(read_specials(file, error));
+  read_bytes();
   return PITH_OK;
 }
 
@@ -198,14 +197,12 @@ pith_status BpeTokenizer::read_token(int32_t id, std::string_view stored, bool i
   return PITH_OK;
 }
 
-pith_status BpeTokenizer::read_bytes(pith_error* error) {
+void BpeTokenizer::read_bytes() {
   for (int32_t byte = 0; byte < 256; ++byte) {
     const char c = char(byte);
-    byte_ids_[byte] = find_token({&c, 1});
-    if (byte_ids_[byte] < 0)
-      return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": no token for the byte ", byte);
+    const int32_t id = find_token({&c, 1});
+    byte_ids_[byte] = id >= 0 ? id : unknown_;
   }
-  return PITH_OK;
 }
 
 pith_status BpeTokenizer::read_merges(const MetaEntry& merges, pith_error* error) {
@@ -237,6 +234,17 @@ pith_status BpeTokenizer::read_merge(int32_t rank, std::string_view line, pith_e
   while (merges_[slot].left >= 0 && (merges_[slot].left != left || merges_[slot].right != right))
     slot = (slot + 1) & merge_mask_;
   if (merges_[slot].left < 0) merges_[slot] = {left, right, rank, merged};
+  return PITH_OK;
+}
+
+pith_status BpeTokenizer::read_specials(const ModelFile& file, pith_error* error) {
+  PITH_TRY(read_special(file, "tokenizer.ggml.bos_token_id", &bos_, error));
+  PITH_TRY(read_special(file, "tokenizer.ggml.eos_token_id", &eos_, error));
+  PITH_TRY(read_special(file, "tokenizer.ggml.unknown_token_id", &unknown_, error));
+  PITH_TRY(file.get_bool("tokenizer.ggml.add_bos_token", &adds_bos_, nullptr, error));
+  if (adds_bos_ && bos_ < 0)
+    return fail(error, PITH_E_VOCABULARY,
+                "key tokenizer.ggml.add_bos_token: true, but tokenizer.ggml.bos_token_id is missing");
   return PITH_OK;
 }
 
@@ -296,7 +304,7 @@ const BpeTokenizer::Merge* BpeTokenizer::find_merge(int32_t left, int32_t right)
 // first.
 
 struct BpeTokenizer::Symbol {
-  int32_t id;           // -1: merged away
+  int32_t id;           // -1: merged away, or a byte without a token, which no merge has
   uint32_t prev, next;  // indices; kNone at the ends
 };
 
@@ -371,11 +379,16 @@ class BpeTokenizer::Ids {
     if (count_ < capacity_) tokens_[count_] = id;
     ++count_;
   }
+  void miss(const char* byte) {
+    if (missing_ == nullptr) missing_ = byte;
+  }
   size_t count() const { return count_; }
+  const char* missing() const { return missing_; }  // the first byte without a token, or NULL
 
  private:
   int32_t* tokens_;
   size_t capacity_, count_ = 0;
+  const char* missing_ = nullptr;
 };
 
 void BpeTokenizer::encode_piece(std::string_view piece, void* work, Ids* out) const {
@@ -384,19 +397,30 @@ void BpeTokenizer::encode_piece(std::string_view piece, void* work, Ids* out) co
   aligned += (4 - reinterpret_cast<uintptr_t>(work) % 4) % 4;
   Symbol* symbols = reinterpret_cast<Symbol*>(aligned);
   Queue(*this, piece, symbols, reinterpret_cast<Candidate*>(symbols + piece.size())).merge_all();
-  for (uint32_t i = 0; i != kNone; i = symbols[i].next) out->put(symbols[i].id);
+  for (uint32_t i = 0; i != kNone; i = symbols[i].next) {
+    if (symbols[i].id >= 0) out->put(symbols[i].id);
+    else out->miss(piece.data() + i);
+  }
+}
+
+void BpeTokenizer::encode_span(std::string_view span, void* work, Ids* out) const {
+  while (!span.empty()) {
+    const size_t n = next_piece(span);
+    encode_piece({span.data(), n}, work, out);
+    span.remove_prefix(n);
+  }
 }
 
 void BpeTokenizer::encode_plain(std::string_view text, void* work, Ids* out) const {
   while (!text.empty()) {
-    const size_t n = next_piece(text);
-    encode_piece({text.data(), n}, work, out);
+    const size_t n = splits_digits_ ? next_span(text) : text.size();
+    encode_span({text.data(), n}, work, out);
     text.remove_prefix(n);
   }
 }
 
-size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work,
-                            bool finds_specials) const {
+size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, bool finds_specials,
+                            size_t* out_missing) const {
   Ids out(tokens, capacity);
   size_t start = 0;  // of the text that is not encoded yet
   for (size_t at = 0; finds_specials && at < text.size();) {
@@ -411,6 +435,7 @@ size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capac
     start = at += special->n;
   }
   encode_plain({text.data() + start, text.size() - start}, work, &out);
+  if (out_missing != nullptr) *out_missing = out.missing() == nullptr ? SIZE_MAX : size_t(out.missing() - text.data());
   return out.count();
 }
 

@@ -56,9 +56,9 @@ void bench(BenchOptions options);
 struct EvalOptions {
   ModelOption model;
   SessionOptions session;
-  std::string text, base;
+  std::string text, ids, logits, base;  // text or ids
   size_t limit = 0;
-  bool json = false;
+  bool slide = false, json = false;
 };
 void eval(const EvalOptions& options);
 

@@ -1,119 +1,157 @@
-// pith eval: perplexity of a text, and the distance to another model.
+// pith eval: perplexity of a text or of token ids, and the distance to another model.
 //
 // A line `<|endoftext|>` ends a document: it becomes the end-of-text token, whose prediction costs nats and adds no bytes. The
 // tokens are cut into consecutive windows of the context length. A window starts with the begin-of-text token, and every
 // following token is predicted. bits_per_byte = total nats / ln 2 / bytes of the text that was predicted.
-#include <unistd.h>
-
+//
+// Ids are evaluated as they are, in one text from position 0, and every one but the first is predicted. They may not be more
+// than the context, for then the first would be forgotten unasked; with --slide they may.
 #include <cmath>
-#include <cstdio>
 
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "id_file.h"
+#include "npy_writer.h"
 #include "text_tokens.h"
+#include "token_score.h"
 
 namespace pith::cli {
 namespace {
 
-struct Score {
-  double nats = 0, kl_sum = 0, kl_max = 0;
-  size_t tokens = 0, bytes = 0, top1 = 0;
+// The model, a session of it, and those of --base if there is one.
+struct Evaluation {
+  const EvalOptions& options;
+  Model model;
+  pith_session_options resolved;
+  Session session;
+  std::optional<Model> base_model;
+  std::optional<Session> base;
 
-  double perplexity() const { return std::exp(nats / double(tokens)); }
-  double bits_per_byte() const { return nats / std::log(2.0) / double(bytes); }
+  explicit Evaluation(const EvalOptions& o)
+      : options(o), model(o.model.load()), resolved(o.session.resolve()), session(model, resolved) {
+    if (o.base.empty()) return;
+    base_model.emplace(Model::open(o.base));
+    if (base_model->info().vocab_size != model.info().vocab_size)
+      throw std::runtime_error("option --base: its vocabulary has another size");
+    base.emplace(*base_model, resolved);
+  }
+  size_t context() const { return resolved.capacity != 0 ? resolved.capacity : model.info().context_length; }
+  std::vector<Session*> sessions() {
+    return base ? std::vector<Session*>{&session, &*base} : std::vector<Session*>{&session};
+  }
 };
 
-// log softmax in double. [V]
-std::vector<double> log_probabilities(std::span<const float> logits) {
-  double largest = -INFINITY, total = 0;
-  for (const float x : logits) largest = std::max(largest, double(x));
-  for (const float x : logits) total += std::exp(double(x) - largest);
-  const double shift = largest + std::log(total);
-  std::vector<double> out;
-  out.reserve(logits.size());
-  for (const float x : logits) out.push_back(double(x) - shift);
+json::Document document_of(const Evaluation& e, const TokenScore& score) {
+  json::Document out = {{"model", e.options.model.name()},
+                        {"tier", pith_session_tier(e.session.get())},
+                        {"threads", e.options.session.n_threads()},
+                        {"context", e.context()}};
+  if (score.tokens() > 0) out["perplexity"] = score.perplexity();
+  out["tokens"] = score.tokens();
   return out;
 }
 
-size_t likeliest(std::span<const double> p) { return size_t(std::max_element(p.begin(), p.end()) - p.begin()); }
-
-void compare(const std::vector<double>& base, const std::vector<double>& p, Score* score) {
-  double kl = 0;
-  for (size_t i = 0; i < p.size(); ++i) kl += std::exp(base[i]) * (base[i] - p[i]);
-  score->kl_sum += kl;
-  score->kl_max = std::max(score->kl_max, kl);
-  score->top1 += likeliest(base) == likeliest(p);
+void print_document(const Evaluation& e, const TokenScore& score, json::Document out) {
+  if (e.base && score.tokens() > 0) score.put_distance(&out);
+  out["logits_hash"] = logits_hash(e.session.logits());
+  if (e.options.json) return print_json(out);
+  for (const auto& [key, value] : out.members()) fmt::print("{:<16} {}\n", key, value.shown());
 }
 
-void show_progress(size_t done, size_t total) {
-  if (::isatty(STDERR_FILENO) == 0 || done % 64 != 0) return;
-  fmt::print(stderr, "\r{} of {} tokens", done, total);
-  std::fflush(stderr);
-}
+// ---- a text
 
-// Scores the tokens; `base` may be NULL.
-Score score_tokens(const std::vector<int32_t>& tokens, const Tokenizer& tokenizer, size_t window, Session* session,
-                   Session* base) {
-  Score score;
+TokenScore score_windows(const std::vector<int32_t>& tokens, const Tokenizer& tokenizer, size_t window, Evaluation* e) {
+  TokenScore score;
   for (size_t i = 0; i < tokens.size(); ++i) {
     const bool starts = i % (window - 1) == 0;
-    const int32_t input = starts ? tokenizer.bos() : tokens[i - 1];
-    for (Session* s : {session, base}) {
-      if (s == nullptr) continue;
-      if (starts) s->reset();
-      s->eval(input);
+    for (Session* session : e->sessions()) {
+      if (starts) session->reset();
+      session->eval(starts ? tokenizer.bos() : tokens[i - 1]);
     }
-    const std::vector<double> p = log_probabilities(session->logits());
-    score.nats -= p[size_t(tokens[i])];
-    score.bytes += tokenizer.decode(tokens[i]).size();
-    ++score.tokens;
-    if (base != nullptr) compare(log_probabilities(base->logits()), p, &score);
-    show_progress(i, tokens.size());
+    score.add(tokens[i], e->session.logits(), e->base ? e->base->logits() : std::span<const float>());
+    show_scored(i, tokens.size());
   }
   return score;
 }
 
-}  // namespace
-
-void eval(const EvalOptions& options) {
-  const Model model = options.model.load();
-  const Tokenizer tokenizer(model);
+void eval_text(const EvalOptions& options) {
+  Evaluation e(options);
+  const Tokenizer tokenizer(e.model);
   if (tokenizer.bos() < 0) throw std::runtime_error("key tokenizer.ggml.bos_token_id: missing; windows start with it");
   std::vector<int32_t> tokens = text_tokens(options.text, tokenizer);
   if (options.limit > 0 && tokens.size() > options.limit) tokens.resize(options.limit);
   if (tokens.empty()) throw std::runtime_error("option --text: the file is empty");
-  const pith_session_options resolved = options.session.resolve();
-  Session session(model, resolved);
-  const size_t window = options.session.context != 0 ? options.session.context : model.info().context_length;
-  if (window < 2) throw std::runtime_error("option --context: windows have at least 2 tokens");
-  std::unique_ptr<Model> base_model;
-  std::unique_ptr<Session> base;
-  if (!options.base.empty()) {
-    base_model = std::make_unique<Model>(Model::open(options.base));
-    if (base_model->info().vocab_size != model.info().vocab_size)
-      throw std::runtime_error("option --base: its vocabulary has another size");
-    base = std::make_unique<Session>(*base_model, resolved);
-  }
+  if (e.context() < 2) throw std::runtime_error("option --context: windows have at least 2 tokens");
   const double start = seconds();
-  const Score score = score_tokens(tokens, tokenizer, window, &session, base.get());
-  json::Document out = {{"model", options.model.name()},
-                        {"tier", pith_session_tier(session.get())},
-                        {"threads", options.session.n_threads()},
-                        {"context", window},
-                        {"perplexity", score.perplexity()},
-                        {"tokens", score.tokens},
-                        {"bytes", score.bytes},
-                        {"bits_per_byte", score.bits_per_byte()},
-                        {"tokens_per_s", double(score.tokens) / (seconds() - start)}};
-  if (base != nullptr) {
-    out["kl_mean"] = score.kl_sum / double(score.tokens);
-    out["kl_max"] = score.kl_max;
-    out["top1_agreement"] = double(score.top1) / double(score.tokens);
-  }
-  out["logits_hash"] = logits_hash(session.logits());
-  if (options.json) return print_json(out);
-  for (const auto& [key, value] : out.members()) fmt::print("{:<16} {}\n", key, value.shown());
+  const TokenScore score = score_windows(tokens, tokenizer, e.context(), &e);
+  const double taken = seconds() - start;
+  size_t bytes = 0;
+  for (const int32_t token : tokens) bytes += tokenizer.decode(token).size();
+  json::Document out = document_of(e, score);
+  out["bytes"] = bytes;
+  out["bits_per_byte"] = score.nats() / std::log(2.0) / double(bytes);
+  out["tokens_per_s"] = double(tokens.size()) / taken;
+  print_document(e, score, out);
 }
+
+// ---- token ids
+
+// The ids go through in calls of a whole chunk: the bits of one call with all of them, and the logits of one chunk in memory.
+size_t chunk_of(const Evaluation& e) {
+  const size_t wanted = e.resolved.chunk != 0 ? e.resolved.chunk : 512;  // the default of pith.h
+  return std::min(wanted, e.context() - e.resolved.n_keep);
+}
+
+TokenScore score_ids(const std::vector<int32_t>& ids, NpyWriter* output, Evaluation* e) {
+  const size_t width = e->model.info().vocab_size, n_sessions = e->base ? 2 : 1;
+  const size_t chunk = std::min(chunk_of(*e), ids.size());
+  std::vector<float> logits[2], last[2];  // [chunk, V]; [V], of the token before. Empty without --base or token
+  for (size_t s = 0; s < n_sessions; ++s) logits[s].resize(chunk * width);
+  TokenScore score;
+  for (size_t i = 0; i < ids.size(); i += chunk) {
+    const size_t n = std::min(chunk, ids.size() - i);
+    for (size_t s = 0; s < n_sessions; ++s)
+      e->sessions()[s]->eval_each(std::span(ids).subspan(i, n), std::span(logits[s]).first(n * width));
+    if (output != nullptr) output->write(std::span(logits[0]).first(n * width));
+    for (size_t k = 0; k < n; ++k) {
+      const auto before = [&](size_t s) -> std::span<const float> {
+        if (k == 0 || logits[s].empty()) return last[s];
+        return std::span(logits[s]).subspan((k - 1) * width, width);
+      };
+      if (i + k > 0) score.add(ids[i + k], before(0), before(1));
+      show_scored(i + k, ids.size());
+    }
+    for (size_t s = 0; s < n_sessions; ++s) last[s].assign(logits[s].end() - long(width), logits[s].end());
+  }
+  return score;
+}
+
+void eval_ids(const EvalOptions& options) {
+  Evaluation e(options);
+  const uint32_t vocab_size = e.model.info().vocab_size;
+  std::vector<int32_t> ids = read_ids(options.ids, vocab_size);
+  if (options.limit > 0 && ids.size() > options.limit) ids.resize(options.limit);
+  if (ids.size() < 2 && options.logits.empty())
+    throw std::runtime_error("option --ids: one id predicts no other; give more of them, or --logits");
+  if (ids.size() > e.context() && !options.slide)
+    throw std::runtime_error(fmt::format(
+        "option --ids: {} ids, and a context of {}; take a --context that holds them, or --slide to let the oldest go",
+        ids.size(), e.context()));
+  std::optional<NpyWriter> output;
+  if (!options.logits.empty()) output.emplace(options.logits, ids.size(), vocab_size);
+  const double start = seconds();
+  const TokenScore score = score_ids(ids, output ? &*output : nullptr, &e);
+  const double taken = seconds() - start;
+  if (output) output->commit();
+  json::Document out = document_of(e, score);
+  out["tokens_per_s"] = double(ids.size()) / taken;
+  if (output) out["logits"] = options.logits;
+  print_document(e, score, out);
+}
+
+}  // namespace
+
+void eval(const EvalOptions& options) { return options.ids.empty() ? eval_text(options) : eval_ids(options); }
 
 }  // namespace pith::cli

@@ -1,9 +1,11 @@
-// pith info: what a model is and what it will take, from the file's header, before any memory is taken for a session.
+// pith info: what a model is and what it will take, from the file's header, before any memory is taken for a session. Without
+// a file of that name, of a shape that `pith synth` knows.
 #include <fmt/core.h>
 
 #include "commands.h"
 #include "key_reference.h"
 #include "model/model.h"
+#include "sparse_model.h"
 
 namespace pith::cli {
 
@@ -120,7 +122,8 @@ void print_table(const Json& document, const Config& config, bool with_tensors) 
 }  // namespace
 
 void info(const InfoOptions& options) {
-  const Model model = options.model.load();
+  const std::optional<SparseModel> shape = SparseModel::of_shape(options.model.path);
+  const Model model = shape ? shape->view() : options.model.load();
   const Json document = {{"model", options.model.name()},
                          {"config", config_json(model.info())},
                          {"metadata", metadata_json(model)},

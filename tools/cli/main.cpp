@@ -110,7 +110,8 @@ void add_synth(CLI::App* app, int*) {
 void add_info(CLI::App* app, int*) {
   auto options = std::make_shared<InfoOptions>();
   CLI::App* command = app->add_subcommand("info", "Metadata, licence, tensors and memory of a model");
-  add_model(command, &options->model);
+  command->add_option("model", options->model.path,
+                      "Packed model (GGUF), or a shape of pith synth in q4; the built-in one if left out");
   add_session(command, &options->session);
   command->add_flag("--tensors", options->tensors, "List the tensors too");
   command->add_flag("--json", options->json, "One JSON document, tensors included");
@@ -143,15 +144,23 @@ void add_bench(CLI::App* app, int*) {
 
 void add_eval(CLI::App* app, int*) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app->add_subcommand("eval", "Perplexity of a text");
+  CLI::App* command = app->add_subcommand("eval", "Perplexity of a text or of token ids; logits for comparing");
   add_model(command, &options->model);
   add_session(command, &options->session);
-  command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document")->required();
+  CLI::Option* text = command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document");
+  CLI::Option* ids =
+      command->add_option("--ids", options->ids, "File of token ids, with commas or white space")->excludes(text);
+  command->add_option("--logits", options->logits, "Write the logits after every id: float32 [ids, vocabulary], .npy")
+      ->needs(ids);
+  command->add_flag("--slide", options->slide, "Let the oldest ids go when they are more than the context")->needs(ids);
   command->add_option("--base", options->base,
                       "Another model to measure the KL divergence and top-1 agreement against");
-  command->add_option("--limit", options->limit, "Tokens to score at most; 0: all");
+  command->add_option("--limit", options->limit, "Tokens to score at most, ids to evaluate; 0: all");
   command->add_flag("--json", options->json, "One JSON document");
-  command->callback([options] { eval(*options); });
+  command->callback([options] {
+    if (options->text.empty() && options->ids.empty()) throw CLI::RequiredError("--text or --ids");
+    eval(*options);
+  });
 }
 
 void add_verify(CLI::App* app, int* status) {

@@ -4,14 +4,16 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
-#include <memory>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/core.h>
 
 #include "byte_vocabulary.h"
+#include "fold.h"
 #include "metadata_writer.h"
 #include "model/tensor_list.h"
+#include "named_shapes.h"
 
 namespace pith::quantize {
 namespace {
@@ -60,7 +62,8 @@ bool is_present(const SynthSpec& spec, const TensorSpec& tensor) {
   if (name == "output.weight") return !spec.tied;
   const bool is_gate_norm = name.ends_with("attn_gate_norm.bias");
   const bool is_beta = is_gate_norm ? c.gate_norm != GateNorm::rms : name.ends_with("norm.bias");
-  return tensor.presence == Presence::required || is_beta || spec.biases;
+  const bool is_qkv = name.ends_with("attn_q.bias") || name.ends_with("attn_k.bias") || name.ends_with("attn_v.bias");
+  return tensor.presence == Presence::required || is_beta || spec.biases || (is_qkv && spec.qkv_biases);
 }
 
 std::vector<TensorSpec> tensors_of(const SynthSpec& spec) {
@@ -88,6 +91,35 @@ void write_metadata(const SynthSpec& spec, GgufWriter* writer) {
   write_byte_vocabulary(spec.config.vocab_size, writer);
 }
 
+// Of a packed model, without their bytes: what they are called and how they are shaped.
+void outline_tensors(const SynthSpec& spec, const PackOptions& options, GgufWriter* writer) {
+  const Config& c = spec.config;
+  const bool has_beta = c.gate == Gate::up && c.gate_norm >= GateNorm::layer;  // folding makes a bias of it
+  std::vector<std::string> names, types;
+  std::vector<uint32_t> rows, cols;
+  TensorList list(c);
+  TensorSpec tensor;
+  while (list.next(&tensor)) {
+    const std::string_view name = tensor.name;
+    if (!is_present(spec, tensor) && !(has_beta && name.ends_with("attn_output.bias"))) continue;
+    const bool is_table = name == "token_embd.weight" || name == "output.weight";
+    const WeightType type = is_table ? options.embedding_type : options.type;
+    const char* const type_names[] = {"f32", "q8", "q4"};
+    const bool is_vector = tensor.kind == TensorKind::vector;
+    names.emplace_back(name);
+    types.emplace_back(is_vector ? "vector" : type_names[size_t(type)]);
+    rows.push_back(uint32_t(tensor.rows));
+    cols.push_back(uint32_t(tensor.cols));
+    const uint64_t n = is_vector ? uint64_t(tensor.cols) : packed_bytes(type, tensor.rows, tensor.cols);
+    writer->add_tensor(name, is_vector ? TensorType::f32 : TensorType::i8, {n}, [](uint8_t*) {});
+  }
+  writer->add_array_of_strings("pith.packed.names", names);
+  writer->add_array_of_strings("pith.packed.types", types);
+  writer->add_array_u32("pith.packed.rows", rows);
+  writer->add_array_u32("pith.packed.cols", cols);
+  writer->add_array_of_strings("pith.packed.sha256", std::vector<std::string>(names.size(), std::string(64, '0')));
+}
+
 GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& tensors) {
   GgufWriter writer;
   write_metadata(spec, &writer);
@@ -104,70 +136,6 @@ GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& te
       writer.add_tensor_f32(name, {uint64_t(spec.config.rope_width / 2)}, rope_divisors(spec.config));
   }
   return writer;
-}
-
-Config paper_shape(int32_t latent_width, bool gated) {
-  Config c;
-  c.n_layers = c.n_heads = c.n_kv_heads = 12;
-  c.width = 768;
-  c.content_width = c.rope_width = c.value_width = 64;
-  c.latent_width = latent_width;
-  c.feed_forward_width = 2048;
-  c.vocab_size = 50304;
-  c.context_length = 32768;
-  if (!gated) return c;
-  c.gate = Gate::up;
-  c.gate_norm = GateNorm::layer;
-  c.gate_width = 256;
-  c.layer_group_size = 3;
-  return c;
-}
-
-Config mha_shape() {
-  Config c = paper_shape(0, false);
-  c.attention = AttentionKind::mha;
-  c.content_width = 0;
-  return c;
-}
-
-Config paper_1b_shape() {
-  Config c = paper_shape(512, false);
-  c.n_layers = 24;
-  c.width = 2048;
-  c.n_heads = c.n_kv_heads = 16;
-  c.content_width = c.value_width = 128;
-  c.feed_forward_width = 5632;
-  return c;
-}
-
-Config story_shape(int32_t width, int32_t heads, int32_t rope, int32_t latent, int32_t gate, int32_t feed_forward,
-                   int32_t vocab) {
-  Config c = paper_shape(latent, true);
-  c.width = width;
-  c.n_heads = c.n_kv_heads = heads;
-  c.content_width = c.value_width = 32;
-  c.rope_width = rope;
-  c.gate_width = gate;
-  c.feed_forward_width = feed_forward;
-  c.vocab_size = vocab;
-  c.context_length = 512;
-  return c;
-}
-
-struct Shape {
-  const char* name;
-  Config config;
-  bool tied;
-};
-
-std::vector<Shape> shapes() {
-  return {{"paper-kv64", paper_shape(64, true), false},
-          {"paper-kv16", paper_shape(16, true), false},
-          {"paper-mla256", paper_shape(256, false), false},
-          {"paper-mha", mha_shape(), false},
-          {"paper-1b", paper_1b_shape(), false},
-          {"m", story_shape(192, 6, 16, 16, 64, 512, 2048), true},
-          {"xl", story_shape(384, 12, 32, 32, 128, 1024, 4096), true}};
 }
 
 // Takes a key that is not of the model file out of the object; false where absent.
@@ -190,8 +158,15 @@ json::Document parsed(const std::string& path, const std::string& text) try {
 
 std::vector<std::string> synth_shape_names() {
   std::vector<std::string> names;
-  for (const Shape& shape : shapes()) names.push_back(shape.name);
+  for (const SynthSpec& spec : named_shapes()) names.push_back(spec.name);
   return names;
+}
+
+std::optional<SynthSpec> named_spec(const std::string& name) {
+  for (SynthSpec& spec : named_shapes()) {
+    if (spec.name == name) return std::move(spec);
+  }
+  return std::nullopt;
 }
 
 std::string synth_shape_list() {
@@ -201,16 +176,15 @@ std::string synth_shape_list() {
 }
 
 SynthSpec synth_spec(const std::string& shape_or_json_path) {
-  for (const Shape& shape : shapes()) {
-    if (shape.name == shape_or_json_path) return {shape.name, shape.config, shape.tied, false, 1};
-  }
+  if (const std::optional<SynthSpec> named = named_spec(shape_or_json_path)) return *named;
   std::ifstream in(shape_or_json_path);
   if (!in)
     throw std::runtime_error(
         fmt::format("argument SHAPE: \"{}\" is neither a file nor one of {}", shape_or_json_path, synth_shape_list()));
   json::Document object = parsed(shape_or_json_path, {std::istreambuf_iterator<char>(in), {}});
   const bool tied = take_flag(&object, "tied"), biases = take_flag(&object, "biases");
-  return {shape_or_json_path, config_from_json(object), tied, biases, 1};
+  const bool qkv_biases = take_flag(&object, "qkv_biases");
+  return {shape_or_json_path, config_from_json(object), tied, biases, 1, qkv_biases};
 }
 
 void synth_float(const SynthSpec& spec, const ByteSink& sink) {
@@ -230,6 +204,18 @@ void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteS
                            [&](const TensorSpec& tensor) { return tensor_values(spec, tensor); },
                            divides ? rope_divisors(spec.config) : std::vector<float>()};
   pack_tensors(spec.config, source, options, sink);
+}
+
+SynthOutline synth_outline(const SynthSpec& spec, const PackOptions& options) {
+  const Config& c = spec.config;
+  GgufWriter writer(PITH_ALIGNMENT);
+  write_metadata(spec, &writer);
+  writer.add_bool("egmla.folded", true);
+  writer.add_u32("pith.packed.version", 1);
+  const bool divides = c.rope_scaling == RopeScaling::longrope;
+  writer.add_array_u64("pith.rope.frequencies", rope_turns(c, divides ? rope_divisors(c) : std::vector<float>()));
+  outline_tensors(spec, options, &writer);
+  return {writer.header(), writer.file_bytes()};
 }
 
 }  // namespace pith::quantize

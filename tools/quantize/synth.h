@@ -3,6 +3,7 @@
 #define PITH_QUANTIZE_SYNTH_H
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,11 +21,13 @@ struct SynthSpec {
   bool tied = false;    // no output.weight
   bool biases = false;  // with the biases that a model may have or not: of linears, of an RMS norm_g
   uint64_t seed = 1;
+  bool qkv_biases = false;  // with those of the matrices of queries, keys and values alone
 };
 
 // The spec of a named shape ("paper-kv64", ...), or of a JSON file whose keys are those of the model file ("egmla." may be
-// left out), "tied" and "biases". Throws std::runtime_error with a sentence that names the key.
+// left out), "tied", "biases" and "qkv_biases". Throws std::runtime_error with a sentence that names the key.
 SynthSpec synth_spec(const std::string& shape_or_json_path);
+std::optional<SynthSpec> named_spec(const std::string& name);  // of a named shape alone
 std::vector<std::string> synth_shape_names();
 std::string synth_shape_list();  // with commas
 
@@ -36,6 +39,14 @@ std::vector<uint8_t> synth_float(const SynthSpec& spec);
 
 // The same, folded and packed, tensor by tensor: for models that do not fit into memory as floats.
 void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink);
+
+// What a packed model of the spec is without its weights: all of the file before the first of them, with zeros for their
+// hashes, and the bytes of the whole. A model opened over it, with anything behind, says what it will take.
+struct SynthOutline {
+  std::vector<uint8_t> header;
+  uint64_t file_bytes;
+};
+SynthOutline synth_outline(const SynthSpec& spec, const PackOptions& options);
 
 }  // namespace pith::quantize
 

@@ -1,0 +1,42 @@
+#include "sparse_model.h"
+
+#include <sys/mman.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <stdexcept>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "pack.h"
+#include "synth.h"
+
+namespace pith::cli {
+
+std::optional<SparseModel> SparseModel::of_shape(const std::string& name) {
+  std::error_code ignored;
+  const std::optional<quantize::SynthSpec> spec = quantize::named_spec(name);
+  if (!spec || std::filesystem::exists(name, ignored)) return std::nullopt;
+  const quantize::SynthOutline outline = quantize::synth_outline(*spec, quantize::pack_options("q4"));
+  return SparseModel(outline.header, outline.file_bytes);
+}
+
+// Addresses for the whole, memory for the pages that are written: those of the header.
+SparseModel::SparseModel(const std::vector<uint8_t>& header, uint64_t bytes)
+    : data_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)),
+      bytes_(bytes) {
+  if (data_ == MAP_FAILED)
+    throw std::runtime_error(fmt::format("{} bytes of addresses: {}", bytes, std::strerror(errno)));
+  std::memcpy(data_, header.data(), header.size());
+}
+
+SparseModel::SparseModel(SparseModel&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
+
+SparseModel::~SparseModel() {
+  if (data_ != nullptr) ::munmap(data_, bytes_);
+}
+
+}  // namespace pith::cli
