@@ -3,6 +3,7 @@
 Those that `transformers` knows are made by it; PLM, which it lacks, by the model in tools/train under PLM's names.
 """
 
+import copy
 import json
 import sys
 from pathlib import Path
@@ -120,7 +121,9 @@ def write(name, folder, seed, dtype=torch.float32, shard_size=None):
         import transformers
         config = getattr(transformers, kind + "Config")(**arguments)
         model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-        draw(model, dtype).to(dtype).save_pretrained(folder, **({"max_shard_size": shard_size} if shard_size else {}))
+        # A copy is what is saved: with the parameters the frequencies of the rotation would lose digits.
+        saved = copy.deepcopy(draw(model, dtype)).to(dtype)
+        saved.save_pretrained(folder, **({"max_shard_size": shard_size} if shard_size else {}))
         model = model.double()
         function = lambda ids: model(ids[None]).logits[0]  # noqa: E731
 
