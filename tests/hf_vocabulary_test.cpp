@@ -39,9 +39,10 @@ json::Document byte_tokenizer(bool merges_are_pairs = false) {
   return out;
 }
 
-HfTextFiles files_of(json::Document tokenizer) {
+// As files have it: through text.
+HfTextFiles files_of(const json::Document& tokenizer) {
   HfTextFiles files;
-  files.tokenizer = std::move(tokenizer);
+  files.tokenizer = json::Document::parse(tokenizer.dump());
   files.tokenizer_config = json::Document::parse(R"({"bos_token": "<s>", "eos_token": {"content": "<s>"}})");
   files.config = json::Document::parse(R"({"pad_token_id": 261})");
   return files;

@@ -2,6 +2,7 @@
 #ifndef PITH_TESTS_RAW_SAFETENSORS_H
 #define PITH_TESTS_RAW_SAFETENSORS_H
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <filesystem>
@@ -29,10 +30,11 @@ inline std::string text_of(const std::vector<uint64_t>& numbers) {
 
 // A header that says `header`, and the bytes that follow it.
 inline Bytes safetensors_of(const std::string& header, const Bytes& data, std::optional<uint64_t> length = {}) {
-  Bytes out;
-  put<uint64_t>(&out, length.value_or(header.size()));
-  out.insert(out.end(), header.begin(), header.end());
-  out.insert(out.end(), data.begin(), data.end());
+  const uint64_t n = length.value_or(header.size());
+  Bytes out(sizeof n + header.size() + data.size());
+  std::memcpy(out.data(), &n, sizeof n);
+  std::copy(header.begin(), header.end(), out.begin() + sizeof n);
+  std::copy(data.begin(), data.end(), out.end() - int64_t(data.size()));
   return out;
 }
 

@@ -199,7 +199,7 @@ class HfConfigReader {
     out_.biased.insert(out_.biased.end(), {"ffn_up", "ffn_down"});
   }
 
-  // Source: transformers' configuration_minicpm3.py and modeling_minicpm3.py.
+  // Source: transformers, MiniCPM3Config and the model of it.
   void read_scales() {
     if (type_ != "minicpm3") return;
     keys_["embedding_scale"] = from_.number("scale_emb", 12.0);
