@@ -1,6 +1,7 @@
 #include "document.h"
 
 #include <algorithm>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -27,26 +28,77 @@ Json json_of(const Document& document) {
   return out;
 }
 
-Document document_of(const Json& json) {
-  switch (json.type()) {
-    case Json::value_t::boolean: return json.get<bool>();
-    case Json::value_t::number_integer: return json.get<int64_t>();
-    case Json::value_t::number_unsigned: return json.get<uint64_t>();
-    case Json::value_t::number_float: return json.get<double>();
-    case Json::value_t::string: return json.get<std::string>();
-    case Json::value_t::array: {
-      Document out = Document::array();
-      for (const Json& element : json) out.push_back(document_of(element));
-      return out;
-    }
-    case Json::value_t::object: {
-      Document out = Document::object();
-      for (const auto& [key, value] : json.items()) out[key] = document_of(value);
-      return out;
-    }
-    default: return {};
+// Makes a Document of the parser's events: without recursion, and in linear time for objects of any size.
+class Builder {
+ public:
+  Document document;  // complete, once the parser has seen the end
+  std::string error;  // what stopped the parser
+
+  bool null() { return add({}); }
+  bool boolean(bool value) { return add(value); }
+  bool number_integer(int64_t value) { return add(value); }
+  bool number_unsigned(uint64_t value) { return add(value); }
+  bool number_float(double value, const std::string&) { return add(value); }
+  bool string(std::string& value) { return add(std::move(value)); }
+  bool binary(Json::binary_t&) { return false; }  // JSON has none
+  bool start_object(size_t) { return open(); }
+  bool start_array(size_t) { return open(); }
+  bool key(std::string& name) {
+    levels_.back().key = std::move(name);
+    return true;
   }
-}
+  bool end_object() {
+    std::vector<Document::Member> members = std::move(levels_.back().members);
+    levels_.pop_back();
+    if (const std::string* twice = repeated_key(members))
+      return fail("the member " + json::quoted(*twice) + " is there twice");
+    return add(Document::of_members(std::move(members)));
+  }
+  bool end_array() {
+    std::vector<Document> elements = std::move(levels_.back().elements);
+    levels_.pop_back();
+    return add(Document::of_elements(std::move(elements)));
+  }
+  bool parse_error(size_t, const std::string&, const nlohmann::json::exception& what) { return fail(what.what()); }
+
+ private:
+  struct Level {  // an array or an object that is still open
+    std::vector<Document> elements;
+    std::vector<Document::Member> members;
+    std::optional<std::string> key;  // of an object: of the member that comes next
+  };
+
+  bool fail(std::string why) {
+    error = std::move(why);
+    return false;
+  }
+  bool open() {
+    if (levels_.size() == Document::kMaxDepth)
+      return fail("more than " + std::to_string(Document::kMaxDepth) + " levels");
+    levels_.emplace_back();
+    return true;
+  }
+  bool add(Document value) {
+    if (++n_values_ > Document::kMaxValues)
+      return fail("more than " + std::to_string(Document::kMaxValues) + " values");
+    if (levels_.empty()) document = std::move(value);
+    else if (levels_.back().key) levels_.back().members.emplace_back(std::move(*levels_.back().key), std::move(value));
+    else levels_.back().elements.push_back(std::move(value));
+    return true;
+  }
+  static const std::string* repeated_key(const std::vector<Document::Member>& members) {
+    std::vector<const std::string*> keys;
+    for (const Document::Member& member : members) keys.push_back(&member.first);
+    const auto before = [](const std::string* a, const std::string* b) { return *a < *b; };
+    std::sort(keys.begin(), keys.end(), before);
+    const auto same = [](const std::string* a, const std::string* b) { return *a == *b; };
+    const auto found = std::adjacent_find(keys.begin(), keys.end(), same);
+    return found == keys.end() ? nullptr : *found;
+  }
+
+  std::vector<Level> levels_;
+  size_t n_values_ = 0;
+};
 
 }  // namespace
 
@@ -64,11 +116,22 @@ Document::Document(std::initializer_list<Document> list) {
 }
 
 Document Document::parse(std::string_view text) {
-  try {
-    return document_of(Json::parse(text.begin(), text.end()));
-  } catch (const nlohmann::json::exception& error) {
-    throw Error(error.what());
-  }
+  Builder builder;
+  if (Json::sax_parse(text.begin(), text.end(), &builder)) return std::move(builder.document);
+  for (char& c : builder.error) c = c >= ' ' && c <= '~' ? c : '?';  // the parser quotes bytes of the text
+  throw Error(builder.error);
+}
+
+Document Document::of_elements(std::vector<Document> elements) {
+  Document out;
+  out.value_ = std::move(elements);
+  return out;
+}
+
+Document Document::of_members(std::vector<Member> members) {
+  Document out;
+  out.value_ = std::move(members);
+  return out;
 }
 
 bool Document::boolean() const {
@@ -146,6 +209,12 @@ void Document::push_back(Document element) {
 
 std::string Document::dump(int indent) const {
   return json_of(*this).dump(indent, ' ', false, Json::error_handler_t::replace);
+}
+
+std::string quoted(std::string_view text) {
+  constexpr size_t kShown = 120;
+  return Json(text.substr(0, kShown)).dump(-1, ' ', true, Json::error_handler_t::replace) +
+         (text.size() > kShown ? "..." : "");
 }
 
 }  // namespace pith::json

@@ -44,8 +44,13 @@ class Document {
 
   static Document array() { return Document(std::vector<Document>()); }
   static Document object() { return Document(std::map<std::string, std::string>()); }
-  // Throws Error, which says where it is not JSON.
+  static Document of_elements(std::vector<Document> elements);  // an array
+  // An object; no two members have the same key.
+  static Document of_members(std::vector<Member> members);
+  // Throws Error, which says where it is not JSON; also for a member that is there twice, and for more levels or values
+  // than these (text that others wrote may be made to exhaust stack and memory).
   static Document parse(std::string_view text);
+  static constexpr size_t kMaxDepth = 256, kMaxValues = size_t(1) << 23;
 
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
   bool is_boolean() const { return std::holds_alternative<bool>(value_); }
@@ -88,6 +93,9 @@ class Document {
   std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, std::vector<Document>, std::vector<Member>>
       value_;
 };
+
+// Text of others for a sentence: in quotation marks, escaped as JSON in ASCII, cut if it is long.
+std::string quoted(std::string_view text);
 
 }  // namespace pith::json
 

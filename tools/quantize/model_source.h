@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "gguf_writer.h"
@@ -26,6 +27,8 @@ class ModelSource {
   virtual const Config& config() const = 0;
   // Adds the keys that are the source's own (name, vocabulary, chat template); those of the configuration are not.
   virtual void write_metadata(GgufWriter* writer) const = 0;
+  // Sentences for the user: what was left out or passed over, such as a vocabulary that a model file cannot hold.
+  virtual std::vector<std::string> notices() const { return {}; }
   // What the frequencies of rotated pairs are divided by, [d_r / 2]; or empty.
   virtual std::vector<float> rope_divisors() const { return {}; }
 
