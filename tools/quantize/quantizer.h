@@ -16,10 +16,11 @@ using namespace internal;
 //   q4: per row and 32 columns, the fp16 scale (of either sign) and the codes with the least squared error found.
 [[nodiscard]] bool pack_matrix(WeightType type, const float* w, int64_t rows, int64_t cols, uint8_t* out);
 
-// One block of 32 values of a row: codes and scale. What pack_matrix is made of.
+// One block of 32 values of a row: codes, scale and minimum. What pack_matrix is made of.
 struct BlockCodes {
-  int8_t q[kBlockCols];  // q8: -127..127; q4: u - 8, in -8..7
+  int8_t q[kBlockCols];  // q8: -127..127; q4: u - 8, in -8..7; q4m: u, in 0..15
   uint16_t d;            // fp16
+  uint16_t m;            // fp16; 0 but for q4m
 };
 BlockCodes quantize_q8(const float (&x)[kBlockCols]);
 BlockCodes quantize_q4(const float (&x)[kBlockCols]);
