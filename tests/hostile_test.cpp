@@ -80,6 +80,10 @@ Mutation dims(std::vector<uint64_t> shape, uint32_t type = 0) {
     t.type = type;
   };
 }
+// One more tensor, of one block of Q4_K.
+Mutation block_tensor(size_t bytes) {
+  return [=](RawGguf& f) { f.tensors.push_back({"blocks", {256}, 12, Bytes(bytes), {}, {}, {}}); };
+}
 Mutation array_header(const char* key, uint32_t type, uint64_t count) {
   return [=](RawGguf& f) {
     Bytes value;
@@ -197,7 +201,8 @@ const std::vector<Case>& metadata_cases() {
       {"33 architecture of 1 MiB", PITH_E_ARCHITECTURE,
        [](RawGguf& f) { f.set_string("general.architecture", std::string(1 << 20, 'a')); }},
       {"33 architecture unknown", PITH_E_ARCHITECTURE,
-       [](RawGguf& f) { f.set_string("general.architecture", "llama"); }, "llama"},
+       [](RawGguf& f) { f.set_string("general.architecture", "llama"); },
+       "\"llama\" is not packed for pith; run pith quantize"},
       {"33 architecture empty", PITH_E_ARCHITECTURE, [](RawGguf& f) { f.set_string("general.architecture", ""); }},
       {"34 hyper-parameter missing", PITH_E_MISSING, [](RawGguf& f) { f.remove("egmla.block_count"); },
        "egmla.block_count"},
@@ -305,8 +310,21 @@ const std::vector<Case>& tensor_cases() {
       {"60 removed type 36", PITH_E_TYPE, tensor_type(36)},
       {"61 type 2^31", PITH_E_TYPE, tensor_type(1u << 31)},
       {"61 type -1", PITH_E_TYPE, tensor_type(~0u)},
-      {"62 unsupported type IQ2_XXS", PITH_E_UNSUPPORTED, tensor_type(16), "token_embd.weight"},
-      {"62 unsupported type F64", PITH_E_UNSUPPORTED, tensor_type(28), "token_embd.weight"},
+      {"62 unsupported type IQ2_XXS", PITH_E_UNSUPPORTED, tensor_type(16), "token_embd.weight: type IQ2_XXS"},
+      {"62 unsupported type F64", PITH_E_UNSUPPORTED, tensor_type(28), "token_embd.weight: type F64"},
+      {"62 unsupported type NVFP4", PITH_E_UNSUPPORTED, tensor_type(40), "token_embd.weight: type NVFP4"},
+      {"62 a type from the future", PITH_E_TYPE, tensor_type(42), "token_embd.weight: unknown type 42"},
+      {"Q4_0 of 31 weights is not whole blocks", PITH_E_DIMS, dims({31}, 2), "output_norm.weight: dimension 0 of 31"},
+      {"Q8_0 of 40 x 4 weights is not whole blocks a row", PITH_E_DIMS, dims({40, 4}, 8), "blocks of 32, as Q8_0"},
+      {"Q4_K of 32 weights is not whole blocks", PITH_E_DIMS, dims({32}, 12), "blocks of 256, as Q4_K"},
+      {"IQ4_XS of 2^40 - 1 weights is not whole blocks", PITH_E_DIMS, dims({(1ull << 40) - 1}, 23), "IQ4_XS"},
+      {"bytes of blocks overflow: Q8_0 of 2^63 weights", PITH_E_OVERFLOW, dims({1ull << 40, 1ull << 23}, 8)},
+      {"bytes of blocks overflow: Q5_1 of 2^63 + 2^62 weights", PITH_E_OVERFLOW, dims({3ull << 38, 1ull << 24}, 7)},
+      {"elements overflow before their blocks do: Q2_K of 2^64 weights", PITH_E_OVERFLOW,
+       dims({1ull << 40, 1ull << 24}, 10)},
+      {"blocks that the file lacks: Q2_K of 2^63 weights", PITH_E_TRUNCATED, dims({1ull << 40, 1ull << 23}, 10)},
+      {"a block one byte short", PITH_E_TRUNCATED, block_tensor(143), "blocks"},
+      {"a block that is there, which no packed file has", PITH_E_SHAPE, block_tensor(144), "pith.packed.names"},
       {"63 offset off the alignment", PITH_E_OFFSET, offset(65)},
       {"64 offset 2^64-64 wraps", PITH_E_OVERFLOW, offset(0 - 64ull)},
       {"64 offset 2^63", PITH_E_OVERFLOW, offset(1ull << 63)},
@@ -342,7 +360,7 @@ const std::vector<Case>& tensor_cases() {
       {"a packed version from the future", PITH_E_UNSUPPORTED, u32("pith.packed.version", 2), "pith.packed.version"},
       {"a float model", PITH_E_NOT_PACKED, [](RawGguf& f) { f.remove("pith.packed.version"); }, "pith quantize"},
       {"an unfolded model", PITH_E_NOT_PACKED, [](RawGguf& f) { f.remove("egmla.folded"); }, "egmla.folded"},
-      {"77 split file", PITH_E_SPLIT, u32("split.count", 2), "split.count"},
+      {"77 split file", PITH_E_SPLIT, u32("split.count", 2), "pith quantize ...-00001-of-00002.gguf"},
   };
   return cases;
 }

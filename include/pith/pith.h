@@ -113,7 +113,7 @@ typedef enum pith_status {
   PITH_E_OVERFLOW = 31,  /* sizes that do not fit into 64 bits */
   PITH_E_OVERLAP = 32,   /* two tensors that share bytes */
   /* The model file is well formed, but not a model that this version runs. */
-  PITH_E_ARCHITECTURE = 40, /* general.architecture is missing or another one */
+  PITH_E_ARCHITECTURE = 40, /* general.architecture is missing or another one: run `pith quantize` first */
   PITH_E_MISSING = 41,      /* a required key or tensor is missing, or one that was asked for */
   PITH_E_HPARAM = 42,       /* a hyper-parameter out of range or at odds with another */
   PITH_E_SHAPE = 43,        /* a tensor whose shape does not follow from the hyper-parameters */

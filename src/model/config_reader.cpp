@@ -132,11 +132,12 @@ pith_status read_config(const ModelFile& file, Config* config, pith_error* error
   std::string_view architecture;
   bool found = false;
   PITH_TRY(file.get_string("general.architecture", &architecture, &found, error));
-  if (!found) return fail(error, PITH_E_MISSING, "key general.architecture: missing; pith runs \"egmla\"");
+  if (!found)
+    return fail(error, PITH_E_MISSING, "key general.architecture: missing; pith runs what pith quantize writes");
   if (architecture != "egmla")
     return fail(error, PITH_E_ARCHITECTURE, "key general.architecture: \"",
                 std::string_view(architecture.data(), architecture.size() < 64 ? architecture.size() : 64),
-                "\" is not supported; pith runs \"egmla\"");
+                "\" is not packed for pith; run pith quantize");
   *config = Config{};
   for (const ConfigKey& key : config_keys()) {
     if (applies(key.scope, *config)) PITH_TRY(read_key(file, key, config, error));

@@ -34,7 +34,7 @@ pith_status find_packed_arrays(const ModelFile& file, PackedArrays* arrays, pith
   uint64_t version = 0;
   bool found = false;
   PITH_TRY(file.get_uint("pith.packed.version", &version, &found, error));
-  if (!found) return fail(error, PITH_E_NOT_PACKED, "the model is not packed: run pith quantize first");
+  if (!found) return fail(error, PITH_E_NOT_PACKED, "key pith.packed.version: missing; run pith quantize on the model");
   if (version != 1)
     return fail(error, PITH_E_UNSUPPORTED, "key pith.packed.version: ", version, "; this version reads 1");
   struct Column {

@@ -91,6 +91,7 @@ pith_status model_init(const void* data, size_t size, void* memory, pith_model**
   pith_model* model = placed.model;
   model->bytes = static_cast<const uint8_t*>(data);
   PITH_TRY(model->file.open(data, size, placed.directory, error));
+  PITH_TRY(model->file.check_not_split(error));
   PITH_TRY(read_config(model->file, &model->config, error));
   PITH_TRY(model->file.read_packed_directory(error));
   if (!model->config.folded)

@@ -40,23 +40,6 @@ size_t scalar_bytes(GgufType type) {
 
 bool is_known(uint32_t type) { return type <= uint32_t(GgufType::f64); }
 
-// Bytes of a tensor element; 0 for the types that pith does not read.
-uint64_t element_bytes(TensorType type) {
-  switch (type) {
-    case TensorType::f32: return 4;
-    case TensorType::f16:
-    case TensorType::bf16: return 2;
-    case TensorType::i8: return 1;
-  }
-  return 0;
-}
-
-// Known GGUF tensor types that pith does not read get a message of their own.
-bool is_foreign_tensor_type(uint32_t type) {
-  const bool removed = type == 4 || type == 5 || (type >= 31 && type <= 33) || (type >= 36 && type <= 38);
-  return type <= 40 && !removed;
-}
-
 uint64_t hash_of(std::string_view text) {  // FNV-1a
   uint64_t h = 0xcbf29ce484222325ull;
   for (const char c : text) h = (h ^ uint8_t(c)) * 0x100000001b3ull;
@@ -239,6 +222,27 @@ pith_status read_dims(Cursor* in, TensorEntry* tensor, uint64_t* elements, pith_
   return PITH_OK;
 }
 
+pith_status check_type(uint32_t type, std::string_view tensor, pith_error* error) {
+  if (block_bytes(TensorType(type)) != 0) return PITH_OK;
+  const char* name = tensor_type_name(type);
+  if (name == nullptr) return fail(error, PITH_E_TYPE, "tensor ", tensor, ": unknown type ", type);
+  return fail(error, PITH_E_UNSUPPORTED, "tensor ", tensor, ": type ", name,
+              " is not read; get the model as Q4_K, Q8_0 or F16");
+}
+
+// The tensor's bytes, and with padding to the next.
+pith_status check_bytes(uint64_t elements, uint64_t alignment, TensorEntry* tensor, pith_error* error) {
+  const uint64_t block = block_elements(tensor->type);
+  if (tensor->dims[0] % block != 0)
+    return fail(error, PITH_E_DIMS, "tensor ", tensor->name, ": dimension 0 of ", tensor->dims[0],
+                " is not whole blocks of ", block, ", as ", tensor_type_name(tensor->type), " has them");
+  uint64_t padded = 0;
+  if (__builtin_mul_overflow(elements / block, block_bytes(tensor->type), &tensor->bytes) ||
+      __builtin_add_overflow(tensor->bytes, alignment - 1, &padded) || padded > (1ull << 62))
+    return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": its byte size overflows");
+  return PITH_OK;
+}
+
 pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, pith_error* error) {
   *tensor = TensorEntry{};
   PITH_TRY(read_string(in, kMaxNameBytes, "tensor name", "", &tensor->name, error));
@@ -250,18 +254,9 @@ pith_status read_tensor(Cursor* in, uint64_t alignment, TensorEntry* tensor, pit
   uint32_t type = 0;
   if (!in->read(&type) || !in->read(&tensor->offset))
     return fail(error, PITH_E_TRUNCATED, "tensor ", tensor->name, ": the file ends inside its entry");
+  PITH_TRY(check_type(type, tensor->name, error));
   tensor->type = TensorType(type);
-  const uint64_t element = element_bytes(tensor->type);
-  if (element == 0) {
-    if (is_foreign_tensor_type(type))
-      return fail(error, PITH_E_UNSUPPORTED, "tensor ", tensor->name, ": GGUF type ", type,
-                  " is not read; export it as F32, F16 or BF16");
-    return fail(error, PITH_E_TYPE, "tensor ", tensor->name, ": unknown type ", type);
-  }
-  uint64_t padded = 0;
-  if (__builtin_mul_overflow(elements, element, &tensor->bytes) ||
-      __builtin_add_overflow(tensor->bytes, alignment - 1, &padded) || padded > (1ull << 62))
-    return fail(error, PITH_E_OVERFLOW, "tensor ", tensor->name, ": its byte size overflows");
+  PITH_TRY(check_bytes(elements, alignment, tensor, error));
   if (tensor->offset % alignment != 0)
     return fail(error, PITH_E_OFFSET, "tensor ", tensor->name, ": offset ", tensor->offset, " is not a multiple of ",
                 alignment);
@@ -293,7 +288,6 @@ class ModelFileParser {
     PITH_TRY(parse_metadata());
     PITH_TRY(parse_alignment());
     PITH_TRY(parse_tensors());
-    PITH_TRY(check_split());
     return check_overlap();
   }
 
@@ -354,13 +348,6 @@ class ModelFileParser {
     return PITH_OK;
   }
 
-  pith_status check_split() {
-    uint64_t parts = 1;
-    PITH_TRY(file_.get_uint("split.count", &parts, nullptr, error_));
-    if (parts > 1) return fail(error_, PITH_E_SPLIT, "key split.count: ", parts, " files; merge them first");
-    return PITH_OK;
-  }
-
   pith_status check_overlap() {
     uint32_t* order = file_.order_;
     const TensorEntry* tensors = file_.tensors_;
@@ -394,6 +381,16 @@ pith_status ModelFile::directory_bytes(const void* data, size_t size, size_t* ou
 pith_status ModelFile::open(const void* data, size_t size, void* memory, pith_error* error) {
   const uint8_t* begin = static_cast<const uint8_t*>(data);
   return ModelFileParser(this, Cursor{begin, begin + size}, error).parse(memory);
+}
+
+pith_status ModelFile::check_not_split(pith_error* error) const {
+  uint64_t parts = 1;
+  PITH_TRY(get_uint("split.count", &parts, nullptr, error));
+  if (parts <= 1) return PITH_OK;
+  char name[] = "-00001-of-00000.gguf";  // of the first: the number has five digits, or more than any model's
+  for (uint64_t i = 14, rest = parts; i > 9; --i, rest /= 10) name[i] = char('0' + rest % 10);
+  return fail(error, PITH_E_SPLIT, "key split.count: one of ", parts, " files; make one of them: pith quantize ...",
+              static_cast<const char*>(name), " MODEL.gguf");
 }
 
 const MetaEntry* ModelFile::find_meta(std::string_view key) const {

@@ -5,9 +5,12 @@
 //   n_kv times:       string key | u32 type | value           string = u64 bytes, then the bytes
 //                     (type 9: u32 element type | u64 count | elements; no arrays of arrays)
 //   n_tensors times:  string name | u32 n_dims | u64 dims[n_dims] (fastest first) | u32 type | u64 offset
-//   padding to general.alignment (8 .. 65,536, a power of two; 32 where absent), then the tensors' bytes
+//   padding to general.alignment (8 .. 65,536, a power of two; 32 where absent), then the tensors' bytes, each tensor's
+//   from a multiple of the alignment on
 //
-// A float model holds its tensors as F32, F16 or BF16 under the names of the ecosystem (weights.h lists them). A packed
+// A model may be split over several files (split.count): each is opened by itself, and holds some of the tensors.
+//
+// Tensors have the types of tensor_types.h; dimension 0 is a whole number of blocks. A float model holds its tensors as F32, F16 or BF16 under the names of the ecosystem (weights.h lists them). A packed
 // model, written by `pith quantize`, holds matrices as GGUF type I8 of shape {bytes}, so that every other reader can
 // list it, and vectors as F32. These keys say what the bytes are, one array element per tensor of the file, in any
 // order:
@@ -29,6 +32,7 @@
 #include <cstdint>
 #include <string_view>
 
+#include "model/tensor_types.h"
 #include "packed.h"
 #include "pith/pith.h"
 
@@ -49,8 +53,6 @@ enum class GgufType : uint32_t {  // of a metadata value
   i64 = 11,
   f64 = 12
 };
-
-enum class TensorType : uint32_t { f32 = 0, f16 = 1, i8 = 24, bf16 = 30 };  // of a tensor: those that pith reads
 
 struct MetaEntry {
   std::string_view key;
@@ -96,8 +98,11 @@ class ModelFile {
   // Memory for open(), from the header's counts alone. 8-byte aligned.
   static pith_status directory_bytes(const void* data, size_t size, size_t* out_bytes, pith_error* error);
 
-  // Checks the whole structure. `memory` [directory_bytes] must outlive the object.
+  // Checks the whole structure, for any architecture. `memory` [directory_bytes] must outlive the object.
   pith_status open(const void* data, size_t size, void* memory, pith_error* error);
+
+  // PITH_E_SPLIT for one of the files that a model is split over: `pith quantize` makes one of them.
+  pith_status check_not_split(pith_error* error) const;
 
   // Reads pith.packed.*: afterwards every tensor is listed. PITH_E_NOT_PACKED for a float model.
   pith_status read_packed_directory(pith_error* error);

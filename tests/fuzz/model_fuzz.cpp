@@ -1,12 +1,18 @@
-// libFuzzer: any bytes as a model file. What opens must also tokenize, plan a small session and run two steps.
+// libFuzzer: any bytes as a model file. What opens must also tokenize, plan a small session and run two steps. Of a file that
+// has a directory, packed or not, the tensors' first and last blocks must give weights and codes.
+#include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
 
+#include "gguf_blocks.h"
+#include "model/model_file.h"
 #include "pith/pith.h"
 
 namespace {
+
+using namespace pith::internal;
 
 constexpr size_t kMaxBytes = 1 << 24;  // of model and session memory: the fuzzer is not after large allocations
 
@@ -59,6 +65,37 @@ void run_tokenizer(const pith_model* model) {
   std::free(memory);
 }
 
+uint64_t elements_of(const TensorEntry& t) { return t.bytes / block_bytes(t.type) * block_elements(t.type); }
+
+void read_blocks(TensorType type, const uint8_t* blocks, uint64_t n) {
+  float* out = static_cast<float*>(aligned(n * sizeof(float)));
+  pith::quantize::dequantize_blocks(type, blocks, int64_t(n), out);
+  std::free(out);
+  if (!pith::quantize::exact_type(type)) return;
+  for (uint64_t group = 0; group < n / kBlockCols; ++group) {
+    const pith::quantize::BlockCodes codes = pith::quantize::codes_of(type, blocks, int32_t(group));
+    if (std::count(codes.q, codes.q + kBlockCols, int8_t(-128)) != 0) std::abort();  // integer products exclude it
+  }
+}
+
+void read_tensors(const void* data, size_t size) {
+  constexpr uint64_t kMaxBlocks = 64;
+  size_t bytes = 0;
+  if (ModelFile::directory_bytes(data, size, &bytes, nullptr) != PITH_OK || bytes > kMaxBytes) return;
+  void* memory = aligned(bytes);
+  ModelFile file;
+  if (file.open(data, size, memory, nullptr) == PITH_OK) {
+    for (size_t i = 0; i < file.n_tensors(); ++i) {
+      const TensorEntry& t = file.tensor(i);
+      if (!pith::quantize::holds_weights(t.type)) continue;
+      const uint64_t block = block_elements(t.type), n = std::min(elements_of(t), kMaxBlocks * block);
+      read_blocks(t.type, t.data, n);
+      read_blocks(t.type, t.data + t.bytes - block_bytes(t.type), block);
+    }
+  }
+  std::free(memory);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -76,6 +113,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     std::free(memory);
   }
+  read_tensors(file, size);
   std::free(file);
   return 0;
 }

@@ -20,20 +20,12 @@ void append_string(std::vector<uint8_t>* out, std::string_view text) {
   out->insert(out->end(), text.begin(), text.end());
 }
 
-uint64_t element_bytes(TensorType type) {
-  switch (type) {
-    case TensorType::f32: return 4;
-    case TensorType::f16:
-    case TensorType::bf16: return 2;
-    case TensorType::i8: break;
-  }
-  return 1;
-}
-
 uint64_t shape_bytes(std::string_view name, TensorType type, const std::vector<uint64_t>& dims) {
-  uint64_t bytes = element_bytes(type);
-  bool good = !dims.empty() && dims.size() <= 4;
-  for (const uint64_t dim : dims) good = good && dim != 0 && !__builtin_mul_overflow(bytes, dim, &bytes);
+  const uint64_t block = block_elements(type);
+  uint64_t bytes = block_bytes(type);
+  bool good = bytes != 0 && !dims.empty() && dims.size() <= 4 && dims[0] % block == 0;
+  for (size_t i = 0; good && i < dims.size(); ++i)
+    good = dims[i] != 0 && !__builtin_mul_overflow(bytes, i == 0 ? dims[0] / block : dims[i], &bytes);
   if (!good) throw std::runtime_error("tensor " + std::string(name) + ": not a shape that GGUF can hold");
   return bytes;
 }

@@ -16,9 +16,11 @@ using namespace internal;
 // Throws std::runtime_error with the sentence of `error`, unless the status is PITH_OK.
 void check(pith_status status, const pith_error& error);
 
+enum class SplitFiles { refused, accepted };  // files of a model that is split over several
+
 // Throws as check() does. The bytes must outlive it.
 struct OpenFile {
-  OpenFile(const void* data, size_t size);
+  OpenFile(const void* data, size_t size, SplitFiles split = SplitFiles::refused);
   Config config() const;
 
   ModelFile file;

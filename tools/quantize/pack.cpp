@@ -27,7 +27,7 @@ float element(const TensorEntry& t, size_t i) {
       std::memcpy(&value, &bits, sizeof value);
       return value;
     }
-    case TensorType::i8: break;  // check_tensors has refused it
+    default: break;  // check_tensors has refused it
   }
   return 0;
 }
@@ -99,7 +99,7 @@ void check_tensors(ModelFile* file, const Config& config) {
     const TensorEntry& t = file->tensor(i);
     const bool is_known = t.is_bound || t.name == "rope_factors_long.weight" || t.name == "rope_factors_short.weight";
     if (!is_known) throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", t.name));
-    if (t.type == TensorType::i8)
+    if (t.type != TensorType::f32 && t.type != TensorType::f16 && t.type != TensorType::bf16)
       throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", t.name));
   }
 }
