@@ -67,7 +67,7 @@ TEST_CASE("every key of a configuration goes into a file and comes back") {
       seen.insert(key.name);
     }
   }
-  CHECK(seen.size() + 6 >= config_keys().size());  // all but those that decide, the alias, `folded` and n_kv_heads
+  CHECK(seen.size() + 8 >= config_keys().size());  // all but those that decide, the alias, the packer's and n_kv_heads
 }
 
 TEST_CASE("names are the ones of fields and words, and no key is listed twice") {

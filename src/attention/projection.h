@@ -25,6 +25,10 @@ class Projection : Part {
   const float* values(int32_t thread, int32_t i) const { return at(scratch_[thread].values, kv_width(), i); }
 
  private:
+  void run_low_rank(int32_t layer, const Batch& batch) const;
+  void normalize_heads(int32_t layer, const Batch& batch) const;
+  void scale_query(const Batch& batch) const;
+
   // What one thread needs, for a batch of tokens.
   struct Scratch {
     Columns query_latent;  // columns of the query latent; low-rank queries

@@ -40,6 +40,7 @@ struct Rule {
 
 constexpr bool has_block_bias(const Config& c) { return c.block_norm == BlockNorm::layer; }
 constexpr bool is_low_rank(const Config& c) { return !c.is_mha() && c.query_latent_width > 0; }
+constexpr bool has_head_norm(const Config& c) { return c.is_mha() && c.head_norm == HeadNorm::rms; }
 constexpr int32_t kv_cols(const Config& c) { return c.n_kv_heads * c.value_width; }
 
 constexpr Rule<Weights> kModelRules[] = {
@@ -73,6 +74,8 @@ constexpr Rule<Layer> kLayerRules[] = {
                 when(c.gate_norm != GateNorm::none, optional(1, c.gate_output_width()))),
     PITH_MATRIX(Layer, k, "attn_k", c.is_mha(), kv_cols(c), c.width),
     PITH_MATRIX(Layer, v, "attn_v", c.is_mha(), kv_cols(c), c.width),
+    PITH_VECTOR(Layer, q_norm, "attn_q_norm.weight", when(has_head_norm(c), required(1, c.value_width))),
+    PITH_VECTOR(Layer, k_norm, "attn_k_norm.weight", when(has_head_norm(c), required(1, c.value_width))),
     PITH_MATRIX(Layer, output, "attn_output", true, c.width, c.head_output_width()),
     PITH_VECTOR(Layer, ffn_norm, "ffn_norm.weight", required(1, c.width)),
     PITH_VECTOR(Layer, ffn_norm_bias, "ffn_norm.bias", when(has_block_bias(c), optional(1, c.width))),

@@ -32,6 +32,8 @@ struct Layer {
   const float* gate_norm = nullptr;       // [rows of gate_up]
   const float* gate_norm_bias = nullptr;  // [rows of gate_up]
   Linear k, v;                            // [n_kv d_v, d]; MHA
+  const float* q_norm = nullptr;          // [d_v] of every head of queries; MHA with norms of heads
+  const float* k_norm = nullptr;          // [d_v] of every head of keys
   Linear output;                          // [d, n_h d_v]: W_O
   const float* ffn_norm = nullptr;        // [d]
   const float* ffn_norm_bias = nullptr;   // [d]

@@ -30,6 +30,8 @@ VARIANTS = {
     "mla low-rank query, yarn": dict(query_latent_width=40, rope_scaling="yarn", rope_factor=8, rope_original_context=32,
                                      yarn_log_multiplier=0.07, rope_interleaved=False),
     "grouped mha": dict(attention="mha", n_heads=4, n_kv_heads=2),
+    "grouped mha, norms of heads": dict(attention="mha", n_heads=6, n_kv_heads=2, head_norm="rms", rope_interleaved=False,
+                                        q_norm_epsilon=1e-3),
     "gelu, layer norm, biases, untied": dict(feed_forward="gelu_tanh", block_norm="layer", bias=True, tied=False),
     "gelu by erf, biases, gated": dict(GATED, feed_forward="gelu_erf", block_norm="layer", bias=True, gate_norm="layer"),
     "relu2, scales, longrope": dict(feed_forward="relu2", embedding_scale=3.0, residual_scale=0.4, logit_scale=0.3,

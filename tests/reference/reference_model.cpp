@@ -175,6 +175,14 @@ Vector ReferenceModel::gate(int layer, int32_t id) const {
   return matrix("blk." + std::to_string(layer) + ".attn_gate_up.weight") * table.row(id).transpose();
 }
 
+// Rows are heads; as they are where the model does not norm them.
+Matrix ReferenceModel::normed_heads(const std::string& name, Matrix heads) const {
+  if (word("attention.head_norm", "none") == "none") return heads;
+  for (int64_t h = 0; h < heads.rows(); ++h)
+    heads.row(h) = rms(heads.row(h).transpose(), real("attention.q_norm_epsilon", 1e-6)).cwiseProduct(vector(name));
+  return heads;
+}
+
 Vector ReferenceModel::rotate(const Vector& x, double position) const {
   const bool pairs = real("rope.interleaved", 1) != 0;
   Vector y(x.size());
@@ -193,7 +201,7 @@ ReferenceModel::Token ReferenceModel::cache(int layer, int32_t id, int64_t posit
   Token token{id, position, {}, {}, {}, {}};
   if (is_mha_) {
     const Vector k = linear(b + "attn_k", x), v = linear(b + "attn_v", x);
-    token.keys = Eigen::Map<const Matrix>(k.data(), n_kv_heads_, d_v_);
+    token.keys = normed_heads(b + "attn_k_norm.weight", Eigen::Map<const Matrix>(k.data(), n_kv_heads_, d_v_));
     token.values = Eigen::Map<const Matrix>(v.data(), n_kv_heads_, d_v_);
     return token;
   }
@@ -222,6 +230,9 @@ Vector ReferenceModel::attention(int layer, const Vector& x, int64_t position, c
     q = linear(b + "attn_q_b", low.cwiseProduct(vector(b + "attn_q_a_norm.weight")));
   } else {
     q = linear(b + "attn_q", x);
+    const Matrix heads =
+        normed_heads(b + "attn_q_norm.weight", Eigen::Map<const Matrix>(q.data(), n_heads_, d_n_ + d_r_));
+    q = Eigen::Map<const Vector>(heads.data(), heads.size());
   }
   Vector out(n_heads_ * d_v_);
   for (int64_t h = 0; h < n_heads_; ++h) {

@@ -48,6 +48,7 @@ class ReferenceModel {
   Vector block_norm(const std::string& name, const Vector& x) const;
   Vector rms(const Vector& x, double eps) const;
   Vector gate_norm(const std::string& name, const Vector& x) const;
+  Matrix normed_heads(const std::string& name, Matrix heads) const;
   Vector gate(int layer, int32_t id) const;
   Vector rotate(const Vector& x, double position) const;
   Vector feed_forward(const std::string& prefix, const Vector& x) const;

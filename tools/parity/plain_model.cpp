@@ -98,12 +98,19 @@ void unfold_query(const Config& c, const std::vector<float>* gamma, std::vector<
   const size_t cols = w->size() / size_t(c.query_width());
   for (int32_t row = 0; row < c.query_width(); ++row) {
     const int32_t head = row / c.query_head_width(), lane = row % c.query_head_width();
-    double factor = s * m * m;
-    if (lane < c.content_width)
-      factor = gamma == nullptr ? s : s * double((*gamma)[size_t(head * c.kv_head_width() + lane)]);
+    double factor = s * m * m / double(c.rope_query_scale);
+    if (lane < c.content_width) {
+      factor = s / double(c.content_query_scale);
+      if (gamma != nullptr) factor *= double((*gamma)[size_t(head * c.kv_head_width() + lane)]);
+    }
     for (size_t i = 0; i < cols; ++i) (*w)[size_t(row) * cols + i] = divided((*w)[size_t(row) * cols + i], factor);
     if (bias != nullptr) (*bias)[size_t(row)] = divided((*bias)[size_t(row)], factor);
   }
+}
+
+void unfold_query_norm(const Config& c, std::vector<float>* gamma) {
+  const double m = rope_magnitude(c), factor = score_scale(c) * m * m / double(c.rope_query_scale);
+  for (float& x : *gamma) x = divided(x, factor);
 }
 
 void unfold_output(const Config& c, const std::vector<float>* gamma, const std::vector<float>* beta,
@@ -134,7 +141,8 @@ void unfold(PlainModel* model) {
     const std::vector<float>* gamma = is_gated ? tensor(b + "attn_gate_norm.weight") : nullptr;
     const std::vector<float>* beta = is_gated ? tensor(b + "attn_gate_norm.bias") : nullptr;
     const std::string query = b + (!c.is_mha() && c.query_latent_width > 0 ? "attn_q_b" : "attn_q");
-    unfold_query(c, gamma, tensor(query + ".weight"), tensor(query + ".bias"));
+    if (c.head_norm == HeadNorm::rms) unfold_query_norm(c, tensor(b + "attn_q_norm.weight"));
+    else unfold_query(c, gamma, tensor(query + ".weight"), tensor(query + ".bias"));
     unfold_output(c, gamma, beta, tensor(b + "attn_output.weight"), tensor(b + "attn_output.bias"));
   }
 }

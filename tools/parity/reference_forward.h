@@ -99,6 +99,14 @@ class ReferenceForward {
     device_.each(n_, Norm{x->data(), weight(full_name), nullptr, width, 0, width, width, eps, false, x->data()});
   }
 
+  // x [T, heads, d_v], every head by itself.
+  void norm_heads(const char* tensor, int64_t heads, Floats* x) {
+    if (c_.head_norm == HeadNorm::none) return;
+    const int64_t width = c_.value_width;
+    device_.each(n_ * heads, Norm{x->data(), weight(name(tensor)), nullptr, width, 0, width, width, c_.q_norm_epsilon,
+                                  false, x->data()});
+  }
+
   void gate_norm(Floats* x) {
     const int64_t width = int64_t(x->size()) / n_;
     Norm norm{x->data(),
@@ -166,6 +174,7 @@ class ReferenceForward {
     if (c_.is_mha()) {
       Floats k = linear("attn_k", x, c_.n_kv_heads * c_.value_width);
       const Floats v = linear("attn_v", x, c_.n_kv_heads * c_.value_width);
+      norm_heads("attn_k_norm.weight", c_.n_kv_heads, &k);
       rotate(c_.n_kv_heads, c_.value_width, &k);
       note_layer("k", k, {c_.n_kv_heads, c_.value_width});
       note_layer("v", v, {c_.n_kv_heads, c_.value_width});
@@ -193,7 +202,11 @@ class ReferenceForward {
   }
 
   Floats query(const Floats& x) {
-    if (c_.is_mha() || c_.query_latent_width == 0) return linear("attn_q", x, c_.query_width());
+    if (c_.is_mha() || c_.query_latent_width == 0) {
+      Floats q = linear("attn_q", x, c_.query_width());
+      norm_heads("attn_q_norm.weight", c_.n_heads, &q);
+      return q;
+    }
     Floats low = linear("attn_q_a", x, c_.query_latent_width);
     rms(name("attn_q_a_norm.weight"), c_.q_norm_epsilon, &low);
     return linear("attn_q_b", low, c_.query_width());

@@ -151,6 +151,9 @@ class Block(nn.Module):
         if c.attention == "mha":
             self.attn_k = linear(d, c.n_kv_heads * c.value_width)
             self.attn_v = linear(d, c.n_kv_heads * c.value_width)
+            if c.head_norm == "rms":
+                self.attn_q_norm = Norm("rms", c.value_width, c.q_norm_epsilon)
+                self.attn_k_norm = Norm("rms", c.value_width, c.q_norm_epsilon)
         else:
             self.attn_kv_a_mqa = linear(d, c.latent_width + c.rope_width)
             if c.kv_norm == "rms":
@@ -172,6 +175,8 @@ class Block(nn.Module):
         c = self.c
         q = self.attn_q_b(self.attn_q_a_norm(self.attn_q_a(x))) if c.query_latent_width else self.attn_q(x)
         q = q.unflatten(-1, (c.n_heads, c.query_head_width))
+        if c.attention == "mha" and c.head_norm == "rms":
+            q = self.attn_q_norm(q)
         return torch.cat((q[..., :c.content_width], rotate(q[..., c.content_width:], rope, c.rope_interleaved)), -1)
 
     def cached(self, x, rope, e):
@@ -180,6 +185,8 @@ class Block(nn.Module):
         c = self.c
         if c.attention == "mha":
             k, v = (f(x).unflatten(-1, (c.n_kv_heads, c.value_width)) for f in (self.attn_k, self.attn_v))
+            if c.head_norm == "rms":
+                k = self.attn_k_norm(k)
             return rotate(k, rope, c.rope_interleaved), v
         latent, k_rope = self.attn_kv_a_mqa(x).split((c.latent_width, c.rope_width), -1)
         if c.kv_norm == "rms":
