@@ -4,8 +4,10 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <map>
 #include <numbers>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "opened_file.h"
@@ -16,6 +18,32 @@ using namespace pith::quantize;
 using namespace pith::test;
 
 namespace {
+
+// A layer's tensors by name without "blk.N.", matrices row by row.
+using LayerTensors = std::map<std::string, std::vector<float>>;
+
+void fold_layer(const Config& c, LayerTensors* tensors) {
+  const auto of_gate = [&](const char* name) {
+    const auto found = tensors->find(name);
+    return c.gate == Gate::up && found != tensors->end() ? found->second : std::vector<float>{};
+  };
+  const LayerFold fold(c, of_gate("attn_gate_norm.weight"), of_gate("attn_gate_norm.bias"));
+  if (fold.shifts()) {
+    std::vector<float>& bias = (*tensors)["attn_output.bias"];
+    const std::vector<float>& w = tensors->at("attn_output.weight");
+    const size_t cols = size_t(c.head_output_width());
+    bias.resize(size_t(c.width));
+    for (size_t row = 0; row < bias.size(); ++row)
+      bias[row] = float(double(bias[row]) + fold.shift({w.data() + row * cols, cols}));
+  }
+  // In two parts, as a packer that has not all rows in memory does.
+  for (auto& [name, values] : *tensors) {
+    const size_t rows = name == "attn_output.weight" ? size_t(c.width) : name.ends_with(".weight") && name != "attn_gate_norm.weight" ? size_t(c.query_width()) : values.size();
+    const size_t cols = values.size() / rows, half = rows / 2;
+    fold.apply(name, 0, {values.data(), half * cols});
+    fold.apply(name, int64_t(half), {values.data() + half * cols, (rows - half) * cols});
+  }
+}
 
 constexpr uint32_t kSeed = 20250312;
 constexpr int kTokens = 5;

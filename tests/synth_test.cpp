@@ -46,10 +46,7 @@ SynthSpec small_spec() {
 
 Bytes packed_bytes_of(const SynthSpec& spec, const std::string& type) {
   Bytes out;
-  synth_packed(spec, pack_options(type), [&](const void* data, size_t n) {
-    const auto* first = static_cast<const uint8_t*>(data);
-    out.insert(out.end(), first, first + n);
-  });
+  synth_packed(spec, pack_options(type), into(&out));
   return out;
 }
 

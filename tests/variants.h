@@ -73,7 +73,8 @@ inline std::vector<SynthSpec> all_variants() {
       gated_spec("egmla, split layer norm, r = 96, low-rank query, one table", GateNorm::layer_split),
       small_spec("mha, short longrope, rope halves"),
       small_spec("mha, one kv head, yarn"),
-      small_spec("mla, no kv norm, relu2, biases")};
+      small_spec("mla, no kv norm, relu2, biases"),
+      small_spec("mha, norms of heads, grouped, rope halves, biases")};
   out[1].config.rope_interleaved = false;
   out[2].config.kv_norm = KvNorm::none;
   out[3].tied = false;
@@ -111,6 +112,10 @@ inline std::vector<SynthSpec> all_variants() {
   out[17].config.kv_norm = KvNorm::none;
   out[17].config.feed_forward = FeedForward::relu2;
   out[17].biases = true;
+  set_mha(&out[18].config, 6, 2);
+  out[18].config.head_norm = HeadNorm::rms;
+  out[18].config.rope_interleaved = false;
+  out[18].biases = true;
   return out;
 }
 

@@ -95,6 +95,9 @@ def fold(model):
         factor = np.full((c.n_heads, c.query_head_width), score_scale(c))
         factor[:, :c.content_width] *= gamma[:, :c.content_width]
         factor[:, c.content_width:] *= rope_magnitude(c) ** 2
+        if c.attention == "mha" and c.head_norm == "rms":  # the norm would take a factor of W_Q away
+            tensors[b + "attn_q_norm.weight"] = tensors[b + "attn_q_norm.weight"] * factor[0]
+            factor[:] = 1
         query = b + ("attn_q_b" if c.query_latent_width else "attn_q")
         for part in (".weight", ".bias"):
             if query + part in tensors:

@@ -41,6 +41,17 @@ void OutputFile::write(const void* data, size_t bytes) {
   }
 }
 
+void OutputFile::rewrite(const void* data, size_t bytes) {
+  if (::lseek(fd_, 0, SEEK_SET) < 0) fail(errno);
+  write(data, bytes);
+  if (::lseek(fd_, 0, SEEK_END) < 0) fail(errno);
+}
+
+quantize::PackSink into(OutputFile* file) {
+  return {[file](const void* data, size_t bytes) { file->write(data, bytes); },
+          [file](const void* data, size_t bytes) { file->rewrite(data, bytes); }};
+}
+
 void OutputFile::commit() {
   if (::fsync(fd_) != 0) fail(errno);
   ::close(fd_);

@@ -7,6 +7,8 @@
 #include <functional>
 #include <string>
 
+#include "pack.h"
+
 namespace pith::cli {
 
 class OutputFile {
@@ -16,6 +18,8 @@ class OutputFile {
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   void write(const void* data, size_t bytes);
+  // The first bytes of the file again.
+  void rewrite(const void* data, size_t bytes);
   void commit();
 
  private:
@@ -23,6 +27,9 @@ class OutputFile {
   std::string path_, temporary_;
   int fd_;
 };
+
+// What a packer writes, into the file.
+quantize::PackSink into(OutputFile* file);
 
 // A progress bar on standard error if that is a terminal; otherwise an empty function.
 std::function<void(uint64_t done, uint64_t total)> progress_bar(const char* what);

@@ -19,7 +19,7 @@ std::optional<SparseModel> SparseModel::of_shape(const std::string& name) {
   std::error_code ignored;
   const std::optional<quantize::SynthSpec> spec = quantize::named_spec(name);
   if (!spec || std::filesystem::exists(name, ignored)) return std::nullopt;
-  const quantize::SynthOutline outline = quantize::synth_outline(*spec, quantize::pack_options("q4"));
+  const quantize::PackOutline outline = quantize::synth_outline(*spec, quantize::pack_options("q4"));
   return SparseModel(outline.header, outline.file_bytes);
 }
 

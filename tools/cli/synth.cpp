@@ -19,7 +19,7 @@ void synth(const SynthOptions& options) {
   PackOptions pack = pack_options(options.type);
   pack.progress = progress_bar("writing");
   OutputFile output(options.output);
-  synth_packed(spec, pack, [&](const void* data, size_t bytes) { output.write(data, bytes); });
+  synth_packed(spec, pack, into(&output));
   output.commit();
   fmt::print(stderr, "{}: {}, {}\n", options.output, spec.name, options.type);
 }

@@ -4,65 +4,10 @@
 #include <cmath>
 #include <numbers>
 #include <stdexcept>
+#include <utility>
 
 namespace pith::quantize {
 namespace {
-
-double score_scale(const Config& c) {
-  const double log_factor = std::log(double(c.rope_factor));
-  const double mscale = c.rope_scaling == RopeScaling::yarn ? 1 + double(c.yarn_log_multiplier) * log_factor : 1;
-  return mscale * mscale / std::sqrt(double(c.query_head_width()));
-}
-
-double rope_magnitude_squared(const Config& c) {
-  if (c.rope_scaling != RopeScaling::longrope) return 1;
-  return 1 + std::log(double(c.rope_factor)) / std::log(double(c.rope_original_context));
-}
-
-// norm_g's vector in kv_b order, or `neutral` everywhere; [n_h (d_n + d_v)].
-std::vector<float> norm_vector(const Config& c, const LayerTensors& tensors, const char* name, float neutral) {
-  const auto found = tensors.find(name);
-  if (c.gate == Gate::up && found != tensors.end()) return found->second;
-  return std::vector<float>(size_t(c.kv_width()), neutral);
-}
-
-void fold_query(const Config& c, const std::vector<float>& gamma, LayerTensors* tensors) {
-  const std::string name = !c.is_mha() && c.query_latent_width > 0 ? "attn_q_b" : "attn_q";
-  std::vector<float>& w = tensors->at(name + ".weight");
-  const size_t cols = w.size() / size_t(c.query_width());
-  const auto bias = tensors->find(name + ".bias");
-  for (int32_t row = 0; row < c.query_width(); ++row) {
-    const int32_t head = row / c.query_head_width(), lane = row % c.query_head_width();
-    const bool is_content = lane < c.content_width;
-    const double factor = score_scale(c) * (is_content ? double(gamma[size_t(head * c.kv_head_width() + lane)])
-                                                       : rope_magnitude_squared(c));
-    for (size_t i = 0; i < cols; ++i) w[size_t(row) * cols + i] = float(double(w[size_t(row) * cols + i]) * factor);
-    if (bias != tensors->end()) bias->second[size_t(row)] = float(double(bias->second[size_t(row)]) * factor);
-  }
-}
-
-void fold_output(const Config& c, const std::vector<float>& gamma, const std::vector<float>& beta,
-                 LayerTensors* tensors) {
-  std::vector<float>& w = tensors->at("attn_output.weight");  // [d, n_h d_v]
-  const size_t cols = size_t(c.head_output_width());
-  const bool shifts = std::any_of(beta.begin(), beta.end(), [](float b) { return b != 0; });
-  std::vector<float>* bias = nullptr;
-  if (shifts) {
-    bias = &(*tensors)["attn_output.bias"];
-    bias->resize(size_t(c.width));
-  }
-  for (size_t row = 0; row < size_t(c.width); ++row) {
-    double shift = 0;
-    for (size_t i = 0; i < cols; ++i) {
-      const size_t head = i / size_t(c.value_width), lane = i % size_t(c.value_width);
-      const size_t channel = head * size_t(c.kv_head_width()) + size_t(c.content_width) + lane;
-      float& weight = w[row * cols + i];
-      shift += double(weight) * double(beta[channel]);
-      weight = float(double(weight) * double(gamma[channel]));
-    }
-    if (bias != nullptr) (*bias)[row] = float(double((*bias)[row]) + shift);
-  }
-}
 
 // What YaRN multiplies the frequency of every pair by; [d_r / 2].
 std::vector<double> yarn_factors(const Config& c) {
@@ -89,11 +34,68 @@ float checked_divisor(const std::vector<float>& divisors, size_t i) {
 
 }  // namespace
 
-void fold_layer(const Config& config, LayerTensors* tensors) {
-  const std::vector<float> gamma = norm_vector(config, *tensors, "attn_gate_norm.weight", 1);
-  const std::vector<float> beta = norm_vector(config, *tensors, "attn_gate_norm.bias", 0);
-  fold_query(config, gamma, tensors);
-  if (config.gate == Gate::up) fold_output(config, gamma, beta, tensors);
+double score_scale(const Config& c) {
+  const double log_factor = std::log(double(c.rope_factor));
+  const double mscale = c.rope_scaling == RopeScaling::yarn ? 1 + double(c.yarn_log_multiplier) * log_factor : 1;
+  return mscale * mscale / std::sqrt(double(c.query_head_width()));
+}
+
+double rope_magnitude_squared(const Config& c) {
+  if (c.rope_scaling != RopeScaling::longrope) return 1;
+  return 1 + std::log(double(c.rope_factor)) / std::log(double(c.rope_original_context));
+}
+
+LayerFold::LayerFold(const Config& config, std::vector<float> gamma, std::vector<float> beta)
+    : config_(config), gamma_(std::move(gamma)), beta_(std::move(beta)) {}
+
+void LayerFold::apply(std::string_view tensor, int64_t first, std::span<float> rows) const {
+  const Config& c = config_;
+  const bool is_low_rank = !c.is_mha() && c.query_latent_width > 0;
+  const std::string_view query = is_low_rank ? "attn_q_b" : "attn_q";
+  if (c.head_norm == HeadNorm::rms) {
+    if (tensor != "attn_q_norm.weight") return;
+    const double factor = score_scale(c) * rope_magnitude_squared(c) / double(c.rope_query_scale);
+    for (float& x : rows) x = float(double(x) * factor);
+  } else if (tensor.starts_with(query) && tensor.substr(query.size()) == ".weight") {
+    scale_query(first, size_t(is_low_rank ? c.query_latent_width : c.width), rows);
+  } else if (tensor.starts_with(query) && tensor.substr(query.size()) == ".bias") {
+    scale_query(first, 1, rows);
+  } else if (tensor == "attn_output.weight" && !gamma_.empty()) {
+    scale_output(rows);
+  }
+}
+
+void LayerFold::scale_query(int64_t first, size_t cols, std::span<float> rows) const {
+  const Config& c = config_;
+  const double content = score_scale(c) / double(c.content_query_scale);
+  const double rope = score_scale(c) / double(c.rope_query_scale) * rope_magnitude_squared(c);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const int64_t row = first + int64_t(i / cols), head = row / c.query_head_width(), lane = row % c.query_head_width();
+    double factor = lane < c.content_width ? content : rope;
+    if (lane < c.content_width && !gamma_.empty())
+      factor *= double(gamma_[size_t(head * c.kv_head_width() + lane)]);
+    rows[i] = float(double(rows[i]) * factor);
+  }
+}
+
+size_t LayerFold::value_channel(size_t column) const {
+  const size_t head = column / size_t(config_.value_width), lane = column % size_t(config_.value_width);
+  return head * size_t(config_.kv_head_width()) + size_t(config_.content_width) + lane;
+}
+
+void LayerFold::scale_output(std::span<float> rows) const {
+  const size_t cols = size_t(config_.head_output_width());
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = float(double(rows[i]) * double(gamma_[value_channel(i % cols)]));
+}
+
+bool LayerFold::shifts() const {
+  return std::any_of(beta_.begin(), beta_.end(), [](float b) { return b != 0; });
+}
+
+double LayerFold::shift(std::span<const float> row) const {
+  double total = 0;
+  for (size_t i = 0; i < row.size(); ++i) total += double(row[i]) * double(beta_[value_channel(i)]);
+  return total;
 }
 
 std::vector<uint64_t> rope_turns(const Config& c, const std::vector<float>& divisors) {

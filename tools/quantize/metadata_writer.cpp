@@ -42,7 +42,15 @@ void write_config(const Config& c, GgufWriter* out) {
   }
 }
 
-// Through a file in memory and read_config, so that a JSON configuration is held to the same rules as a model file.
+// Through a file in memory and read_config, so that every configuration is held to the same rules.
+Config checked_config(const Config& config) {
+  GgufWriter writer;
+  write_config(config, &writer);
+  const std::vector<uint8_t> bytes = writer.bytes();
+  return OpenFile(bytes.data(), bytes.size()).config();
+}
+
+// In the same way.
 Config config_from_json(const json::Document& object) {
   if (!object.is_object()) throw std::runtime_error("the configuration is not a JSON object of keys");
   GgufWriter writer;

@@ -13,6 +13,9 @@ using namespace internal;
 // general.architecture and the keys "egmla.*" that read_config reads.
 void write_config(const Config& config, GgufWriter* writer);
 
+// The configuration, held to the rules of a model file; throws std::runtime_error naming the key.
+Config checked_config(const Config& config);
+
 // From an object of keys, with or without "egmla.". Checked as a model file would be, and for unknown keys; throws
 // std::runtime_error naming the key.
 Config config_from_json(const json::Document& object);

@@ -17,7 +17,8 @@ namespace pith::quantize {
 
 using namespace internal;
 
-// Tensors are asked for by the specs of TensorList(config()), in any order, some rows at a time and from several threads.
+// Tensors are asked for by the specs of TensorList(config()), in any order, some rows at a time, by one thread; codes by
+// several.
 // Sources are untrusted: what they refuse is a std::runtime_error that names the file, key or tensor, thrown by the
 // constructor for everything but the numbers themselves.
 class ModelSource {
@@ -40,6 +41,8 @@ class ModelSource {
   // codes of a row's block of 32 columns are then read by load_codes.
   virtual std::optional<WeightType> exact_type(const TensorSpec&) const { return std::nullopt; }
   virtual BlockCodes load_codes(const TensorSpec&, int64_t, int32_t) const { return {}; }  // (spec, row, block)
+  // The type of the stored numbers, in the source's words.
+  virtual std::string stored_type(const TensorSpec&) const { return "float"; }
   // Bits that the source spends on a weight, scales included.
   virtual double bits_per_weight(const TensorSpec& spec) const = 0;
 };

@@ -1,201 +1,153 @@
 #include "pack.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <stdexcept>
 
 #include <fmt/core.h>
 
-#include "model/config.h"
+#include "dispatch.h"
 #include "fold.h"
-#include "half.h"
-#include "open_file.h"
-#include "quantizer.h"
-#include "sha256.h"
+#include "gguf_source.h"
+#include "layers/linear.h"
+#include "metadata_writer.h"
 #include "model/tensor_list.h"
+#include "sha256.h"
 
 namespace pith::quantize {
 namespace {
 
-float element(const TensorEntry& t, size_t i) {
-  switch (t.type) {
-    case TensorType::f32: return read_le<float>(t.data + 4 * i);
-    case TensorType::f16: return half_to_float(read_le<uint16_t>(t.data + 2 * i));
-    case TensorType::bf16: {
-      const uint32_t bits = uint32_t(read_le<uint16_t>(t.data + 2 * i)) << 16;
-      float value;
-      std::memcpy(&value, &bits, sizeof value);
-      return value;
-    }
-    default: break;  // check_tensors has refused it
+constexpr int64_t kChunkWeights = 8 << 20;  // that are floats at a time
+constexpr double kFloatBits = 16;           // stored weights of fewer are quantised
+constexpr size_t kHashDigits = 64;
+
+const char* type_name(WeightType type) {
+  switch (type) {
+    case WeightType::f32: return "f32";
+    case WeightType::q8: return "q8";
+    case WeightType::q4: return "q4";
+    case WeightType::q4m: return "q4m";
   }
-  return 0;
+  return "";
 }
 
-std::vector<float> floats(const TensorEntry& t) {
-  size_t n = 1;
-  for (const uint64_t dim : t.dims) n *= size_t(dim);
-  std::vector<float> out(n);
-  for (size_t i = 0; i < n; ++i) {
-    out[i] = element(t, i);
-    if (!std::isfinite(out[i])) throw std::runtime_error(fmt::format("tensor {}: element {} is not finite", t.name, i));
-  }
-  return out;
+bool is_of_layer(const TensorSpec& spec) { return std::string_view(spec.name).starts_with("blk."); }
+
+// "attn_q.weight" of "blk.3.attn_q.weight".
+std::string_view short_name(const TensorSpec& spec) {
+  const std::string_view name = spec.name;
+  return is_of_layer(spec) ? name.substr(name.find('.', 4) + 1) : name;
 }
 
-void check_shape(const TensorEntry& t, const TensorSpec& spec) {
-  const bool is_matrix = spec.kind == TensorKind::matrix;
-  const uint64_t rows = is_matrix ? uint64_t(spec.rows) : 1;
-  if (t.dims[0] == uint64_t(spec.cols) && t.dims[1] == rows && t.dims[2] == 1 && t.dims[3] == 1) return;
-  throw std::runtime_error(fmt::format("tensor {}: {} x {}; the hyper-parameters ask for {} x {}", t.name, t.dims[1],
-                                       t.dims[0], rows, spec.cols));
+bool is_query(const TensorSpec& spec) {
+  return short_name(spec) == "attn_q.weight" || short_name(spec) == "attn_q_b.weight";
 }
 
-// The file, opened, with its memory.
-struct FloatModel : OpenFile {
-  Config config;
-
-  FloatModel(const void* data, size_t size) : OpenFile(data, size), config(OpenFile::config()) {
-    if (config.folded || file.find_meta("pith.packed.version") != nullptr)
-      throw std::runtime_error("key egmla.folded: the model is packed already");
-  }
+// How one matrix is packed.
+struct Choice {
+  WeightType type;
+  bool is_exact;  // its codes are those of the source
 };
 
-// LongRoPE's divisors, of the long table where the model is meant for more than the original context.
-std::vector<float> rope_divisors(const ModelFile& file, const Config& c) {
-  if (c.rope_scaling != RopeScaling::longrope) return {};
-  const char* name =
-      c.context_length > c.rope_original_context ? "rope_factors_long.weight" : "rope_factors_short.weight";
-  const TensorEntry* t = file.find_tensor(name);
-  if (t == nullptr) throw std::runtime_error(fmt::format("tensor {}: missing", name));
-  const std::vector<float> divisors = floats(*t);
-  if (divisors.size() != size_t(c.rope_width / 2))
-    throw std::runtime_error(
-        fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), c.rope_width / 2));
-  return divisors;
-}
-
-void copy_metadata(const ModelFile& file, GgufWriter* writer) {
-  for (size_t i = 0; i < file.n_meta(); ++i) {
-    const MetaEntry& entry = file.meta(i);
-    if (entry.key != "general.alignment" && entry.key != "general.file_type") writer->add_entry(entry);
-  }
-}
-
-// Holds the file's tensors against the list of those that the configuration has. A tensor that nothing reads would silently
-// change what the model means.
-void check_tensors(ModelFile* file, const Config& config) {
-  TensorList list(config);
-  TensorSpec spec;
-  while (list.next(&spec)) {
-    TensorEntry* t = file->find_tensor(std::string_view(spec.name));
-    if (t == nullptr && spec.presence == Presence::required)
-      throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
-    if (t == nullptr) continue;
-    check_shape(*t, spec);
-    t->is_bound = true;
-  }
-  for (size_t i = 0; i < file->n_tensors(); ++i) {
-    const TensorEntry& t = file->tensor(i);
-    const bool is_known = t.is_bound || t.name == "rope_factors_long.weight" || t.name == "rope_factors_short.weight";
-    if (!is_known) throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", t.name));
-    if (t.type != TensorType::f32 && t.type != TensorType::f16 && t.type != TensorType::bf16)
-      throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", t.name));
-  }
-}
-
-// Packs in the order of TensorList; a layer is folded as a whole before its tensors are packed.
 class Packer {
  public:
-  Packer(const Config& config, const FloatSource& source, const PackOptions& options)
-      : config_(config), source_(source), options_(options) {}
+  Packer(const ModelSource& source, const PackOptions& options, const PackSink& sink)
+      : source_(source), options_(options), sink_(sink), config_(source.config()) {}
 
-  void pack(const ByteSink& sink) {
-    n_total_ = total_bytes();
-    source_.write_metadata(&writer_);
-    writer_.add_bool("egmla.folded", true);
-    writer_.add_u32("pith.packed.version", 1);
-    writer_.add_array_u64("pith.rope.frequencies", rope_turns(config_, source_.divisors));
-    TensorList list(config_);
-    TensorSpec spec;
-    while (list.next(&spec)) {
-      if (is_of_layer(spec)) {
-        if (spec.layer != layer_) load_layer(spec.layer);
-        const auto found = tensors_.find(short_name(spec));  // not source_.has: folding may add a bias
-        if (found != tensors_.end()) add(spec, found->second);
-      } else if (source_.has(spec)) {
-        add(spec, source_.load(spec));
-      }
+  PackOutline outline() {
+    plan();
+    return {writer_.header(), writer_.file_bytes()};
+  }
+
+  PackReport pack() {
+    plan();
+    write_header(sink_.append);
+    size_t index = 0;
+    for (const TensorSpec& spec : specs_) {
+      if (spec.kind == TensorKind::matrix) pack_matrix_of(spec, index);
+      else append_vector(spec, index);
+      append_padding(++index);
     }
-    add_directory();
-    writer_.write(sink);
+    writer_.add_array_of_strings("pith.packed.sha256", hashes_);
+    write_header(sink_.rewrite);
+    return report_;
   }
 
  private:
-  static bool is_of_layer(const TensorSpec& spec) { return std::string_view(spec.name).starts_with("blk."); }
+  // ---- What is packed, and how ----
 
-  WeightType type_of(const TensorSpec& spec) const {
+  Choice choice_of(const TensorSpec& spec) const {
     const std::string_view name = spec.name;
-    return name == "token_embd.weight" || name == "output.weight" ? options_.embedding_type : options_.type;
+    const bool is_embedding = name == "token_embd.weight" || name == "output.weight";
+    const std::optional<WeightType> exact = source_.exact_type(spec);
+    if (options_.keeps_quantised && source_.bits_per_weight(spec) < kFloatBits)
+      return {exact.value_or(WeightType::q8), exact.has_value()};
+    const WeightType type = is_embedding ? options_.embedding_type : options_.type;
+    return {type, exact == type};
   }
 
-  // "attn_q.weight" of "blk.3.attn_q.weight".
-  static std::string short_name(const TensorSpec& spec) {
-    const std::string name = spec.name;
-    return name.substr(name.find('.', 4) + 1);
+  // Codes that stay as they are cannot take the score scale: the session then multiplies the query by it.
+  void leave_query_scale() {
+    bool is_left = false;
+    for_specs(-1, [&](const TensorSpec& spec) {
+      is_left = is_left || (is_query(spec) && source_.has(spec) && choice_of(spec).is_exact);
+    });
+    if (!is_left || config_.head_norm == HeadNorm::rms || config_.gate == Gate::up) return;
+    config_.content_query_scale = config_.is_mha() ? 1 : float(score_scale(config_));
+    config_.rope_query_scale = float(score_scale(config_) * rope_magnitude_squared(config_));
   }
 
-  void load_layer(int32_t layer) {
-    layer_ = layer;
-    tensors_.clear();
+  // f(spec) for the tensors of a layer; -1: of the whole model.
+  template <typename F>
+  void for_specs(int32_t layer, const F& f) const {
     TensorList list(config_);
     TensorSpec spec;
     while (list.next(&spec)) {
-      if (is_of_layer(spec) && spec.layer == layer && source_.has(spec))
-        tensors_[short_name(spec)] = source_.load(spec);
+      if (layer < 0 || (is_of_layer(spec) && spec.layer == layer)) f(spec);
     }
-    fold_layer(config_, &tensors_);
   }
 
-  void add(const TensorSpec& spec, const std::vector<float>& values) {
-    if (spec.kind == TensorKind::vector) {
-      note(spec, "vector", sha256_hex(values.data(), values.size() * sizeof(float)));
-      writer_.add_tensor_f32(spec.name, {uint64_t(spec.cols)}, values);
-      return;
-    }
-    const WeightType type = type_of(spec);
-    packed_.emplace_back(packed_bytes(type, spec.rows, spec.cols));
-    if (!pack_matrix(type, values.data(), spec.rows, spec.cols, packed_.back().data()))
-      throw std::runtime_error(fmt::format("tensor {}: its weights are too large for fp16 scales; pack it as f32",
-                                           static_cast<const char*>(spec.name)));
-    const char* const names[] = {"f32", "q8", "q4", "q4m"};
-    note(spec, names[size_t(type)], sha256_hex(packed_.back().data(), packed_.back().size()));
-    writer_.add_tensor(spec.name, TensorType::i8, {packed_.back().size()}, packed_.back());
-    n_done_ += packed_.back().size();
-    if (options_.progress) options_.progress(n_done_, n_total_);
+  void plan() {
+    leave_query_scale();
+    source_.write_metadata(&writer_);
+    write_config(config_, &writer_);
+    writer_.add_bool("egmla.folded", true);
+    if (config_.content_query_scale != 1)
+      writer_.add_f32("egmla.attention.content_query_scale", config_.content_query_scale);
+    if (config_.rope_query_scale != 1) writer_.add_f32("egmla.attention.rope_query_scale", config_.rope_query_scale);
+    writer_.add_u32("pith.packed.version", 1);
+    writer_.add_array_u64("pith.rope.frequencies", rope_turns(config_, source_.rope_divisors()));
+    for_specs(-1, [&](const TensorSpec& spec) {
+      if (is_of_layer(spec) && spec.layer != layer_) load_vectors(spec.layer);
+      if (!is_of_layer(spec)) plan_tensor(spec, source_.has(spec));
+      else plan_tensor(spec, spec.kind == TensorKind::matrix ? source_.has(spec) : vectors_.contains(spec.name));
+    });
+    add_directory();
   }
 
-  // Bytes of the model's matrices, for the progress.
-  uint64_t total_bytes() const {
-    uint64_t total = 0;
-    TensorList list(config_);
-    TensorSpec spec;
-    while (list.next(&spec)) {
-      if (spec.kind == TensorKind::matrix && source_.has(spec))
-        total += packed_bytes(type_of(spec), spec.rows, spec.cols);
-    }
-    return total;
-  }
-
-  void note(const TensorSpec& spec, const char* type, const std::string& hash) {
+  void plan_tensor(const TensorSpec& spec, bool is_present) {
+    if (!is_present) return;
+    specs_.push_back(spec);
     names_.push_back(spec.name);
-    types_.push_back(type);
     rows_.push_back(uint32_t(spec.rows));
     cols_.push_back(uint32_t(spec.cols));
-    hashes_.push_back(hash);
+    if (spec.kind == TensorKind::vector) {
+      if (!vectors_.contains(spec.name)) vectors_[spec.name] = loaded(spec);
+      types_.push_back("vector");
+      writer_.add_tensor(spec.name, TensorType::f32, {uint64_t(spec.cols)}, GgufWriter::Fill());
+      return;
+    }
+    const WeightType type = choice_of(spec).type;
+    const uint64_t bytes = packed_bytes(type, spec.rows, spec.cols);
+    types_.push_back(type_name(type));
+    writer_.add_tensor(spec.name, TensorType::i8, {bytes}, GgufWriter::Fill());
+    n_total_ += bytes;
   }
 
   void add_directory() {
+    hashes_.assign(names_.size(), std::string(kHashDigits, '0'));
     writer_.add_array_of_strings("pith.packed.names", names_);
     writer_.add_array_of_strings("pith.packed.types", types_);
     writer_.add_array_u32("pith.packed.rows", rows_);
@@ -203,52 +155,200 @@ class Packer {
     writer_.add_array_of_strings("pith.packed.sha256", hashes_);
   }
 
-  const Config& config_;
-  const FloatSource& source_;
+  // ---- Folding ----
+
+  std::vector<float> loaded(const TensorSpec& spec) const {
+    std::vector<float> values(size_t(spec.rows) * size_t(spec.cols));
+    source_.load_rows(spec, 0, spec.rows, values.data());
+    return values;
+  }
+
+  // Loads and folds the vectors of a layer; what they tell of folding its matrices stays in folds_.
+  void load_vectors(int32_t layer) {
+    layer_ = layer;
+    TensorSpec output{}, bias{};
+    std::vector<float> gamma, beta;
+    for_specs(layer, [&](const TensorSpec& spec) {
+      const std::string_view name = short_name(spec);
+      if (name == "attn_output.weight") output = spec;
+      if (name == "attn_output.bias") bias = spec;
+      if (spec.kind == TensorKind::matrix || !source_.has(spec)) return;
+      vectors_[spec.name] = loaded(spec);
+      if (config_.gate == Gate::up && name == "attn_gate_norm.weight") gamma = vectors_[spec.name];
+      if (config_.gate == Gate::up && name == "attn_gate_norm.bias") beta = vectors_[spec.name];
+    });
+    const LayerFold& fold = folds_.emplace_back(config_, std::move(gamma), std::move(beta));
+    for_specs(layer, [&](const TensorSpec& spec) {
+      if (spec.kind == TensorKind::vector && vectors_.contains(spec.name))
+        fold.apply(short_name(spec), 0, vectors_[spec.name]);
+    });
+    if (fold.shifts()) add_shift(fold, output, bias);
+  }
+
+  void add_shift(const LayerFold& fold, const TensorSpec& output, const TensorSpec& bias) {
+    std::vector<float>& total = vectors_[bias.name];
+    total.resize(size_t(bias.cols));
+    const std::vector<float> w = loaded(output);
+    for (size_t row = 0; row < total.size(); ++row) {
+      const std::span<const float> weights(w.data() + row * size_t(output.cols), size_t(output.cols));
+      total[row] = float(double(total[row]) + fold.shift(weights));
+    }
+  }
+
+  // ---- The bytes ----
+
+  void write_header(const ByteSink& sink) {
+    const std::vector<uint8_t> header = writer_.header();
+    sink(header.data(), header.size());
+  }
+
+  void append_padding(size_t next) {
+    const uint64_t end = next == specs_.size() ? writer_.file_bytes() : writer_.tensor_position(next);
+    const uint64_t last = writer_.tensor_position(next - 1) + writer_.tensor_bytes(next - 1);
+    const std::vector<uint8_t> zeros(size_t(end - last), 0);
+    if (!zeros.empty()) sink_.append(zeros.data(), zeros.size());
+  }
+
+  void append_vector(const TensorSpec& spec, size_t index) {
+    const std::vector<float>& values = vectors_.at(spec.name);
+    const size_t bytes = values.size() * sizeof(float);
+    hashes_[index] = sha256_hex(values.data(), bytes);
+    sink_.append(values.data(), bytes);
+  }
+
+  void pack_matrix_of(const TensorSpec& spec, size_t index) {
+    const Choice choice = choice_of(spec);
+    const int64_t step = std::max<int64_t>(kChunkWeights / spec.cols / kPanelRows, 1) * kPanelRows;
+    PackedMatrices& line = line_of(spec, choice);
+    Sha256 hash;
+    for (int64_t first = 0; first < spec.rows; first += step) {
+      const int64_t n = std::min<int64_t>(step, spec.rows - first);
+      packed_.resize(packed_bytes(choice.type, n, spec.cols));
+      if (choice.is_exact) copy_codes(spec, choice.type, first, n);
+      else round_rows(spec, choice.type, first, n, &line);
+      hash.add(packed_.data(), packed_.size());
+      sink_.append(packed_.data(), packed_.size());
+      n_done_ += packed_.size();
+      if (options_.progress) options_.progress(n_done_, n_total_);
+    }
+    hashes_[index] = hash.hex();
+  }
+
+  void copy_codes(const TensorSpec& spec, WeightType type, int64_t first, int64_t n) {
+    const auto codes = [&](int64_t row, int32_t block) { return source_.load_codes(spec, row, block); };
+    if (!pack_codes(type, first, first + n, spec.cols, codes, packed_.data()))
+      throw std::runtime_error(fmt::format("tensor {}: a scale of a block is not finite in fp16; ask for a --type",
+                                           static_cast<const char*>(spec.name)));
+  }
+
+  void round_rows(const TensorSpec& spec, WeightType type, int64_t first, int64_t n, PackedMatrices* line) {
+    floats_.resize(size_t(n) * size_t(spec.cols));
+    source_.load_rows(spec, first, n, floats_.data());
+    if (is_of_layer(spec)) folds_[size_t(spec.layer)].apply(short_name(spec), first, floats_);
+    if (!pack_matrix(type, floats_.data(), n, spec.cols, packed_.data()))
+      throw std::runtime_error(fmt::format("tensor {}: its weights are too large for fp16 scales; pack it as f32",
+                                           static_cast<const char*>(spec.name)));
+    measure(spec, type, n, line);
+  }
+
+  // ---- The report ----
+
+  PackedMatrices& line_of(const TensorSpec& spec, const Choice& choice) {
+    const std::string stored = source_.stored_type(spec);
+    const auto found = std::find_if(report_.begin(), report_.end(), [&](const PackedMatrices& line) {
+      return line.stored_type == stored && line.type == choice.type && line.is_exact == choice.is_exact;
+    });
+    PackedMatrices& line =
+        found != report_.end() ? *found : report_.emplace_back(PackedMatrices{stored, choice.type, choice.is_exact});
+    const uint64_t weights = uint64_t(spec.rows) * uint64_t(spec.cols);
+    ++line.n_matrices;
+    line.n_weights += weights;
+    line.stored_bits += uint64_t(source_.bits_per_weight(spec) * double(weights));
+    line.packed_bits += 8 * packed_bytes(choice.type, spec.rows, spec.cols);
+    return line;
+  }
+
+  // What rounding did to floats_.
+  void measure(const TensorSpec& spec, WeightType type, int64_t n, PackedMatrices* line) {
+    if (type == WeightType::f32) return;
+    const size_t cols = size_t(spec.cols);
+    Linear w;
+    w.w = packed_.data();
+    w.rows = int32_t(n);
+    w.cols = spec.cols;
+    w.blocks = int32_t(padded_cols(spec.cols) / kBlockCols);
+    w.type = type;
+    std::vector<double> errors(static_cast<size_t>(n)), squares(errors);
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+    for (int64_t row = 0; row < n; ++row) {
+      std::vector<float> rounded(cols);
+      load_row(kernels_, w, int32_t(row), rounded.data());
+      const float* exact = floats_.data() + size_t(row) * cols;
+      for (size_t i = 0; i < cols; ++i) {
+        const double x = double(exact[i]), e = x - double(rounded[i]);
+        errors[size_t(row)] += e * e;
+        squares[size_t(row)] += x * x;
+      }
+    }
+    for (size_t row = 0; row < size_t(n); ++row) {
+      line->squared_error += errors[row];
+      line->squares += squares[row];
+    }
+  }
+
+  const ModelSource& source_;
   const PackOptions& options_;
+  const PackSink sink_;
+  const Kernels& kernels_ = *choose_tier(nullptr);
+  Config config_;  // the source's, and what of the score scale is left
   GgufWriter writer_{PITH_ALIGNMENT};
-  int32_t layer_ = -1;
-  LayerTensors tensors_;                      // of layer_, folded
-  std::vector<std::vector<uint8_t>> packed_;  // outlive the writer's spans
+  int32_t layer_ = -1;                             // whose vectors were loaded last
+  std::vector<LayerFold> folds_;                   // [n_layers]
+  std::map<std::string, std::vector<float>> vectors_;
+  std::vector<TensorSpec> specs_;                  // of the file, in its order
   std::vector<std::string> names_, types_, hashes_;
   std::vector<uint32_t> rows_, cols_;
+  std::vector<float> floats_;      // [rows of a chunk, cols]
+  std::vector<uint8_t> packed_;    // of a chunk
   uint64_t n_done_ = 0, n_total_ = 0;  // bytes of packed matrices
+  PackReport report_;
 };
 
 }  // namespace
 
+double PackedMatrices::relative_error() const { return squares == 0 ? 0 : std::sqrt(squared_error / squares); }
+
 PackOptions pack_options(const std::string& type) {
   PackOptions options;
-  if (type == "q4") return options;
-  if (type == "q4m") options.type = WeightType::q4m;
+  if (type.empty()) options.keeps_quantised = true;
+  else if (type == "q4m") options.type = WeightType::q4m;
   else if (type == "q8") options.type = WeightType::q8;
   else if (type == "f32") options.type = options.embedding_type = WeightType::f32;
-  else throw std::runtime_error(fmt::format("option --type: \"{}\" is not q4, q4m, q8 or f32", type));
+  else if (type != "q4") throw std::runtime_error(fmt::format("option --type: \"{}\" is not q4, q4m, q8 or f32", type));
   return options;
 }
 
-void pack_tensors(const Config& config, const FloatSource& source, const PackOptions& options, const ByteSink& sink) {
-  Packer(config, source, options).pack(sink);
+PackSink into(std::vector<uint8_t>* bytes) {
+  return {[bytes](const void* data, size_t n) {
+            const auto* first = static_cast<const uint8_t*>(data);
+            bytes->insert(bytes->end(), first, first + n);
+          },
+          [bytes](const void* data, size_t n) { std::memcpy(bytes->data(), data, n); }};
 }
 
-void pack_model(const void* data, size_t size, const PackOptions& options, const ByteSink& sink) {
-  FloatModel model(data, size);
-  const ModelFile& file = model.file;
-  check_tensors(&model.file, model.config);
-  const auto find = [&](const TensorSpec& spec) { return file.find_tensor(std::string_view(spec.name)); };
-  const FloatSource source{[&](GgufWriter* writer) { copy_metadata(file, writer); },
-                           [&](const TensorSpec& spec) { return find(spec) != nullptr; },
-                           [&](const TensorSpec& spec) { return floats(*find(spec)); },
-                           rope_divisors(file, model.config)};
-  pack_tensors(model.config, source, options, sink);
+PackReport pack_model(const ModelSource& source, const PackOptions& options, const PackSink& sink) {
+  return Packer(source, options, sink).pack();
+}
+
+PackOutline pack_outline(const ModelSource& source, const PackOptions& options) {
+  return Packer(source, options, {}).outline();
 }
 
 std::vector<uint8_t> pack_model(const void* data, size_t size, const PackOptions& options) {
   std::vector<uint8_t> out;
-  pack_model(data, size, options, [&out](const void* bytes, size_t n) {
-    const auto* first = static_cast<const uint8_t*>(bytes);
-    out.insert(out.end(), first, first + n);
-  });
+  pack_model(GgufSource({{data, size}}), options, into(&out));
   return out;
 }
 

@@ -3,11 +3,24 @@
 #define PITH_QUANTIZE_SHA256_H
 
 #include <cstddef>
+#include <memory>
 #include <string>
+
+struct evp_md_ctx_st;
 
 namespace pith::quantize {
 
-// 64 lower-case hex digits. Throws std::runtime_error where OpenSSL refuses.
+// Of bytes that come piece by piece. Throws std::runtime_error where OpenSSL refuses.
+class Sha256 {
+ public:
+  Sha256();
+  void add(const void* data, size_t bytes);
+  std::string hex();  // 64 lower-case hex digits; once, at the end
+
+ private:
+  std::unique_ptr<evp_md_ctx_st, void (*)(evp_md_ctx_st*)> context_;
+};
+
 std::string sha256_hex(const void* data, size_t bytes);
 
 }  // namespace pith::quantize

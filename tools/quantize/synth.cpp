@@ -10,8 +10,8 @@
 #include <fmt/core.h>
 
 #include "byte_vocabulary.h"
-#include "fold.h"
 #include "metadata_writer.h"
+#include "model_source.h"
 #include "model/tensor_list.h"
 #include "named_shapes.h"
 
@@ -40,19 +40,18 @@ double spread_of(const SynthSpec& spec, const TensorSpec& tensor) {
   return is_table ? 1.0 : 1.0 / std::sqrt(double(tensor.cols));
 }
 
-// The values of a tensor: [rows, cols].
-std::vector<float> tensor_values(const SynthSpec& spec, const TensorSpec& tensor) {
+// Rows [first, first + n) of a tensor: out [n, cols].
+void fill_rows(const SynthSpec& spec, const TensorSpec& tensor, int64_t first, int64_t n, float* out) {
   const std::string_view name = tensor.name;
   uint64_t stream = spec.seed;
   for (const char c : name) stream = mix(stream ^ uint8_t(c));
   const bool is_gamma = tensor.kind == TensorKind::vector && name.ends_with("norm.weight");
   const float spread = float(spread_of(spec, tensor)), mean = is_gamma ? 1.0f : 0.0f;
-  std::vector<float> out(size_t(tensor.rows) * size_t(tensor.cols));
+  const size_t at = size_t(first) * size_t(tensor.cols), size = size_t(n) * size_t(tensor.cols);
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static)
 #endif
-  for (size_t i = 0; i < out.size(); ++i) out[i] = spread * normal(stream, i) + mean;
-  return out;
+  for (size_t i = 0; i < size; ++i) out[i] = spread * normal(stream, at + i) + mean;
 }
 
 // LayerNorms have their beta; the other optional tensors are there on request.
@@ -91,35 +90,6 @@ void write_metadata(const SynthSpec& spec, GgufWriter* writer) {
   write_byte_vocabulary(spec.config.vocab_size, writer);
 }
 
-// Of a packed model, without their bytes: what they are called and how they are shaped.
-void outline_tensors(const SynthSpec& spec, const PackOptions& options, GgufWriter* writer) {
-  const Config& c = spec.config;
-  const bool has_beta = c.gate == Gate::up && c.gate_norm >= GateNorm::layer;  // folding makes a bias of it
-  std::vector<std::string> names, types;
-  std::vector<uint32_t> rows, cols;
-  TensorList list(c);
-  TensorSpec tensor;
-  while (list.next(&tensor)) {
-    const std::string_view name = tensor.name;
-    if (!is_present(spec, tensor) && !(has_beta && name.ends_with("attn_output.bias"))) continue;
-    const bool is_table = name == "token_embd.weight" || name == "output.weight";
-    const WeightType type = is_table ? options.embedding_type : options.type;
-    const char* const type_names[] = {"f32", "q8", "q4"};
-    const bool is_vector = tensor.kind == TensorKind::vector;
-    names.emplace_back(name);
-    types.emplace_back(is_vector ? "vector" : type_names[size_t(type)]);
-    rows.push_back(uint32_t(tensor.rows));
-    cols.push_back(uint32_t(tensor.cols));
-    const uint64_t n = is_vector ? uint64_t(tensor.cols) : packed_bytes(type, tensor.rows, tensor.cols);
-    writer->add_tensor(name, is_vector ? TensorType::f32 : TensorType::i8, {n}, [](uint8_t*) {});
-  }
-  writer->add_array_of_strings("pith.packed.names", names);
-  writer->add_array_of_strings("pith.packed.types", types);
-  writer->add_array_u32("pith.packed.rows", rows);
-  writer->add_array_u32("pith.packed.cols", cols);
-  writer->add_array_of_strings("pith.packed.sha256", std::vector<std::string>(names.size(), std::string(64, '0')));
-}
-
 GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& tensors) {
   GgufWriter writer;
   write_metadata(spec, &writer);
@@ -127,8 +97,7 @@ GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& te
     std::vector<uint64_t> dims = {uint64_t(tensor.cols)};
     if (tensor.kind == TensorKind::matrix) dims.push_back(uint64_t(tensor.rows));
     writer.add_tensor(tensor.name, TensorType::f32, dims, [&spec, &tensor](uint8_t* out) {
-      const std::vector<float> values = tensor_values(spec, tensor);
-      std::memcpy(out, values.data(), values.size() * sizeof(float));
+      fill_rows(spec, tensor, 0, tensor.rows, reinterpret_cast<float*>(out));
     });
   }
   if (spec.config.rope_scaling == RopeScaling::longrope) {
@@ -137,6 +106,26 @@ GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& te
   }
   return writer;
 }
+
+class SynthSource : public ModelSource {
+ public:
+  explicit SynthSource(const SynthSpec& spec) : spec_(spec) {}
+
+  const Config& config() const override { return spec_.config; }
+  void write_metadata(GgufWriter* writer) const override { quantize::write_metadata(spec_, writer); }
+  std::vector<float> rope_divisors() const override {
+    if (spec_.config.rope_scaling != RopeScaling::longrope) return {};
+    return quantize::rope_divisors(spec_.config);
+  }
+  bool has(const TensorSpec& tensor) const override { return is_present(spec_, tensor); }
+  void load_rows(const TensorSpec& tensor, int64_t first, int64_t n, float* out) const override {
+    fill_rows(spec_, tensor, first, n, out);
+  }
+  double bits_per_weight(const TensorSpec&) const override { return 32; }
+
+ private:
+  const SynthSpec& spec_;
+};
 
 // Takes a key that is not of the model file out of the object; false where absent.
 bool take_flag(json::Document* object, const char* key) {
@@ -197,25 +186,12 @@ std::vector<uint8_t> synth_float(const SynthSpec& spec) {
   return float_writer(spec, tensors).bytes();
 }
 
-void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink) {
-  const bool divides = spec.config.rope_scaling == RopeScaling::longrope;
-  const FloatSource source{[&](GgufWriter* writer) { write_metadata(spec, writer); },
-                           [&](const TensorSpec& tensor) { return is_present(spec, tensor); },
-                           [&](const TensorSpec& tensor) { return tensor_values(spec, tensor); },
-                           divides ? rope_divisors(spec.config) : std::vector<float>()};
-  pack_tensors(spec.config, source, options, sink);
+void synth_packed(const SynthSpec& spec, const PackOptions& options, const PackSink& sink) {
+  pack_model(SynthSource(spec), options, sink);
 }
 
-SynthOutline synth_outline(const SynthSpec& spec, const PackOptions& options) {
-  const Config& c = spec.config;
-  GgufWriter writer(PITH_ALIGNMENT);
-  write_metadata(spec, &writer);
-  writer.add_bool("egmla.folded", true);
-  writer.add_u32("pith.packed.version", 1);
-  const bool divides = c.rope_scaling == RopeScaling::longrope;
-  writer.add_array_u64("pith.rope.frequencies", rope_turns(c, divides ? rope_divisors(c) : std::vector<float>()));
-  outline_tensors(spec, options, &writer);
-  return {writer.header(), writer.file_bytes()};
+PackOutline synth_outline(const SynthSpec& spec, const PackOptions& options) {
+  return pack_outline(SynthSource(spec), options);
 }
 
 }  // namespace pith::quantize

@@ -37,16 +37,11 @@ std::string synth_shape_list();  // with commas
 void synth_float(const SynthSpec& spec, const ByteSink& sink);
 std::vector<uint8_t> synth_float(const SynthSpec& spec);
 
-// The same, folded and packed, tensor by tensor: for models that do not fit into memory as floats.
-void synth_packed(const SynthSpec& spec, const PackOptions& options, const ByteSink& sink);
+// The same, folded and packed, some rows at a time: for models that do not fit into memory as floats.
+void synth_packed(const SynthSpec& spec, const PackOptions& options, const PackSink& sink);
 
-// What a packed model of the spec is without its weights: all of the file before the first of them, with zeros for their
-// hashes, and the bytes of the whole. A model opened over it, with anything behind, says what it will take.
-struct SynthOutline {
-  std::vector<uint8_t> header;
-  uint64_t file_bytes;
-};
-SynthOutline synth_outline(const SynthSpec& spec, const PackOptions& options);
+// The same without its weights.
+PackOutline synth_outline(const SynthSpec& spec, const PackOptions& options);
 
 }  // namespace pith::quantize
 

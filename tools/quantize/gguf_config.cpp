@@ -1,0 +1,239 @@
+#include "gguf_config.h"
+
+#include <cmath>
+#include <set>
+#include <stdexcept>
+#include <string>
+
+#include <fmt/core.h>
+
+#include "architectures.h"
+#include "metadata_writer.h"
+#include "open_file.h"
+
+namespace pith::quantize {
+namespace {
+
+// Keys that say nothing of the forward pass of a dense model, after "architecture.".
+constexpr const char* kHarmless[] = {"expert_feed_forward_length",
+                                     "expert_gating_func",
+                                     "expert_group_count",
+                                     "expert_group_used_count",
+                                     "expert_shared_count",
+                                     "expert_used_count",
+                                     "expert_weights_norm",
+                                     "expert_weights_scale",
+                                     "rope.scaling.finetuned",
+                                     "tensor_data_layout"};
+
+// Reads the keys of one architecture; what has been read is known.
+class Keys {
+ public:
+  Keys(const ModelFile& file, std::string_view architecture)
+      : file_(file), prefix_(std::string(architecture) + ".") {}
+
+  std::string full(const char* name) const { return prefix_ + name; }
+  bool has(const char* name) const { return file_.find_meta(full(name)) != nullptr; }
+
+  int32_t integer(const char* name, int64_t otherwise) {
+    const MetaEntry* entry = take(name);
+    if (entry == nullptr) return int32_t(otherwise);
+    return entry->type == GgufType::array ? uniform(*entry) : int32_t(bounded(name));
+  }
+  int32_t integer(const char* name) {
+    if (!has(name)) throw std::runtime_error(fmt::format("key {}: missing", full(name)));
+    return integer(name, 0);
+  }
+  float real(const char* name, float otherwise) {
+    take(name);
+    double value = double(otherwise);
+    pith_error error{};
+    check(file_.get_float(full(name), &value, nullptr, &error), error);
+    return float(value);
+  }
+  std::string word(const char* name, const char* otherwise) {
+    take(name);
+    std::string_view value = otherwise;
+    pith_error error{};
+    check(file_.get_string(full(name), &value, nullptr, &error), error);
+    return std::string(value);
+  }
+  bool flag(const char* name, bool otherwise) {
+    take(name);
+    bool value = otherwise;
+    pith_error error{};
+    check(file_.get_bool(full(name), &value, nullptr, &error), error);
+    return value;
+  }
+  [[noreturn]] void refuse(const char* name, const std::string& reason) const {
+    throw std::runtime_error(fmt::format("key {}: {}", full(name), reason));
+  }
+
+  // A key of the architecture that nobody has read would silently change what the model means, unless it says nothing: 0,
+  // or false.
+  void refuse_unknown() {
+    for (const char* name : kHarmless) known_.insert(full(name));
+    for (size_t i = 0; i < file_.n_meta(); ++i) {
+      const MetaEntry& entry = file_.meta(i);
+      const std::string key(entry.key);
+      if (key.starts_with(prefix_) && !known_.contains(key) && !is_nothing(entry))
+        throw std::runtime_error(fmt::format("key {}: not known to this version, and may change the result", key));
+    }
+  }
+
+ private:
+  const MetaEntry* take(const char* name) {
+    known_.insert(full(name));
+    return file_.find_meta(full(name));
+  }
+
+  uint64_t bounded(const char* name) const {
+    uint64_t value = 0;
+    pith_error error{};
+    check(file_.get_uint(full(name), &value, nullptr, &error), error);
+    if (value > uint64_t(INT32_MAX)) refuse(name, fmt::format("{} is out of range", value));
+    return value;
+  }
+
+  // Some files have a number for every layer: pith's layers are alike.
+  int32_t uniform(const MetaEntry& entry) const {
+    const bool is_integer = entry.element_type == GgufType::i32 || entry.element_type == GgufType::u32;
+    if (!is_integer || entry.count == 0)
+      throw std::runtime_error(fmt::format("key {}: neither an integer nor one for every layer", entry.key));
+    const int32_t first = read_le<int32_t>(entry.value);
+    for (uint64_t i = 1; i < entry.count; ++i) {
+      if (read_le<int32_t>(entry.value + 4 * i) != first)
+        throw std::runtime_error(fmt::format("key {}: layers that differ are not supported", entry.key));
+    }
+    if (first < 0) throw std::runtime_error(fmt::format("key {}: {} is out of range", entry.key, first));
+    return first;
+  }
+
+  static bool is_nothing(const MetaEntry& entry) {
+    if (entry.type == GgufType::string || entry.type == GgufType::array) return false;
+    for (size_t i = 0; i < entry.value_bytes; ++i) {
+      if (entry.value[i] != 0) return false;
+    }
+    return true;
+  }
+
+  const ModelFile& file_;
+  const std::string prefix_;
+  std::set<std::string> known_;
+};
+
+void read_heads(Keys* in, Config* c) {
+  c->n_heads = in->integer("attention.head_count");
+  c->n_kv_heads = in->integer("attention.head_count_kv", c->n_heads);
+  const int32_t head = c->n_heads == 0 ? 0 : c->width / c->n_heads;
+  c->value_width = in->integer("attention.key_length", head);
+  c->rope_width = in->integer("rope.dimension_count", c->value_width);
+  if (in->integer("attention.value_length", c->value_width) != c->value_width)
+    in->refuse("attention.value_length", "values of another width than keys are not supported");
+  if (c->rope_width != c->value_width)
+    in->refuse("rope.dimension_count", "heads of which a part rotates are not supported");
+}
+
+// Written in two layouts: with the widths of heads in key_length_mla and value_length_mla, where key_length and value_length
+// are those of the cache; or with the widths of heads in key_length and value_length. A width that is absent is d / n_h.
+void read_latent(Keys* in, Config* c) {
+  c->n_heads = c->n_kv_heads = in->integer("attention.head_count");
+  const int32_t kv_heads = in->integer("attention.head_count_kv", c->n_heads);
+  if (kv_heads != 1 && kv_heads != c->n_heads)
+    in->refuse("attention.head_count_kv", fmt::format("{} with latent attention", kv_heads));
+  c->latent_width = in->integer("attention.kv_lora_rank");
+  c->query_latent_width = in->integer("attention.q_lora_rank", 0);
+  c->rope_width = in->integer("rope.dimension_count");
+  const int32_t head = c->n_heads == 0 ? 0 : c->width / c->n_heads;
+  const int32_t key = in->integer("attention.key_length", head), value = in->integer("attention.value_length", head);
+  const int32_t key_length = in->integer("attention.key_length_mla", key);
+  if (key_length <= c->rope_width)
+    in->refuse("attention.key_length", fmt::format("{} with a rotary part of {}", key_length, c->rope_width));
+  c->content_width = key_length - c->rope_width;
+  c->value_width = in->integer("attention.value_length_mla", value);
+}
+
+void read_yarn(const Architecture& a, Keys* in, Config* c) {
+  if (a.attention != AttentionKind::latent || std::string_view(a.gguf) != "deepseek2")
+    in->refuse("rope.scaling.type", "\"yarn\" is supported for deepseek2 alone");
+  c->rope_scaling = RopeScaling::yarn;
+  c->rope_factor = in->real("rope.scaling.factor", 1);
+  c->rope_original_context = in->integer("rope.scaling.original_context_length");
+  c->yarn_log_multiplier = in->real("rope.scaling.yarn_log_multiplier", 0);
+  c->yarn_beta_fast = in->real("rope.scaling.yarn_beta_fast", 32);
+  c->yarn_beta_slow = in->real("rope.scaling.yarn_beta_slow", 1);
+}
+
+// Tensors with what frequencies are divided by are the source's business (gguf_source.cpp).
+void read_rope(const Architecture& a, Keys* in, GgufConfig* out) {
+  Config* c = &out->config;
+  c->rope_interleaved = a.interleaved_in_gguf;
+  c->rope_base = in->real("rope.freq_base", a.rope_base);
+  const std::string scaling = in->word("rope.scaling.type", "none");
+  if (scaling == "yarn") read_yarn(a, in, c);
+  else if (scaling == "linear") out->rope_divisor = in->real("rope.scaling.factor", 1);
+  else if (scaling != "none" && scaling != "longrope")
+    in->refuse("rope.scaling.type", fmt::format("\"{}\" is not known to this version", scaling));
+  if (!(out->rope_divisor >= 1)) in->refuse("rope.scaling.factor", "is below 1");
+  out->has_long_factors =
+      c->context_length > in->integer("rope.scaling.original_context_length", c->context_length);
+  if (in->real("rope.scaling.attn_factor", 1) != 1)
+    in->refuse("rope.scaling.attn_factor", "a factor of cosines and sines is not supported");
+}
+
+// MiniCPM3's GGUF has no scales; the model's own are constants of llama.cpp's graph, from MiniCPM3-4B's config.json
+// (scale_emb, scale_depth, dim_model_base). LongRoPE's magnitude is 1: the file has no factor.
+void read_minicpm3(Keys* in, Config* c) {
+  constexpr float kEmbedding = 12, kDepth = 1.4f, kModelBase = 256;
+  c->embedding_scale = in->real("embedding_scale", kEmbedding);
+  c->residual_scale = in->real("residual_scale", kDepth / std::sqrt(float(c->n_layers)));
+  c->logit_scale = in->real("logit_scale", kModelBase / float(c->width));
+}
+
+void refuse_experts(Keys* in, const Config& c) {
+  const int32_t experts = in->integer("expert_count", 0);
+  const int32_t dense = in->integer("leading_dense_block_count", 0);
+  if (experts != 0 && dense < c.n_layers)
+    in->refuse("expert_count", fmt::format("mixtures of experts ({} of them) are not supported yet", experts));
+}
+
+}  // namespace
+
+GgufConfig config_of_gguf(const ModelFile& file) {
+  std::string_view name;
+  pith_error error{};
+  check(file.get_string("general.architecture", &name, nullptr, &error), error);
+  const Architecture* a = find_gguf_architecture(name);
+  if (a == nullptr)
+    throw std::runtime_error(fmt::format("key general.architecture: \"{}\" is not one of egmla, {}", name.substr(0, 64),
+                                         gguf_architecture_list()));
+  Keys in(file, name);
+  GgufConfig out;
+  Config& c = out.config;
+  c.attention = a->attention;
+  c.feed_forward = a->feed_forward;
+  c.head_norm = a->head_norm;
+  c.n_layers = in.integer("block_count");
+  c.width = in.integer("embedding_length");
+  c.feed_forward_width = in.integer("feed_forward_length");
+  c.context_length = in.integer("context_length");
+  c.block_norm_epsilon = in.real("attention.layer_norm_rms_epsilon", 1e-6f);
+  if (a->head_norm == HeadNorm::rms) c.q_norm_epsilon = c.block_norm_epsilon;
+  const TensorEntry* embedding = file.find_tensor("token_embd.weight");
+  const int64_t vocab = embedding == nullptr ? 0 : int64_t(embedding->dims[1]);
+  c.vocab_size = in.integer("vocab_size", vocab);
+  if (a->attention == AttentionKind::mha) read_heads(&in, &c);
+  else read_latent(&in, &c);
+  read_rope(*a, &in, &out);
+  if (name == "minicpm3") read_minicpm3(&in, &c);
+  refuse_experts(&in, c);
+  if (!in.flag("attention.causal", true)) in.refuse("attention.causal", "attention to later tokens is not supported");
+  const int32_t window = in.integer("attention.sliding_window", 0);
+  if (window != 0 && window < c.context_length)
+    in.refuse("attention.sliding_window", "sliding windows inside a layer are not supported");
+  in.refuse_unknown();
+  c = checked_config(c);
+  return out;
+}
+
+}  // namespace pith::quantize

@@ -1,0 +1,24 @@
+// The configuration of a GGUF file that another program wrote, from the keys of its architecture.
+#ifndef PITH_QUANTIZE_GGUF_CONFIG_H
+#define PITH_QUANTIZE_GGUF_CONFIG_H
+
+#include "model/config.h"
+#include "model/model_file.h"
+
+namespace pith::quantize {
+
+using namespace internal;
+
+struct GgufConfig {
+  Config config;
+  float rope_divisor = 1;         // of all frequencies: linear scaling
+  bool has_long_factors = false;  // LongRoPE: the model's context is longer than the original one
+};
+
+// Throws std::runtime_error that names the key: for an architecture that pith does not know, for what is missing or out of
+// range, and for every key of the architecture that is not known to leave the result alone.
+GgufConfig config_of_gguf(const ModelFile& file);
+
+}  // namespace pith::quantize
+
+#endif

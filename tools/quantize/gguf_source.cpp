@@ -1,0 +1,222 @@
+#include "gguf_source.h"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <stdexcept>
+
+#include <fmt/core.h>
+
+#include "gguf_blocks.h"
+#include "split_files.h"
+
+namespace pith::quantize {
+namespace {
+
+constexpr const char* kLongFactors = "rope_factors_long.weight";
+constexpr const char* kShortFactors = "rope_factors_short.weight";
+constexpr const char* kFrequencies = "rope_freqs.weight";
+
+uint64_t n_elements(const TensorEntry& t) { return t.dims[0] * t.dims[1] * t.dims[2] * t.dims[3]; }
+
+// Bytes of `n` neighbouring weights, whole blocks.
+size_t bytes_of(TensorType type, uint64_t n) { return size_t(n / block_elements(type) * block_bytes(type)); }
+
+void check_finite(const TensorEntry& t, uint64_t first, const float* x, size_t n) {
+  const float* bad = std::find_if(x, x + n, [](float v) { return !std::isfinite(v); });
+  if (bad == x + n) return;
+  throw std::runtime_error(fmt::format("tensor {}: element {} is not finite", t.name, first + uint64_t(bad - x)));
+}
+
+// Weights [first, first + n) of a tensor; rows of `cols` go to the threads.
+void load(const TensorEntry& t, uint64_t first, uint64_t n, uint64_t cols, float* out) {
+#ifdef _OPENMP
+#pragma omp parallel for schedule(static)
+#endif
+  for (uint64_t at = 0; at < n; at += cols)
+    dequantize_blocks(t.type, t.data + bytes_of(t.type, first + at), int64_t(std::min(cols, n - at)), out + at);
+  check_finite(t, first, out, size_t(n));
+}
+
+std::vector<float> vector_of(const TensorEntry& t) {
+  std::vector<float> out(static_cast<size_t>(n_elements(t)));
+  load(t, 0, out.size(), out.size(), out.data());
+  return out;
+}
+
+void check_shape(const TensorEntry& t, const TensorSpec& spec) {
+  const uint64_t rows = spec.kind == TensorKind::matrix ? uint64_t(spec.rows) : 1;
+  if (t.dims[0] == uint64_t(spec.cols) && t.dims[1] == rows && t.dims[2] == 1 && t.dims[3] == 1) return;
+  throw std::runtime_error(fmt::format("tensor {}: {} x {}; the hyper-parameters ask for {} x {}", t.name, t.dims[1],
+                                       t.dims[0], rows, spec.cols));
+}
+
+bool is_up_projection(const TensorSpec& spec) { return std::string_view(spec.name).ends_with(".attn_kv_b.weight"); }
+
+std::string half_name(const TensorSpec& spec, const char* half) {
+  return fmt::format("blk.{}.attn_{}_b.weight", spec.layer, half);
+}
+
+// [n_h][rows][cols] in two or three dimensions.
+void check_half(const TensorEntry& t, const Config& c, int32_t rows, int32_t cols) {
+  const uint64_t all = uint64_t(c.n_heads) * uint64_t(rows);
+  const bool is_flat = t.dims[1] == all && t.dims[2] == 1;
+  const bool is_split = t.dims[1] == uint64_t(rows) && t.dims[2] == uint64_t(c.n_heads);
+  if (t.dims[0] == uint64_t(cols) && (is_flat || is_split) && t.dims[3] == 1) return;
+  throw std::runtime_error(fmt::format("tensor {}: {} x {} x {}; the hyper-parameters ask for {} x {} x {}", t.name,
+                                       t.dims[2], t.dims[1], t.dims[0], c.n_heads, rows, cols));
+}
+
+std::vector<std::unique_ptr<OpenFile>> open_all(const std::vector<FileBytes>& files) {
+  std::vector<std::unique_ptr<OpenFile>> out;
+  const SplitFiles split = files.size() > 1 ? SplitFiles::accepted : SplitFiles::refused;
+  for (const FileBytes& f : files) out.push_back(std::make_unique<OpenFile>(f.data, f.size, split));
+  std::vector<SplitPart> parts;
+  for (size_t i = 0; i < files.size(); ++i) parts.push_back({files[i].path, &out[i]->file});
+  if (files.size() > 1) check_parts(parts);
+  return out;
+}
+
+}  // namespace
+
+GgufSource::GgufSource(std::vector<FileBytes> files) : files_(std::move(files)), parts_(open_all(files_)) {
+  for (const auto& part : parts_) {
+    for (size_t i = 0; i < part->file.n_tensors(); ++i) tensors_[part->file.tensor(i).name] = &part->file.tensor(i);
+  }
+  read_shape();
+  check_tensors();
+}
+
+void GgufSource::read_shape() {
+  std::string_view architecture;
+  pith_error error{};
+  check(first().get_string("general.architecture", &architecture, nullptr, &error), error);
+  is_own_ = architecture == "egmla" || architecture.empty();
+  if (!is_own_) {
+    shape_ = config_of_gguf(first());
+    return;
+  }
+  Config& c = shape_.config;
+  c = parts_.front()->config();
+  if (c.folded || first().find_meta("pith.packed.version") != nullptr)
+    throw std::runtime_error("key egmla.folded: the model is packed already");
+  shape_.has_long_factors = c.context_length > c.rope_original_context;
+}
+
+// Holds the files' tensors against the list of those that the configuration has. A tensor that nothing reads would silently
+// change what the model means.
+void GgufSource::check_tensors() const {
+  std::set<std::string_view> known = {kLongFactors, kShortFactors};
+  if (!is_own_) known.insert(kFrequencies);
+  const Config& c = shape_.config;
+  TensorList list(c);
+  TensorSpec spec;
+  while (list.next(&spec)) {
+    const TensorEntry* t = find(spec.name);
+    const TensorEntry* k = is_up_projection(spec) ? find(half_name(spec, "k")) : nullptr;
+    const TensorEntry* v = is_up_projection(spec) ? find(half_name(spec, "v")) : nullptr;
+    if (t == nullptr && k != nullptr && v != nullptr) {
+      check_half(*k, c, c.latent_width, c.content_width);
+      check_half(*v, c, c.value_width, c.latent_width);
+      known.insert({k->name, v->name});
+    } else if (t != nullptr) {
+      check_shape(*t, spec);
+      known.insert(t->name);
+    } else if (spec.presence == Presence::required) {
+      throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
+    }
+  }
+  for (const auto& [name, t] : tensors_) {
+    if (!known.contains(name)) throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", name));
+    if (!holds_weights(t->type))
+      throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", name));
+  }
+}
+
+const TensorEntry* GgufSource::find(std::string_view name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : found->second;
+}
+
+const TensorEntry* GgufSource::stored(const TensorSpec& spec) const {
+  const TensorEntry* t = find(spec.name);
+  return t == nullptr && is_up_projection(spec) ? find(half_name(spec, "k")) : t;
+}
+
+// All but what describes the file itself, and what the packer writes under names of its own.
+void GgufSource::write_metadata(GgufWriter* writer) const {
+  std::string_view architecture;
+  pith_error error{};
+  check(first().get_string("general.architecture", &architecture, nullptr, &error), error);
+  const std::string prefix = std::string(architecture) + ".";
+  const std::set<std::string_view> of_the_file = {"general.alignment", "general.architecture", "general.file_type",
+                                                  "general.quantization_version"};
+  for (size_t i = 0; i < first().n_meta(); ++i) {
+    const MetaEntry& entry = first().meta(i);
+    const bool is_of_file =
+        of_the_file.contains(entry.key) || entry.key.starts_with("split.") || entry.key.starts_with("quantize.");
+    if (!is_of_file && (is_own_ || !entry.key.starts_with(prefix))) writer->add_entry(entry);
+  }
+}
+
+std::vector<float> GgufSource::rope_divisors() const {
+  const size_t n = size_t(shape_.config.rope_width / 2);
+  const char* factors = shape_.has_long_factors ? kLongFactors : kShortFactors;
+  const bool needs_factors = shape_.config.rope_scaling == RopeScaling::longrope;
+  const char* name = !is_own_ && find(kFrequencies) != nullptr ? kFrequencies : factors;
+  const TensorEntry* t = is_own_ && !needs_factors ? nullptr : find(name);
+  if (t == nullptr && needs_factors) throw std::runtime_error(fmt::format("tensor {}: missing", name));
+  if (t == nullptr) return shape_.rope_divisor == 1 ? std::vector<float>{} : std::vector<float>(n, shape_.rope_divisor);
+  const std::vector<float> divisors = vector_of(*t);
+  if (divisors.size() != n)
+    throw std::runtime_error(fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), n));
+  return divisors;
+}
+
+bool GgufSource::has(const TensorSpec& spec) const { return stored(spec) != nullptr; }
+
+void GgufSource::load_rows(const TensorSpec& spec, int64_t first, int64_t n, float* out) const {
+  const TensorEntry* t = find(spec.name);
+  if (t == nullptr) return load_halves(spec, first, n, out);
+  load(*t, uint64_t(first) * uint64_t(spec.cols), uint64_t(n) * uint64_t(spec.cols), uint64_t(spec.cols), out);
+}
+
+// Rows of W_UKV [n_h (d_n + d_v), r]; those of keys are columns of attn_k_b.
+void GgufSource::load_halves(const TensorSpec& spec, int64_t first, int64_t n, float* out) const {
+  const Config& c = shape_.config;
+  const TensorEntry &k = *find(half_name(spec, "k")), &v = *find(half_name(spec, "v"));
+  const int64_t d_n = c.content_width, d_v = c.value_width, r = c.latent_width;
+  for (int64_t row = first; row < first + n; ++row, out += r) {
+    const int64_t head = row / (d_n + d_v), lane = row % (d_n + d_v);
+    if (lane >= d_n) {
+      load(v, uint64_t((head * d_v + lane - d_n) * r), uint64_t(r), uint64_t(r), out);
+      continue;
+    }
+    if (head_index_ != std::pair(std::string(spec.name), head)) {
+      head_.resize(size_t(r * d_n));
+      load(k, uint64_t(head * r * d_n), uint64_t(r * d_n), uint64_t(d_n), head_.data());
+      head_index_ = {spec.name, head};
+    }
+    for (int64_t i = 0; i < r; ++i) out[i] = head_[size_t(i * d_n + lane)];
+  }
+}
+
+// Blocks of the halves go along other rows.
+std::optional<WeightType> GgufSource::exact_type(const TensorSpec& spec) const {
+  const TensorEntry* t = find(spec.name);
+  return t == nullptr ? std::nullopt : quantize::exact_type(t->type);
+}
+
+BlockCodes GgufSource::load_codes(const TensorSpec& spec, int64_t row, int32_t block) const {
+  const TensorEntry& t = *find(spec.name);
+  return codes_of(t.type, t.data + bytes_of(t.type, uint64_t(row) * uint64_t(spec.cols)), block);
+}
+
+std::string GgufSource::stored_type(const TensorSpec& spec) const { return tensor_type_name(stored(spec)->type); }
+
+double GgufSource::bits_per_weight(const TensorSpec& spec) const {
+  const TensorType type = stored(spec)->type;
+  return 8 * double(block_bytes(type)) / double(block_elements(type));
+}
+
+}  // namespace pith::quantize
