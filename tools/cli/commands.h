@@ -24,7 +24,7 @@ struct RunOptions {
 void run(RunOptions options);
 
 struct QuantizeOptions {
-  std::string input, output, type = "q4";
+  std::string input, output, type;  // "": as the file has them
 };
 void quantize(const QuantizeOptions& options);
 

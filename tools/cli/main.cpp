@@ -89,11 +89,16 @@ void add_run(CLI::App* app, int*) {
 
 void add_quantize(CLI::App* app, int*) {
   auto options = std::make_shared<QuantizeOptions>();
-  CLI::App* command = app->add_subcommand("quantize", "Pack a float model");
-  command->add_option("in", options->input, "Float model (GGUF F32, F16 or BF16)")->required();
+  CLI::App* command = app->add_subcommand("quantize", "Make a downloaded model one that runs");
+  command->add_option("in", options->input,
+                      "GGUF file (of several, the first), or a Hugging Face folder with config.json and safetensors")
+      ->required();
   command->add_option("out", options->output, "Packed model to write")->required();
-  add_choice(command, "--type", &options->type, {"q4", "q4m", "q8", "f32"},
-             "Type of the matrices; q4m has a minimum per block; both keep the embedding and the output in q8");
+  command
+      ->add_option("--type", options->type,
+                   "Round the matrices to this type: q4m has a minimum per block; both keep the embedding and the "
+                   "output in q8. Without it quantised matrices stay as they are, and others become q4")
+      ->check(CLI::IsMember({"q4", "q4m", "q8", "f32"}));
   command->callback([options] { quantize(*options); });
 }
 

@@ -78,11 +78,20 @@ struct Report {
   double prompt_seconds = 0, decode_seconds = 0;
 };
 
-// Tokens of the prompt, led by the model's begin-of-text token where it has one and the text begins here.
-std::vector<int32_t> prompt_tokens(const RunOptions& options, const Session& session, const Tokenizer& tokenizer) {
+// Whether texts begin with the begin-of-text token: unless the file says no.
+bool leads_with_bos(const Model& model, const Tokenizer& tokenizer) {
+  const Result<pith_metadata> key = model.try_find_metadata("tokenizer.ggml.add_bos_token");
+  return tokenizer.bos() >= 0 && (!key.has_value() || key->uint_value != 0);
+}
+
+// Tokens of the prompt; where the text begins here, led by the begin-of-text token as the model wants it. A text of nothing
+// else begins with it in any case.
+std::vector<int32_t> prompt_tokens(const RunOptions& options, const Model& model, const Session& session,
+                                   const Tokenizer& tokenizer) {
   const std::string text = options.file.empty() ? options.prompt : read_file(options.file);
   const bool goes_on = !options.load_state.empty() && session.position() > 0;
-  const bool has_bos = !goes_on && tokenizer.bos() >= 0;
+  const bool is_alone = text.empty() && tokenizer.bos() >= 0;
+  const bool has_bos = !goes_on && (is_alone || leads_with_bos(model, tokenizer));
   const std::vector<int32_t> tokens = tokenizer.encode(text, has_bos ? PITH_ENCODE_BOS : PITH_ENCODE_NO_BOS);
   if (goes_on) {
     if (tokens.empty() && session.logits().empty())
@@ -137,10 +146,10 @@ void load(const RunOptions& options, Run* run) {
   if (run->stream.stopped()) run->stream = TextStream(options.sampling.stops);  // that text has ended; another begins
 }
 
-Report generate(const RunOptions& options, Run* run, const Tokenizer& tokenizer, PromptProgress* progress,
-                Output* output) {
+Report generate(const RunOptions& options, const Model& model, Run* run, const Tokenizer& tokenizer,
+                PromptProgress* progress, Output* output) {
   Report report;
-  const std::vector<int32_t> prompt = prompt_tokens(options, run->session, tokenizer);
+  const std::vector<int32_t> prompt = prompt_tokens(options, model, run->session, tokenizer);
   report.n_prompt = prompt.size();
   const double start = seconds();
   progress->begin(prompt.size());
@@ -201,7 +210,7 @@ void run(RunOptions options) {
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
   Output output(options.json);
   const CtrlC ctrl_c(session);
-  const Report r = generate(options, &run, tokenizer, &progress, &output);
+  const Report r = generate(options, model, &run, tokenizer, &progress, &output);
   if (file != nullptr) save_run_state(file.get(), &run.session, run.sampler, run.stream);
   if (options.json) {
     print_json({{"model", options.model.name()},

@@ -1,0 +1,179 @@
+"""GGUF files of other programs: packed by `pith quantize`, run by the library, against `transformers` in float64 and against
+their own weights as the `gguf` package dequantises them."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import gguf
+import numpy as np
+import pytest
+
+pytest.importorskip("transformers")
+
+import foreign_gguf  # noqa: E402
+import libpith  # noqa: E402
+import tiny_models  # noqa: E402
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PITH = os.environ.get("PITH_COMMAND", REPOSITORY / "build" / "release" / "pith")
+TYPES = gguf.GGMLQuantizationType
+BOUND = 2e-5  # as in test_hugging_face.py
+EXACT = dict(cache=libpith.F32, activations=libpith.F32)
+
+GROUPED = ["llama, tied", "llama, head width of its own", "llama 3", "llama, linear scaling", "qwen2", "qwen3"]
+LATENT = ["minicpm3, short", "youtu", "deepseek v2, yarn", "deepseek v3, yarn", "plm"]
+
+
+@pytest.fixture
+def seed():
+    value = np.random.SeedSequence().entropy % 2**31
+    print("seed", value)
+    return value
+
+
+def quantize(path, out, *arguments):
+    return subprocess.run([PITH, "quantize", path, out, *arguments], capture_output=True, text=True)
+
+
+def packed(path, out, *arguments):
+    done = quantize(path, out, *arguments)
+    assert done.returncode == 0, done.stderr
+    return libpith.Model(Path(out).read_bytes())
+
+
+def relative(ours, expected):
+    return abs(ours - expected).max() / abs(expected).max()
+
+
+def ids_of(seed, n=120):
+    return np.random.default_rng(seed).integers(3, tiny_models.VOCABULARY, n)
+
+
+def log_softmax(x):
+    x = x.astype(np.float64)
+    x = x - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def mean_kl(expected, ours):
+    """In nats, of logits as far apart as those of a trained model (SmolLM2's have a standard deviation of 2 to 3)."""
+    cooler = min(1, 2.5 / np.std(expected))
+    p, q = log_softmax(cooler * expected), log_softmax(cooler * ours)
+    return (np.exp(p) * (p - q)).sum(-1).mean()
+
+
+# MiniCPM3's scales are constants of its GGUF: those of MiniCPM3-4B, whose dim_model_base / width is 256 / 2560. A file may
+# name others.
+def minicpm3_keys(folder):
+    import json
+    c = json.loads((folder / "config.json").read_text())
+    if c["model_type"] != "minicpm3":
+        return ()
+    return (("embedding_scale", "add_float32", c["scale_emb"]),
+            ("residual_scale", "add_float32", c["scale_depth"] / c["num_hidden_layers"] ** 0.5),
+            ("logit_scale", "add_float32", c["dim_model_base"] / c["hidden_size"]))
+
+
+@pytest.mark.parametrize("name, is_split", [(name, False) for name in GROUPED + LATENT] + [(name, True) for name in LATENT])
+def test_logits_are_those_of_transformers(name, is_split, tmp_path, seed):
+    folder = tmp_path / "model"
+    logits = tiny_models.write(name, folder, seed)
+    path = foreign_gguf.write(folder, tmp_path / "f32.gguf", is_split, keys=minicpm3_keys(folder))
+    ids = ids_of(seed)
+    model = packed(path, tmp_path / "packed.gguf", "--type", "f32")
+    assert relative(model.logits(ids, tiny_models.VOCABULARY, **EXACT), logits(ids)) < BOUND
+
+
+def test_scales_of_minicpm3_that_its_file_does_not_say(tmp_path, seed):
+    folder = tmp_path / "model"
+    tiny_models.write("minicpm3, short", folder, seed)
+    tiny_models.edit(folder, scale_emb=12, scale_depth=1.4, dim_model_base=256)
+    assert quantize(folder, tmp_path / "a.gguf", "--type", "f32").returncode == 0
+    path = foreign_gguf.write(folder, tmp_path / "f32.gguf")
+    ours = packed(path, tmp_path / "b.gguf", "--type", "f32").logits(ids_of(seed), tiny_models.VOCABULARY, **EXACT)
+    expected = libpith.Model((tmp_path / "a.gguf").read_bytes()).logits(ids_of(seed), tiny_models.VOCABULARY, **EXACT)
+    assert relative(ours, expected) < BOUND
+
+
+# ---- Quantised weights stay what they are ----
+
+# Where integers and fp16 scales are in a block; the rest is integers of any value.
+SCALES = {"Q4_0": {0: 0.02}, "Q4_1": {0: 0.02, 2: -0.15}, "Q5_0": {0: 0.01}, "Q5_1": {0: 0.01, 2: -0.15},
+          "Q8_0": {0: 0.0012}, "Q2_K": {80: 0.01, 82: 0.01}, "Q3_K": {108: 0.0015}, "Q4_K": {0: 6e-4, 2: 5e-3},
+          "Q5_K": {0: 3e-4, 2: 5e-3}, "Q6_K": {208: 6e-5}, "IQ4_NL": {0: 0.0015}, "IQ4_XS": {0: 1e-4}}
+# What the importer promises: float activations and cache, mean KL in nats against the dequantised file.
+#   integers and scales kept: the rounding of float32 alone; products of scales rounded to fp16; rounded to q8
+KEPT = {"Q4_0", "Q4_1", "Q5_0", "Q8_0", "IQ4_NL"}
+SCALES_ROUNDED = {"Q4_K", "IQ4_XS", "Q3_K"}  # Q3_K: of random bytes many blocks hold a 128, which is rounded
+WIDE = dict(hidden_size=256, intermediate_size=512, num_attention_heads=8, num_key_value_heads=2)
+
+
+def random_blocks(random, shape, kind):
+    """Random weights of a type: about as large as trained ones."""
+    elements, n_bytes = gguf.GGML_QUANT_SIZES[kind]
+    blocks = random.integers(0, 256, (shape[0], shape[1] // elements, n_bytes), dtype=np.uint8)
+    if kind == TYPES.Q8_0:
+        blocks[blocks == 128] = 129  # -128 is no code of its quantiser
+    for at, scale in SCALES[kind.name].items():
+        values = (scale * random.uniform(0.5, 1, blocks.shape[:2])).astype(np.float16)
+        blocks[..., at:at + 2] = values.view(np.uint8).reshape(*values.shape, 2)
+    return blocks.reshape(shape[0], -1)
+
+
+def write_quantised(folder, path, kind, seed, dequantise):
+    random = np.random.default_rng(seed)
+
+    def encode(name, value):
+        blocks = random_blocks(random, value.shape, kind)
+        return (gguf.dequantize(blocks, kind).astype(np.float32), TYPES.F32) if dequantise else (blocks, kind)
+    return foreign_gguf.write(folder, path, encode=encode)
+
+
+@pytest.mark.parametrize("kind", SCALES)
+def test_quantised_weights_are_not_rounded_again(kind, tmp_path, seed, monkeypatch):
+    monkeypatch.setitem(tiny_models.MODELS, "wide", ("Llama", tiny_models.GROUPED | tiny_models.rope(1e4) | WIDE))
+    folder, kind = tmp_path / "model", TYPES[kind]
+    tiny_models.write("wide", folder, seed)
+    plain = write_quantised(folder, tmp_path / "plain.gguf", kind, seed, True)
+    stored = write_quantised(folder, tmp_path / "stored.gguf", kind, seed, False)
+    ids = ids_of(seed)
+    expected = packed(plain, tmp_path / "a.gguf", "--type", "f32").logits(ids, tiny_models.VOCABULARY, **EXACT)
+    ours = packed(stored, tmp_path / "b.gguf").logits(ids, tiny_models.VOCABULARY, **EXACT)
+    floats = packed(stored, tmp_path / "c.gguf", "--type", "f32").logits(ids, tiny_models.VOCABULARY, **EXACT)
+    assert np.array_equal(floats, expected)  # dequantised as the gguf package does, to the bit
+    error, kl = relative(ours, expected), mean_kl(expected, ours)
+    print(f"{kind.name}: logits {np.std(expected):.2g}; {error:.2g} of the largest logit, KL {kl:.2g}")
+    assert np.std(expected) > 0.1
+    if kind.name in KEPT:
+        assert error < BOUND
+    else:
+        assert kl < (2e-4 if kind.name in SCALES_ROUNDED else 1e-3)
+    if kind.name not in ("Q4_0", "Q2_K"):  # the control: another rounding shows, but of 2 bits q4 loses little
+        rounded = packed(stored, tmp_path / "d.gguf", "--type", "q4").logits(ids, tiny_models.VOCABULARY, **EXACT)
+        assert mean_kl(expected, rounded) > 5 * max(kl, 1e-6)
+
+
+# ---- What would change the result is refused ----
+
+@pytest.mark.parametrize("name, key, sentence", [
+    ("llama, tied", ("attention.clamp_kqv", "add_float32", 8.0), "llama.attention.clamp_kqv: not known"),
+    ("llama, tied", ("expert_count", "add_uint32", 8), "llama.expert_count: mixtures of experts"),
+    ("llama, tied", ("attention.sliding_window", "add_uint32", 64), "llama.attention.sliding_window"),
+    ("llama, tied", ("rope.scaling.type", "add_string", "yarn"), 'llama.rope.scaling.type: "yarn"'),
+    ("llama, tied", ("rope.scaling.attn_factor", "add_float32", 1.2), "llama.rope.scaling.attn_factor"),
+    ("llama, tied", ("attention.causal", "add_bool", False), "llama.attention.causal"),
+    ("llama, tied", ("rope.dimension_count", "add_uint32", 8), "llama.rope.dimension_count"),
+    ("qwen3", ("logit_scale", "add_float32", 0.5), "qwen3.logit_scale"),
+])
+def test_keys_that_would_change_the_result_are_refused(name, key, sentence, tmp_path, seed):
+    folder = tmp_path / "model"
+    tiny_models.write(name, folder, seed)
+    harmless = (key[0], key[1], {"add_bool": True, "add_string": "none", "add_float32": 0.0}.get(key[1], 0))
+    if key[0] not in ("rope.dimension_count", "rope.scaling.attn_factor"):
+        good = foreign_gguf.write(folder, tmp_path / "good.gguf", keys=[harmless])
+        assert quantize(good, tmp_path / "out.gguf").returncode == 0  # the control
+    bad = foreign_gguf.write(folder, tmp_path / "bad.gguf", keys=[key])
+    done = quantize(bad, tmp_path / "refused.gguf")
+    assert done.returncode == 1 and sentence in done.stderr, done.stderr
+    assert not (tmp_path / "refused.gguf").exists() and not list(tmp_path.glob("refused*"))
