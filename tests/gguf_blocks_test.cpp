@@ -20,7 +20,7 @@ using namespace pith::quantize;
 
 namespace {
 
-constexpr WeightType kQ4m = WeightType(3);  // WeightType::q4m
+constexpr WeightType kQ4m = WeightType::q4m;  // WeightType::q4m
 constexpr uint16_t kInfinity = 0x7c00, kNan = 0x7e00, kHalf = 0x3800, kLargest = 0x7bff;
 
 struct StoredType {

@@ -10,7 +10,7 @@
 namespace pith::quantize {
 namespace {
 
-constexpr WeightType kQ4m = WeightType(3);  // WeightType::q4m
+constexpr WeightType kQ4m = WeightType::q4m;  // WeightType::q4m
 constexpr uint16_t kInfiniteHalf = 0x7c00;
 
 // 32 neighbouring weights of a row: w = (d scale) q + m. Each half of them has a scale and a minimum of its own.
