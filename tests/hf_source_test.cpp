@@ -10,7 +10,6 @@
 #include <random>
 #include <stdexcept>
 
-#include "metadata_writer.h"
 #include "open_file.h"
 #include "pack.h"
 #include "random_model.h"
@@ -113,23 +112,9 @@ std::vector<RawStored> stored_tensors(const Subject& subject, const Bytes& float
   return out;
 }
 
-// The packer of today takes tensors whole.
 Bytes pack_source(const ModelSource& source) {
-  const auto load = [&](const TensorSpec& spec) {
-    std::vector<float> values(size_t(spec.rows) * size_t(spec.cols));
-    source.load_rows(spec, 0, spec.rows, values.data());
-    return values;
-  };
-  const FloatSource adapter{[&](GgufWriter* writer) {
-                              write_config(source.config(), writer);
-                              source.write_metadata(writer);
-                            },
-                            [&](const TensorSpec& spec) { return source.has(spec); }, load, source.rope_divisors()};
   Bytes out;
-  pack_tensors(source.config(), adapter, pack_options("f32"), [&](const void* data, size_t n) {
-    const auto* first = static_cast<const uint8_t*>(data);
-    out.insert(out.end(), first, first + n);
-  });
+  pack_model(source, pack_options("f32"), into(&out));
   return out;
 }
 

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <filesystem>
 #include <map>
-#include <optional>
 #include <set>
+#include <span>
 #include <stdexcept>
 
 #include <fmt/core.h>
