@@ -38,7 +38,9 @@ void fold_layer(const Config& c, LayerTensors* tensors) {
   }
   // In two parts, as a packer that has not all rows in memory does.
   for (auto& [name, values] : *tensors) {
-    const size_t rows = name == "attn_output.weight" ? size_t(c.width) : name.ends_with(".weight") && name != "attn_gate_norm.weight" ? size_t(c.query_width()) : values.size();
+    const size_t rows = name == "attn_output.weight"                                   ? size_t(c.width)
+                        : name.ends_with(".weight") && name != "attn_gate_norm.weight" ? size_t(c.query_width())
+                                                                                       : values.size();
     const size_t cols = values.size() / rows, half = rows / 2;
     fold.apply(name, 0, {values.data(), half * cols});
     fold.apply(name, int64_t(half), {values.data() + half * cols, (rows - half) * cols});

@@ -204,7 +204,7 @@ TEST_CASE("the outline of a model plans what the model plans") {
     for (const char* type : {"q4", "f32"}) {
       CAPTURE(spec.name);
       CAPTURE(type);
-      const SynthOutline outline = synth_outline(spec, pack_options(type));
+      const PackOutline outline = synth_outline(spec, pack_options(type));
       Bytes thin = outline.header;
       thin.resize(outline.file_bytes);
       const Bytes file = packed_bytes_of(spec, type);

@@ -22,7 +22,7 @@ gguf = pytest.importorskip("gguf")
 COMMAND = os.environ.get("PITH_COMMAND")
 pytestmark = pytest.mark.skipif(not COMMAND, reason="PITH_COMMAND does not name the pith command")
 
-DATA = Path(__file__).resolve().parents[3] / "shared" / "data"
+DATA = Path(os.environ.get("PITH_TEXTS", "texts"))  # a folder of long texts, where there is one
 NORMAL, CONTROL = 1, 3  # token types
 SPECIALS = 4            # PITH_ENCODE_SPECIALS
 E_ARGUMENT = 10

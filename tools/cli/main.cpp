@@ -90,8 +90,9 @@ void add_run(CLI::App* app, int*) {
 void add_quantize(CLI::App* app, int*) {
   auto options = std::make_shared<QuantizeOptions>();
   CLI::App* command = app->add_subcommand("quantize", "Make a downloaded model one that runs");
-  command->add_option("in", options->input,
-                      "GGUF file (of several, the first), or a Hugging Face folder with config.json and safetensors")
+  command
+      ->add_option("in", options->input,
+                   "GGUF file (of several, the first), or a Hugging Face folder with config.json and safetensors")
       ->required();
   command->add_option("out", options->output, "Packed model to write")->required();
   command

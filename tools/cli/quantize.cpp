@@ -55,11 +55,11 @@ const char* name_of(WeightType type) {
 void print_report(const PackReport& report) {
   for (const PackedMatrices& m : report) {
     const double weights = double(m.n_weights);
-    const std::string cost = m.is_exact                       ? "kept as they are"
+    const std::string cost = m.is_exact                  ? "kept as they are"
                              : m.type == WeightType::f32 ? "as floats"
                                                          : fmt::format("relative error {:.2g}", m.relative_error());
-    fmt::print(stderr, "  {:>4} matrices, {:>9.1f} M weights: {:>6} -> {:<3}  {:5.2f} -> {:5.2f} bits  {}\n", m.n_matrices,
-               weights / 1e6, m.stored_type, name_of(m.type), double(m.stored_bits) / weights,
+    fmt::print(stderr, "  {:>4} matrices, {:>9.1f} M weights: {:>6} -> {:<3}  {:5.2f} -> {:5.2f} bits  {}\n",
+               m.n_matrices, weights / 1e6, m.stored_type, name_of(m.type), double(m.stored_bits) / weights,
                double(m.packed_bits) / weights, cost);
   }
 }

@@ -72,8 +72,7 @@ void LayerFold::scale_query(int64_t first, size_t cols, std::span<float> rows) c
   for (size_t i = 0; i < rows.size(); ++i) {
     const int64_t row = first + int64_t(i / cols), head = row / c.query_head_width(), lane = row % c.query_head_width();
     double factor = lane < c.content_width ? content : rope;
-    if (lane < c.content_width && !gamma_.empty())
-      factor *= double(gamma_[size_t(head * c.kv_head_width() + lane)]);
+    if (lane < c.content_width && !gamma_.empty()) factor *= double(gamma_[size_t(head * c.kv_head_width() + lane)]);
     rows[i] = float(double(rows[i]) * factor);
   }
 }

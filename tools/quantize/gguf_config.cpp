@@ -15,22 +15,15 @@ namespace pith::quantize {
 namespace {
 
 // Keys that say nothing of the forward pass of a dense model, after "architecture.".
-constexpr const char* kHarmless[] = {"expert_feed_forward_length",
-                                     "expert_gating_func",
-                                     "expert_group_count",
-                                     "expert_group_used_count",
-                                     "expert_shared_count",
-                                     "expert_used_count",
-                                     "expert_weights_norm",
-                                     "expert_weights_scale",
-                                     "rope.scaling.finetuned",
+constexpr const char* kHarmless[] = {"expert_feed_forward_length", "expert_gating_func",   "expert_group_count",
+                                     "expert_group_used_count",    "expert_shared_count",  "expert_used_count",
+                                     "expert_weights_norm",        "expert_weights_scale", "rope.scaling.finetuned",
                                      "tensor_data_layout"};
 
 // Reads the keys of one architecture; what has been read is known.
 class Keys {
  public:
-  Keys(const ModelFile& file, std::string_view architecture)
-      : file_(file), prefix_(std::string(architecture) + ".") {}
+  Keys(const ModelFile& file, std::string_view architecture) : file_(file), prefix_(std::string(architecture) + ".") {}
 
   std::string full(const char* name) const { return prefix_ + name; }
   bool has(const char* name) const { return file_.find_meta(full(name)) != nullptr; }
@@ -175,8 +168,7 @@ void read_rope(const Architecture& a, Keys* in, GgufConfig* out) {
   else if (scaling != "none" && scaling != "longrope")
     in->refuse("rope.scaling.type", fmt::format("\"{}\" is not known to this version", scaling));
   if (!(out->rope_divisor >= 1)) in->refuse("rope.scaling.factor", "is below 1");
-  out->has_long_factors =
-      c->context_length > in->integer("rope.scaling.original_context_length", c->context_length);
+  out->has_long_factors = c->context_length > in->integer("rope.scaling.original_context_length", c->context_length);
   if (in->real("rope.scaling.attn_factor", 1) != 1)
     in->refuse("rope.scaling.attn_factor", "a factor of cosines and sines is not supported");
 }

@@ -127,7 +127,8 @@ void GgufSource::check_tensors() const {
     }
   }
   for (const auto& [name, t] : tensors_) {
-    if (!known.contains(name)) throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", name));
+    if (!known.contains(name))
+      throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", name));
     if (!holds_weights(t->type))
       throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", name));
   }

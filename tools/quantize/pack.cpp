@@ -304,14 +304,14 @@ class Packer {
   const Kernels& kernels_ = *choose_tier(nullptr);
   Config config_;  // the source's, and what of the score scale is left
   GgufWriter writer_{PITH_ALIGNMENT};
-  int32_t layer_ = -1;                             // whose vectors were loaded last
-  std::vector<LayerFold> folds_;                   // [n_layers]
+  int32_t layer_ = -1;            // whose vectors were loaded last
+  std::vector<LayerFold> folds_;  // [n_layers]
   std::map<std::string, std::vector<float>> vectors_;
-  std::vector<TensorSpec> specs_;                  // of the file, in its order
+  std::vector<TensorSpec> specs_;  // of the file, in its order
   std::vector<std::string> names_, types_, hashes_;
   std::vector<uint32_t> rows_, cols_;
-  std::vector<float> floats_;      // [rows of a chunk, cols]
-  std::vector<uint8_t> packed_;    // of a chunk
+  std::vector<float> floats_;          // [rows of a chunk, cols]
+  std::vector<uint8_t> packed_;        // of a chunk
   uint64_t n_done_ = 0, n_total_ = 0;  // bytes of packed matrices
   PackReport report_;
 };

@@ -31,9 +31,9 @@ PackOptions pack_options(const std::string& type);
 
 // What packing did to the matrices that were stored alike.
 struct PackedMatrices {
-  std::string stored_type;       // of the source
-  WeightType type;               // that they were packed as
-  bool is_exact;                 // no number was rounded, but for fp16 scales
+  std::string stored_type;  // of the source
+  WeightType type;          // that they were packed as
+  bool is_exact;            // no number was rounded, but for fp16 scales
   int32_t n_matrices = 0;
   uint64_t n_weights = 0;
   uint64_t stored_bits = 0, packed_bits = 0;
