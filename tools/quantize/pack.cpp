@@ -111,8 +111,8 @@ class Packer {
 
   void plan() {
     leave_query_scale();
-    source_.write_metadata(&writer_);
     write_config(config_, &writer_);
+    source_.write_metadata(&writer_);
     writer_.add_bool("egmla.folded", true);
     if (config_.content_query_scale != 1)
       writer_.add_f32("egmla.attention.content_query_scale", config_.content_query_scale);
