@@ -67,11 +67,6 @@ struct Input {
   Activation activation() const { return {x.data(), q.data(), d.data(), start.data(), octets.data(), sums.data()}; }
 };
 
-const char* name_of(WeightType type) {
-  const char* const names[] = {"f32", "q8", "q4", "q4m"};
-  return names[size_t(type)];
-}
-
 double checksum(const std::vector<float>& y) {
   double sum = 0;
   for (size_t i = 0; i < y.size(); ++i) sum += double(y[i]) * double(i % 17 + 1);
@@ -453,10 +448,10 @@ void add_all() {
       add("quantize/spread" + size, [=, &k](benchmark::State& state) { spread_blocks(state, k, n); });
     }
     for (const WeightType type : {WeightType::q4, WeightType::q4m, WeightType::q8, WeightType::f32})
-      add(std::string("rows/") + name_of(type) + "/" + k.name + "/768",
+      add(std::string("rows/") + weight_type_name(type) + "/" + k.name + "/768",
           [=, &k](benchmark::State& state) { load_row(state, k, type, 768); });
     for (const WeightType type : {WeightType::q4, WeightType::q4m, WeightType::q8, WeightType::f32}) {
-      const std::string kind = name_of(type) + std::string("/") + k.name + "/";
+      const std::string kind = weight_type_name(type) + std::string("/") + k.name + "/";
       for (const int32_t cols : {768, 2048, 4096}) {
         for (const int threads : {1, 2})
           add("memory/" + kind + std::to_string(cols) + "/threads:" + std::to_string(threads),

@@ -31,6 +31,13 @@ static inline uint16_t read_half(const uint8_t* bytes) {
   return h;
 }
 
+static inline float bf16_to_float(uint16_t h) {
+  const uint32_t bits = uint32_t(h) << 16;
+  float f;
+  std::memcpy(&f, &bits, sizeof f);
+  return f;
+}
+
 static inline uint16_t float_to_half(float f) {
   uint32_t bits;
   std::memcpy(&bits, &f, 4);

@@ -50,6 +50,17 @@ enum class WeightType : uint8_t { f32, q8, q4, q4m };
 // Whether weights are d u + m, with a minimum m for each block of a row.
 constexpr bool has_minima(WeightType type) { return type == WeightType::q4m; }
 
+// As model files spell it.
+constexpr const char* weight_type_name(WeightType type) {
+  switch (type) {
+    case WeightType::f32: return "f32";
+    case WeightType::q8: return "q8";
+    case WeightType::q4: return "q4";
+    case WeightType::q4m: return "q4m";
+  }
+  return "";
+}
+
 constexpr int64_t padded_rows(int64_t rows) { return (rows + kPanelRows - 1) / kPanelRows * kPanelRows; }
 constexpr int64_t padded_cols(int64_t cols) { return (cols + kBlockCols - 1) / kBlockCols * kBlockCols; }
 

@@ -20,7 +20,6 @@ using namespace pith::quantize;
 
 namespace {
 
-constexpr WeightType kQ4m = WeightType::q4m;  // WeightType::q4m
 constexpr uint16_t kInfinity = 0x7c00, kNan = 0x7e00, kHalf = 0x3800, kLargest = 0x7bff;
 
 struct StoredType {
@@ -34,8 +33,8 @@ const std::vector<StoredType>& stored_types() {
   static const std::vector<StoredType> types = {
       {TensorType::q4_0, {0}, WeightType::q4, true},    {TensorType::q8_0, {0}, WeightType::q8, true},
       {TensorType::q5_0, {0}, WeightType::q8, true},    {TensorType::iq4_nl, {0}, WeightType::q8, true},
-      {TensorType::q3_k, {108}, WeightType::q8, true},  {TensorType::q4_1, {0, 2}, kQ4m, true},
-      {TensorType::iq4_xs, {0}, WeightType::q8, false}, {TensorType::q4_k, {0, 2}, kQ4m, false}};
+      {TensorType::q3_k, {108}, WeightType::q8, true},  {TensorType::q4_1, {0, 2}, WeightType::q4m, true},
+      {TensorType::iq4_xs, {0}, WeightType::q8, false}, {TensorType::q4_k, {0, 2}, WeightType::q4m, false}};
   return types;
 }
 
@@ -58,7 +57,7 @@ std::vector<uint8_t> random_blocks(std::mt19937* random, const StoredType& of, s
 
 double value_of(const BlockCodes& codes, WeightType type, int i) {
   const double d = double(half_to_float(codes.d)), m = double(half_to_float(codes.m));
-  return d * codes.q[i] + (type == kQ4m ? m : 0);
+  return d * codes.q[i] + (type == WeightType::q4m ? m : 0);
 }
 
 int lowest(WeightType type) { return type == WeightType::q8 ? -127 : type == WeightType::q4 ? -8 : 0; }

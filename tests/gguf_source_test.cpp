@@ -4,17 +4,21 @@
 
 #include <doctest/doctest.h>
 
-#include <cmath>
+#include <algorithm>
 #include <functional>
+#include <memory>
 #include <random>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "half.h"
 #include "pack.h"
+#include "variants.h"
 
 using namespace pith::internal;
 using namespace pith::quantize;
+using namespace pith::test;
 
 namespace {
 
@@ -22,7 +26,7 @@ using Bytes = std::vector<uint8_t>;
 using Keys = std::function<void(GgufWriter*)>;
 
 constexpr int32_t kWidth = 64, kLayers = 2, kFeedForward = 96, kVocab = 40;
-constexpr int32_t kHeads = 4, kContent = 16, kRope = 8, kValue = 24, kLatent = 32;
+constexpr int32_t kHeads = 4, kContent = 32, kRope = 8, kValue = 24, kLatent = 32;
 
 bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
@@ -102,7 +106,9 @@ void add_halves(GgufWriter* out, int32_t n, const std::vector<float>& w) {
   out->add_tensor_f32(layer_name(n, "attn_v_b"), {kLatent, kValue, kHeads}, v);
 }
 
-Bytes latent_file(bool is_split, const Keys& more = {}, const Keys& tensors = {}) {
+using Halves = std::function<void(GgufWriter*, int32_t layer)>;
+
+Bytes latent_file(bool is_split, const Keys& more = {}, const Keys& tensors = {}, const Halves& halves = {}) {
   const std::string a = "deepseek2";
   Random random{std::mt19937(2)};
   GgufWriter out;
@@ -126,7 +132,8 @@ Bytes latent_file(bool is_split, const Keys& more = {}, const Keys& tensors = {}
     add(&out, &random, layer_name(n, "attn_kv_a_norm"), {kLatent});
     add(&out, &random, layer_name(n, "attn_output"), {kHeads * kValue, kWidth});
     const std::vector<float> w = up_projection(&random);
-    if (is_split) add_halves(&out, n, w);
+    if (halves) halves(&out, n);
+    else if (is_split) add_halves(&out, n, w);
     else out.add_tensor_f32(layer_name(n, "attn_kv_b"), {kLatent, kHeads * (kContent + kValue)}, w);
   }
   if (tensors) tensors(&out);
@@ -191,6 +198,41 @@ TEST_CASE("both layouts of the up-projection give the same packed model") {
   CHECK(packed(whole) == packed(halves));
 }
 
+// A block of Q8_0: a scale in fp16, 32 integers.
+TEST_CASE("halves of an up-projection in blocks are read as their weights in float") {
+  std::mt19937 random(4);
+  const auto file = [&](bool is_float) {
+    random.seed(4);
+    return latent_file(true, {}, {}, [&](GgufWriter* out, int32_t n) {
+      for (const bool is_k : {true, false}) {
+        const size_t size = size_t(kHeads * kLatent * (is_k ? kContent : kValue));
+        auto bytes = std::make_shared<Bytes>();
+        std::vector<float> floats;
+        for (size_t block = 0; block < size / 32; ++block) {
+          const uint16_t d = float_to_half(0.01f + 0.001f * float(random() % 16));
+          bytes->insert(bytes->end(), {uint8_t(d), uint8_t(d >> 8)});
+          for (int i = 0; i < 32; ++i) {
+            const int q = int(random() % 255) - 127;
+            bytes->push_back(uint8_t(q));
+            floats.push_back(half_to_float(d) * float(q));
+          }
+        }
+        const std::string name = layer_name(n, is_k ? "attn_k_b" : "attn_v_b");
+        const std::vector<uint64_t> dims =
+            is_k ? std::vector<uint64_t>{kContent, kLatent, kHeads} : std::vector<uint64_t>{kLatent, kValue, kHeads};
+        if (is_float) out->add_tensor_f32(name, dims, floats);
+        else
+          out->add_tensor(name, TensorType::q8_0, dims,
+                          [bytes](uint8_t* to) { std::copy(bytes->begin(), bytes->end(), to); });
+      }
+    });
+  };
+  const Bytes blocks = file(false), floats = file(true);
+  CHECK(blocks.size() < floats.size());
+  CHECK(pack_model(blocks.data(), blocks.size(), pack_options("f32")) ==
+        pack_model(floats.data(), floats.size(), pack_options("f32")));
+}
+
 TEST_CASE("a model in several files gives the same packed model") {
   const Bytes whole = grouped_file("llama");
   const OpenFile open(whole.data(), whole.size());
@@ -238,11 +280,18 @@ TEST_CASE("what describes the file stays behind, the rest comes along") {
     out->add_string("tokenizer.chat_template", "{{ messages }}");
     out->add_string("quantize.imatrix.file", "imatrix");
     out->add_u32("general.quantization_version", 2);
+    out->add_f32("egmla.logit_scale", 3);  // no key of this file's model
+    out->add_string("tokenizer.ggml.model", "gpt2");
+    out->add_u32("tokenizer.ggml.bos_token_id", 1);
   });
   const Bytes packed = pack_model(file.data(), file.size(), pack_options(""));
   const OpenFile open(packed.data(), packed.size());
   for (const char* key : {"general.name", "tokenizer.chat_template", "egmla.block_count", "pith.packed.version"})
     CHECK_MESSAGE(open.file.find_meta(key) != nullptr, key);
+  bool leads = true;
+  CHECK(open.file.get_bool("tokenizer.ggml.add_bos_token", &leads, nullptr, nullptr) == PITH_OK);
+  CHECK(!leads);  // said, where llama.cpp would take it for granted
+  CHECK(open.config().logit_scale == 1);
   for (const char* key : {"llama.block_count", "quantize.imatrix.file", "general.file_type"})
     CHECK_MESSAGE(open.file.find_meta(key) == nullptr, key);
 }
@@ -275,6 +324,16 @@ TEST_CASE("a file that pith would run wrongly is refused by name") {
   const float one[] = {1};
   CHECK(contains(with([&](GgufWriter* out) { out->add_tensor_f32("blk.0.attn_sinks.weight", {1}, one); }),
                  "tensor blk.0.attn_sinks.weight: not a tensor of this configuration"));
+  CHECK(contains(with([](GgufWriter* out) { out->add_string("llama.rope.scaling.type", "longrope"); }),
+                 "tensor rope_factors_short.weight: missing"));
+  const float divisors[] = {1, 1, 1, 1, 2, 2, 2, 2};
+  CHECK(contains(with([&](GgufWriter* out) {
+                   out->add_tensor_f32("rope_freqs.weight", {8}, divisors);
+                   out->add_string("llama.rope.scaling.type", "linear");
+                   out->add_f32("llama.rope.scaling.factor", 2);
+                 }),
+                 "tensor rope_freqs.weight: with another scaling"));
+  CHECK(with([&](GgufWriter* out) { out->add_tensor_f32("rope_freqs.weight", {8}, divisors); }) == "");
   CHECK(contains(with([&](GgufWriter* out) { out->add_tensor_f32("rope_freqs.weight", {1}, one); }),
                  "tensor rope_freqs.weight: 1 elements for 8 pairs"));
 }
@@ -285,13 +344,64 @@ TEST_CASE("halves of an up-projection that do not fit are refused") {
   const Bytes file = latent_file(true, {}, [&](GgufWriter* out) {
     out->add_tensor_f32("blk.0.attn_kv_b.weight", {kLatent, kHeads * kContent}, x);
   });
-  CHECK(contains(refusal(file), "tensor blk.0.attn_kv_b.weight: 64 x 32"));
+  CHECK(contains(refusal(file), "tensor blk.0.attn_kv_b.weight: 128 x 32"));
   const Bytes wide = latent_file(
       true, [](GgufWriter* out) { out->add_u32("deepseek2.attention.key_length_mla", kContent + 8 + kRope); });
   CHECK(contains(refusal(wide), "tensor blk.0.attn_"));
+  const Bytes both = latent_file(false, {}, [&](GgufWriter* out) {  // as some converters write them
+    Random random{std::mt19937(3)};
+    for (int32_t n = 0; n < kLayers; ++n) add_halves(out, n, up_projection(&random));
+  });
+  CHECK(pack_model(both.data(), both.size(), pack_options("q8")) ==
+        pack_model(latent_file(false).data(), latent_file(false).size(), pack_options("q8")));
   const Bytes narrow =
       latent_file(true, [](GgufWriter* out) { out->add_u32("deepseek2.attention.key_length_mla", kRope); });
   CHECK(contains(refusal(narrow), "deepseek2.attention.key_length: 8 with a rotary part of 8"));
+}
+
+TEST_CASE("a quantised matrix that folding multiplies does not keep its codes") {
+  SynthSpec spec = all_variants()[0];
+  spec.config.n_heads = spec.config.n_kv_heads = 4;  // whole blocks of columns
+  REQUIRE(spec.config.gate == Gate::up);
+  const Bytes plain = synth_float(spec);
+  const OpenFile open(plain.data(), plain.size());
+  const std::string name = layer_name(1, "attn_output");
+  const auto file = [&](bool is_float) {
+    GgufWriter out;
+    for (size_t i = 0; i < open.file.n_meta(); ++i) out.add_entry(open.file.meta(i));
+    for (size_t i = 0; i < open.file.n_tensors(); ++i) {
+      const TensorEntry& t = open.file.tensor(i);
+      const std::vector<uint64_t> dims(t.dims, t.dims + t.n_dims);
+      if (t.name != name) {
+        out.add_tensor(t.name, t.type, dims, {t.data, size_t(t.bytes)});
+        continue;
+      }
+      const size_t n_blocks = size_t(t.bytes) / 4 / 32;
+      const auto floats = std::make_shared<std::vector<float>>();
+      const auto bytes = std::make_shared<Bytes>();
+      std::mt19937 random(5);
+      for (size_t block = 0; block < n_blocks; ++block) {
+        const uint16_t d = float_to_half(0.001f * float(1 + random() % 16));
+        bytes->insert(bytes->end(), {uint8_t(d), uint8_t(d >> 8)});
+        for (int j = 0; j < 32; ++j) {
+          bytes->push_back(uint8_t(random() % 127));
+          floats->push_back(half_to_float(d) * float(bytes->back()));
+        }
+      }
+      if (is_float) out.add_tensor_f32(t.name, dims, *floats);
+      else
+        out.add_tensor(t.name, TensorType::q8_0, dims,
+                       [bytes](uint8_t* to) { std::copy(bytes->begin(), bytes->end(), to); });
+    }
+    return out.bytes();
+  };
+  const auto packed = [&](const Bytes& from, const char* type) {
+    return pack_model(from.data(), from.size(), pack_options(type));
+  };
+  const Bytes a = packed(file(false), ""), b = packed(file(true), "q8");
+  const OpenFile kept(a.data(), a.size()), rounded(b.data(), b.size());
+  const TensorEntry &x = *kept.file.find_tensor(name), &y = *rounded.file.find_tensor(name);
+  CHECK(Bytes(x.data, x.data + x.bytes) == Bytes(y.data, y.data + y.bytes));
 }
 
 TEST_CASE("any flipped byte of the keys gives a model or a sentence") {

@@ -117,7 +117,9 @@ TEST_CASE("what a model type says without a key") {
   CHECK(scaled.logit_scale == 4);
   CHECK(scaled.value_width == 16);
   CHECK(!scaled.rope_interleaved);
-  CHECK(read(kDeepseek, scales + "}").config.embedding_scale == 12);
+  CHECK(read(kDeepseek, scales + R"(, "scale_depth": 1.4, "dim_model_base": 256})").config.embedding_scale == 12);
+  // transformers means another number by a key that is absent than by null.
+  CHECK_THROWS_WITH(read(kDeepseek, scales + "}"), doctest::Contains("scale_depth"));
   const std::string plm =
       R"({"model_type": "plm", "hidden_act": "relu2", "rope_scaling": null, "first_k_dense_replace": null,
                               "n_routed_experts": null})";

@@ -93,16 +93,7 @@ const uint8_t* element_of(const MetaEntry& array, uint64_t element) {
   return at;
 }
 
-const char* type_name(const TensorEntry& t) {
-  if (t.is_vector) return "vector";
-  switch (t.packed_type) {
-    case WeightType::q4: return "q4";
-    case WeightType::q8: return "q8";
-    case WeightType::q4m: return "q4m";
-    case WeightType::f32: break;
-  }
-  return "f32";
-}
+const char* type_name(const TensorEntry& t) { return t.is_vector ? "vector" : weight_type_name(t.packed_type); }
 
 pith_status check_index(const char* what, uint64_t index, uint64_t n, pith_error* error) {
   if (index < n) return PITH_OK;

@@ -59,12 +59,14 @@ pith_status find_packed_arrays(const ModelFile& file, PackedArrays* arrays, pith
 
 pith_status set_type(TensorEntry* tensor, std::string_view type, pith_error* error) {
   tensor->is_vector = type == "vector";
-  if (type == "q4") tensor->packed_type = WeightType::q4;
-  else if (type == "q8") tensor->packed_type = WeightType::q8;
-  else if (type == "q4m") tensor->packed_type = WeightType::q4m;
-  else if (type == "f32" || tensor->is_vector) tensor->packed_type = WeightType::f32;
-  else return fail(error, PITH_E_UNSUPPORTED, "tensor ", tensor->name, ": unknown packed type \"", type, "\"");
-  return PITH_OK;
+  tensor->packed_type = WeightType::f32;
+  if (tensor->is_vector) return PITH_OK;
+  for (const WeightType known : {WeightType::f32, WeightType::q8, WeightType::q4, WeightType::q4m}) {
+    if (type != weight_type_name(known)) continue;
+    tensor->packed_type = known;
+    return PITH_OK;
+  }
+  return fail(error, PITH_E_UNSUPPORTED, "tensor ", tensor->name, ": unknown packed type \"", type, "\"");
 }
 
 // The bytes of a tensor follow from its type and logical shape.

@@ -33,8 +33,8 @@ const char* tensor_type_name(uint32_t type);
 
 inline const char* tensor_type_name(TensorType type) { return tensor_type_name(uint32_t(type)); }
 
-uint64_t block_elements(
-    TensorType type);  // neighbours of the fastest dimension, which is whole blocks; 1 for plain numbers
+// Neighbours of the fastest dimension, which is whole blocks; 1 for plain numbers.
+uint64_t block_elements(TensorType type);
 uint64_t block_bytes(TensorType type);
 
 }  // namespace pith::internal

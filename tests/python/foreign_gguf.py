@@ -78,8 +78,10 @@ def add_rope(out, a, config):
         out.add_string(f"{a}.rope.scaling.type", "yarn")
         out.add_float32(f"{a}.rope.scaling.factor", rope["factor"])
         out.add_uint32(f"{a}.rope.scaling.original_context_length", rope["original_max_position_embeddings"])
-        out.add_float32(f"{a}.rope.scaling.yarn_log_multiplier", 0.1 * rope["mscale_all_dim"])
+        if a == "deepseek2":
+            out.add_float32(f"{a}.rope.scaling.yarn_log_multiplier", 0.1 * rope["mscale_all_dim"])
     elif kind == "longrope":
+        out.add_string(f"{a}.rope.scaling.type", "longrope")
         out.add_uint32(f"{a}.rope.scaling.original_context_length", rope["original_max_position_embeddings"])
         for length in ("long", "short"):
             out.add_tensor(f"rope_factors_{length}.weight", np.array(rope[f"{length}_factor"], np.float32))

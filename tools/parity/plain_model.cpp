@@ -24,10 +24,7 @@ float stored_float(const TensorEntry& t, size_t i) {
   if (t.type == TensorType::f32) return read_le<float>(t.data + 4 * i);
   if (t.type == TensorType::f16) return half_to_float(read_le<uint16_t>(t.data + 2 * i));
   if (t.type != TensorType::bf16) throw std::runtime_error(fmt::format("tensor {}: is not a float tensor", t.name));
-  const uint32_t bits = uint32_t(read_le<uint16_t>(t.data + 2 * i)) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
+  return bf16_to_float(read_le<uint16_t>(t.data + 2 * i));
 }
 
 std::vector<float> stored_floats(const TensorEntry& t) {

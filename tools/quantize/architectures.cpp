@@ -44,8 +44,6 @@ std::string list_of(const char* Architecture::*member) {
 
 }  // namespace
 
-std::span<const Architecture> architectures() { return kArchitectures; }
-
 const Architecture* find_gguf_architecture(std::string_view name) { return find(&Architecture::gguf, name); }
 const Architecture* find_model_type(std::string_view model_type) { return find(&Architecture::model_type, model_type); }
 

@@ -2,7 +2,6 @@
 #ifndef PITH_QUANTIZE_ARCHITECTURES_H
 #define PITH_QUANTIZE_ARCHITECTURES_H
 
-#include <span>
 #include <string>
 #include <string_view>
 
@@ -23,8 +22,6 @@ struct Architecture {
   HeadNorm head_norm;
   float rope_base;  // where the file does not say
 };
-
-std::span<const Architecture> architectures();
 
 // The architecture of a GGUF file, or of a config.json; NULL if pith does not know it. Several model types are one
 // architecture of GGUF, which agree in what holds for it.

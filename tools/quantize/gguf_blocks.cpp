@@ -10,7 +10,6 @@
 namespace pith::quantize {
 namespace {
 
-constexpr WeightType kQ4m = WeightType::q4m;  // WeightType::q4m
 constexpr uint16_t kInfiniteHalf = 0x7c00;
 
 // 32 neighbouring weights of a row: w = (d scale) q + m. Each half of them has a scale and a minimum of its own.
@@ -202,13 +201,13 @@ struct BlockType {
 
 const BlockType kBlockTypes[] = {
     {TensorType::q4_0, decode_q4_0, false, WeightType::q4},
-    {TensorType::q4_1, decode_q4_1, true, kQ4m},
+    {TensorType::q4_1, decode_q4_1, true, WeightType::q4m},
     {TensorType::q5_0, decode_q5_0, false, WeightType::q8},
     {TensorType::q5_1, decode_q5_1, true, {}},
     {TensorType::q8_0, decode_q8_0, false, WeightType::q8},
     {TensorType::q2_k, decode_q2_k, true, {}},
     {TensorType::q3_k, decode_q3_k, false, WeightType::q8},
-    {TensorType::q4_k, decode_q4_k, true, kQ4m},
+    {TensorType::q4_k, decode_q4_k, true, WeightType::q4m},
     {TensorType::q5_k, decode_q5_k, true, {}},
     {TensorType::q6_k, decode_q6_k, false, {}},
     {TensorType::iq4_nl, decode_iq4_nl, false, WeightType::q8},
@@ -245,10 +244,7 @@ void read_halves(const uint8_t* bytes, int64_t n, float* out) {
 }
 
 void read_bfloats(const uint8_t* bytes, int64_t n, float* out) {
-  for (int64_t i = 0; i < n; ++i) {
-    const uint32_t bits = uint32_t(read_half(bytes + 2 * i)) << 16;
-    std::memcpy(out + i, &bits, sizeof bits);
-  }
+  for (int64_t i = 0; i < n; ++i) out[i] = bf16_to_float(read_half(bytes + 2 * i));
 }
 
 bool is_finite(uint16_t half) { return (half & 0x7c00u) != 0x7c00u; }

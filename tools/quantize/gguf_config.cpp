@@ -15,10 +15,18 @@ namespace pith::quantize {
 namespace {
 
 // Keys that say nothing of the forward pass of a dense model, after "architecture.".
-constexpr const char* kHarmless[] = {"expert_feed_forward_length", "expert_gating_func",   "expert_group_count",
-                                     "expert_group_used_count",    "expert_shared_count",  "expert_used_count",
-                                     "expert_weights_norm",        "expert_weights_scale", "rope.scaling.finetuned",
-                                     "tensor_data_layout"};
+constexpr const char* kHarmless[] = {"attention.layer_norm_epsilon",
+                                     "expert_feed_forward_length",
+                                     "expert_gating_func",
+                                     "expert_group_count",
+                                     "expert_group_used_count",
+                                     "expert_shared_count",
+                                     "expert_used_count",
+                                     "expert_weights_norm",
+                                     "expert_weights_scale",
+                                     "rope.scaling.finetuned",
+                                     "tensor_data_layout",
+                                     "vocab_size"};  // the embedding has as many rows
 
 // Reads the keys of one architecture; what has been read is known.
 class Keys {
@@ -146,13 +154,20 @@ void read_latent(Keys* in, Config* c) {
   c->value_width = in->integer("attention.value_length_mla", value);
 }
 
+// DeepSeek-V2's multiplies scores by the square of 1 + yarn_log_multiplier ln(factor); the others' cosines and sines by
+// 1 + 0.1 ln(factor), which comes to the same where all of a head rotates.
 void read_yarn(const Architecture& a, Keys* in, Config* c) {
-  if (a.attention != AttentionKind::latent || std::string_view(a.gguf) != "deepseek2")
-    in->refuse("rope.scaling.type", "\"yarn\" is supported for deepseek2 alone");
+  const bool is_latent = a.attention == AttentionKind::latent;
+  if (is_latent && std::string_view(a.gguf) != "deepseek2")
+    in->refuse("rope.scaling.type", "\"yarn\" is not known for this architecture");
+  if (is_latent && !in->has("rope.scaling.yarn_log_multiplier"))
+    in->refuse("rope.scaling.yarn_log_multiplier", "missing, with \"yarn\"");
+  if (in->real("rope.scaling.yarn_ext_factor", 1) != 1 || in->real("rope.scaling.yarn_attn_factor", 1) != 1)
+    in->refuse("rope.scaling.yarn_attn_factor", "factors other than 1 are not supported");
   c->rope_scaling = RopeScaling::yarn;
   c->rope_factor = in->real("rope.scaling.factor", 1);
   c->rope_original_context = in->integer("rope.scaling.original_context_length");
-  c->yarn_log_multiplier = in->real("rope.scaling.yarn_log_multiplier", 0);
+  c->yarn_log_multiplier = in->real("rope.scaling.yarn_log_multiplier", 0.1f);
   c->yarn_beta_fast = in->real("rope.scaling.yarn_beta_fast", 32);
   c->yarn_beta_slow = in->real("rope.scaling.yarn_beta_slow", 1);
 }
@@ -169,17 +184,19 @@ void read_rope(const Architecture& a, Keys* in, GgufConfig* out) {
     in->refuse("rope.scaling.type", fmt::format("\"{}\" is not known to this version", scaling));
   if (!(out->rope_divisor >= 1)) in->refuse("rope.scaling.factor", "is below 1");
   out->has_long_factors = c->context_length > in->integer("rope.scaling.original_context_length", c->context_length);
+  out->needs_factors = scaling == "longrope";
+  if (in->real("rope.scale_linear", 1) != 1) in->refuse("rope.scale_linear", "this old key is not supported");
   if (in->real("rope.scaling.attn_factor", 1) != 1)
     in->refuse("rope.scaling.attn_factor", "a factor of cosines and sines is not supported");
 }
 
 // MiniCPM3's GGUF has no scales; the model's own are constants of llama.cpp's graph, from MiniCPM3-4B's config.json
 // (scale_emb, scale_depth, dim_model_base). LongRoPE's magnitude is 1: the file has no factor.
-void read_minicpm3(Keys* in, Config* c) {
+void set_minicpm3_scales(Config* c) {
   constexpr float kEmbedding = 12, kDepth = 1.4f, kModelBase = 256;
-  c->embedding_scale = in->real("embedding_scale", kEmbedding);
-  c->residual_scale = in->real("residual_scale", kDepth / std::sqrt(float(c->n_layers)));
-  c->logit_scale = in->real("logit_scale", kModelBase / float(c->width));
+  c->embedding_scale = kEmbedding;
+  c->residual_scale = kDepth / std::sqrt(float(c->n_layers));
+  c->logit_scale = kModelBase / float(c->width);
 }
 
 void refuse_experts(Keys* in, const Config& c) {
@@ -191,7 +208,7 @@ void refuse_experts(Keys* in, const Config& c) {
 
 }  // namespace
 
-GgufConfig config_of_gguf(const ModelFile& file) {
+GgufConfig config_of_gguf(const ModelFile& file, uint64_t embedding_rows) {
   std::string_view name;
   pith_error error{};
   check(file.get_string("general.architecture", &name, nullptr, &error), error);
@@ -209,15 +226,16 @@ GgufConfig config_of_gguf(const ModelFile& file) {
   c.width = in.integer("embedding_length");
   c.feed_forward_width = in.integer("feed_forward_length");
   c.context_length = in.integer("context_length");
-  c.block_norm_epsilon = in.real("attention.layer_norm_rms_epsilon", 1e-6f);
+  if (!in.has("attention.layer_norm_rms_epsilon")) in.refuse("attention.layer_norm_rms_epsilon", "missing");
+  c.block_norm_epsilon = in.real("attention.layer_norm_rms_epsilon", 0);  // latents have 1e-6 whatever it is
   if (a->head_norm == HeadNorm::rms) c.q_norm_epsilon = c.block_norm_epsilon;
-  const TensorEntry* embedding = file.find_tensor("token_embd.weight");
-  const int64_t vocab = embedding == nullptr ? 0 : int64_t(embedding->dims[1]);
-  c.vocab_size = in.integer("vocab_size", vocab);
+  if (embedding_rows == 0 || embedding_rows > uint64_t(INT32_MAX))
+    throw std::runtime_error(fmt::format("tensor token_embd.weight: {} rows", embedding_rows));
+  c.vocab_size = int32_t(embedding_rows);
   if (a->attention == AttentionKind::mha) read_heads(&in, &c);
   else read_latent(&in, &c);
   read_rope(*a, &in, &out);
-  if (name == "minicpm3") read_minicpm3(&in, &c);
+  if (name == "minicpm3") set_minicpm3_scales(&c);
   refuse_experts(&in, c);
   if (!in.flag("attention.causal", true)) in.refuse("attention.causal", "attention to later tokens is not supported");
   const int32_t window = in.integer("attention.sliding_window", 0);

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "gguf_blocks.h"
+#include "model/config_keys.h"
 #include "split_files.h"
 
 namespace pith::quantize {
@@ -21,6 +22,8 @@ uint64_t n_elements(const TensorEntry& t) { return t.dims[0] * t.dims[1] * t.dim
 
 // Bytes of `n` neighbouring weights, whole blocks.
 size_t bytes_of(TensorType type, uint64_t n) { return size_t(n / block_elements(type) * block_bytes(type)); }
+
+double bits_of(const TensorEntry& t) { return 8 * double(block_bytes(t.type)) / double(block_elements(t.type)); }
 
 void check_finite(const TensorEntry& t, uint64_t first, const float* x, size_t n) {
   const float* bad = std::find_if(x, x + n, [](float v) { return !std::isfinite(v); });
@@ -67,13 +70,25 @@ void check_half(const TensorEntry& t, const Config& c, int32_t rows, int32_t col
                                        t.dims[2], t.dims[1], t.dims[0], c.n_heads, rows, cols));
 }
 
+// Where a file does not say whether texts begin with the begin-of-text token, it follows from its vocabulary: SentencePiece's
+// do, and of the byte-level ones those of Llama 3. Source: llama.cpp's defaults.
+void say_whether_bos_leads(const ModelFile& file, GgufWriter* writer) {
+  std::string_view model, pattern;
+  pith_error error{};
+  check(file.get_string("tokenizer.ggml.model", &model, nullptr, &error), error);
+  check(file.get_string("tokenizer.ggml.pre", &pattern, nullptr, &error), error);
+  const char* key = "tokenizer.ggml.add_bos_token";
+  if (model.empty() || file.find_meta(key) != nullptr || file.find_meta("tokenizer.ggml.bos_token_id") == nullptr)
+    return;
+  writer->add_bool(key, model == "llama" || pattern == "llama-bpe");
+}
+
 std::vector<std::unique_ptr<OpenFile>> open_all(const std::vector<FileBytes>& files) {
   std::vector<std::unique_ptr<OpenFile>> out;
-  const SplitFiles split = files.size() > 1 ? SplitFiles::accepted : SplitFiles::refused;
-  for (const FileBytes& f : files) out.push_back(std::make_unique<OpenFile>(f.data, f.size, split));
+  for (const FileBytes& f : files) out.push_back(std::make_unique<OpenFile>(f.data, f.size, SplitFiles::accepted));
   std::vector<SplitPart> parts;
   for (size_t i = 0; i < files.size(); ++i) parts.push_back({files[i].path, &out[i]->file});
-  if (files.size() > 1) check_parts(parts);
+  check_parts(parts);
   return out;
 }
 
@@ -85,6 +100,7 @@ GgufSource::GgufSource(std::vector<FileBytes> files) : files_(std::move(files)),
   }
   read_shape();
   check_tensors();
+  read_divisors();
 }
 
 void GgufSource::read_shape() {
@@ -93,7 +109,8 @@ void GgufSource::read_shape() {
   check(first().get_string("general.architecture", &architecture, nullptr, &error), error);
   is_own_ = architecture == "egmla" || architecture.empty();
   if (!is_own_) {
-    shape_ = config_of_gguf(first());
+    const TensorEntry* embedding = find("token_embd.weight");
+    shape_ = config_of_gguf(first(), embedding == nullptr ? 0 : embedding->dims[1]);
     return;
   }
   Config& c = shape_.config;
@@ -101,6 +118,7 @@ void GgufSource::read_shape() {
   if (c.folded || first().find_meta("pith.packed.version") != nullptr)
     throw std::runtime_error("key egmla.folded: the model is packed already");
   shape_.has_long_factors = c.context_length > c.rope_original_context;
+  shape_.needs_factors = c.rope_scaling == RopeScaling::longrope;
 }
 
 // Holds the files' tensors against the list of those that the configuration has. A tensor that nothing reads would silently
@@ -115,14 +133,16 @@ void GgufSource::check_tensors() const {
     const TensorEntry* t = find(spec.name);
     const TensorEntry* k = is_up_projection(spec) ? find(half_name(spec, "k")) : nullptr;
     const TensorEntry* v = is_up_projection(spec) ? find(half_name(spec, "v")) : nullptr;
-    if (t == nullptr && k != nullptr && v != nullptr) {
+    const bool has_halves = k != nullptr && v != nullptr;
+    if (has_halves) {  // some files have both: then the whole is read
       check_half(*k, c, c.latent_width, c.content_width);
       check_half(*v, c, c.value_width, c.latent_width);
       known.insert({k->name, v->name});
-    } else if (t != nullptr) {
+    }
+    if (t != nullptr) {
       check_shape(*t, spec);
       known.insert(t->name);
-    } else if (spec.presence == Presence::required) {
+    } else if (!has_halves && spec.presence == Presence::required) {
       throw std::runtime_error(fmt::format("tensor {}: missing", static_cast<const char*>(spec.name)));
     }
   }
@@ -141,7 +161,9 @@ const TensorEntry* GgufSource::find(std::string_view name) const {
 
 const TensorEntry* GgufSource::stored(const TensorSpec& spec) const {
   const TensorEntry* t = find(spec.name);
-  return t == nullptr && is_up_projection(spec) ? find(half_name(spec, "k")) : t;
+  if (t != nullptr || !is_up_projection(spec)) return t;
+  const TensorEntry *k = find(half_name(spec, "k")), *v = find(half_name(spec, "v"));
+  return k == nullptr || v == nullptr ? nullptr : bits_of(*k) < bits_of(*v) ? k : v;
 }
 
 // All but what describes the file itself, and what the packer writes under names of its own.
@@ -156,22 +178,29 @@ void GgufSource::write_metadata(GgufWriter* writer) const {
     const MetaEntry& entry = first().meta(i);
     const bool is_of_file =
         of_the_file.contains(entry.key) || entry.key.starts_with("split.") || entry.key.starts_with("quantize.");
-    if (!is_of_file && (is_own_ || !entry.key.starts_with(prefix))) writer->add_entry(entry);
+    const bool is_of_shape = entry.key.starts_with(prefix) || entry.key.starts_with(kKeyPrefix) ||
+                             entry.key.starts_with("pith.");  // of a foreign file, none of them is pith's
+    if (!is_of_file && (is_own_ || !is_of_shape)) writer->add_entry(entry);
   }
+  if (!is_own_) say_whether_bos_leads(first(), writer);
 }
 
-std::vector<float> GgufSource::rope_divisors() const {
+// Of LongRoPE's tables that for the model's context; Llama 3's one; one number for all pairs.
+void GgufSource::read_divisors() {
   const size_t n = size_t(shape_.config.rope_width / 2);
+  if (shape_.rope_divisor != 1) divisors_.assign(n, shape_.rope_divisor);
+  const bool has_frequencies = !is_own_ && find(kFrequencies) != nullptr;
   const char* factors = shape_.has_long_factors ? kLongFactors : kShortFactors;
-  const bool needs_factors = shape_.config.rope_scaling == RopeScaling::longrope;
-  const char* name = !is_own_ && find(kFrequencies) != nullptr ? kFrequencies : factors;
-  const TensorEntry* t = is_own_ && !needs_factors ? nullptr : find(name);
-  if (t == nullptr && needs_factors) throw std::runtime_error(fmt::format("tensor {}: missing", name));
-  if (t == nullptr) return shape_.rope_divisor == 1 ? std::vector<float>{} : std::vector<float>(n, shape_.rope_divisor);
-  const std::vector<float> divisors = vector_of(*t);
-  if (divisors.size() != n)
-    throw std::runtime_error(fmt::format("tensor {}: {} elements for {} pairs", name, divisors.size(), n));
-  return divisors;
+  const bool reads_factors = shape_.needs_factors || (!is_own_ && find(factors) != nullptr);
+  if (!has_frequencies && !reads_factors) return;
+  const char* name = has_frequencies ? kFrequencies : factors;
+  const TensorEntry* t = find(name);
+  if (t == nullptr) throw std::runtime_error(fmt::format("tensor {}: missing", name));
+  if (has_frequencies && (reads_factors || !divisors_.empty()))
+    throw std::runtime_error(fmt::format("tensor {}: with another scaling of frequencies is not supported", name));
+  if (n_elements(*t) != n)
+    throw std::runtime_error(fmt::format("tensor {}: {} elements for {} pairs", name, n_elements(*t), n));
+  divisors_ = vector_of(*t);
 }
 
 bool GgufSource::has(const TensorSpec& spec) const { return stored(spec) != nullptr; }
@@ -208,16 +237,22 @@ std::optional<WeightType> GgufSource::exact_type(const TensorSpec& spec) const {
   return t == nullptr ? std::nullopt : quantize::exact_type(t->type);
 }
 
-BlockCodes GgufSource::load_codes(const TensorSpec& spec, int64_t row, int32_t block) const {
+CodesOf GgufSource::codes(const TensorSpec& spec) const {
   const TensorEntry& t = *find(spec.name);
-  return codes_of(t.type, t.data + bytes_of(t.type, uint64_t(row) * uint64_t(spec.cols)), block);
+  const size_t row_bytes = bytes_of(t.type, uint64_t(spec.cols));
+  return [type = t.type, data = t.data, row_bytes](int64_t row, int32_t block) {
+    return codes_of(type, data + size_t(row) * row_bytes, block);
+  };
 }
 
 std::string GgufSource::stored_type(const TensorSpec& spec) const { return tensor_type_name(stored(spec)->type); }
 
-double GgufSource::bits_per_weight(const TensorSpec& spec) const {
-  const TensorType type = stored(spec)->type;
-  return 8 * double(block_bytes(type)) / double(block_elements(type));
+double GgufSource::bits_per_weight(const TensorSpec& spec) const { return bits_of(*stored(spec)); }
+
+void GgufSource::drop_pages() const {
+  for (const FileBytes& file : files_) {
+    if (file.is_mapped) quantize::drop_pages(file.data, file.size);
+  }
 }
 
 }  // namespace pith::quantize

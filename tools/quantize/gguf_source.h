@@ -17,11 +17,12 @@ namespace pith::quantize {
 
 using namespace internal;
 
-// A file's bytes, mapped or in memory, and its path where it has one.
+// A file's bytes, its path where it has one, and whether they are mapped.
 struct FileBytes {
   const void* data;
   size_t size;
   std::string path = {};
+  bool is_mapped = false;
 };
 
 // The tensors of the architectures in architectures.h have the names of pith's own. Two things differ: what frequencies are
@@ -36,19 +37,21 @@ class GgufSource : public ModelSource {
 
   const Config& config() const override { return shape_.config; }
   void write_metadata(GgufWriter* writer) const override;
-  std::vector<float> rope_divisors() const override;
+  std::vector<float> rope_divisors() const override { return divisors_; }
   bool has(const TensorSpec& spec) const override;
   void load_rows(const TensorSpec& spec, int64_t first, int64_t n, float* out) const override;
   std::optional<WeightType> exact_type(const TensorSpec& spec) const override;
-  BlockCodes load_codes(const TensorSpec& spec, int64_t row, int32_t block) const override;
+  CodesOf codes(const TensorSpec& spec) const override;
   std::string stored_type(const TensorSpec& spec) const override;
   double bits_per_weight(const TensorSpec& spec) const override;
+  void drop_pages() const override;
 
  private:
   const ModelFile& first() const { return parts_.front()->file; }
   const TensorEntry* find(std::string_view name) const;
-  const TensorEntry* stored(const TensorSpec& spec) const;  // the tensor, or the half of W_UKV that is read first
+  const TensorEntry* stored(const TensorSpec& spec) const;  // the tensor, or the half of W_UKV with fewer bits
   void read_shape();
+  void read_divisors();
   void check_tensors() const;
   void load_halves(const TensorSpec& spec, int64_t first, int64_t n, float* out) const;
 
@@ -57,6 +60,7 @@ class GgufSource : public ModelSource {
   std::map<std::string_view, const TensorEntry*> tensors_;
   bool is_own_ = false;  // of pith's own architecture
   GgufConfig shape_;
+  std::vector<float> divisors_;      // of frequencies, [d_r / 2] or empty
   mutable std::vector<float> head_;  // [r, d_n]: of attn_k_b, of head head_index_
   mutable std::pair<std::string, int64_t> head_index_;
 };

@@ -18,6 +18,7 @@ namespace {
 // They say nothing about the logits: training, generation, other programs, and what follows from other keys.
 constexpr const char* kHarmless[] = {"_attn_implementation",
                                      "_attn_implementation_autoset",
+                                     "_flash_attn_2_enabled",
                                      "_name_or_path",
                                      "architectures",
                                      "attention_dropout",
@@ -61,6 +62,7 @@ constexpr const char* kHarmless[] = {"_attn_implementation",
                                      "transformers_version",
                                      "unk_token_id",
                                      "use_cache",
+                                     "use_flash_attention",
                                      "use_return_dict"};
 
 // Of mixtures of experts: nothing of them matters where every layer is dense.
@@ -203,10 +205,8 @@ class HfConfigReader {
   void read_scales() {
     if (type_ != "minicpm3") return;
     keys_["embedding_scale"] = from_.number("scale_emb", 12.0);
-    const bool has_depth = from_.find("scale_depth") != nullptr;
-    keys_["residual_scale"] = has_depth ? from_.number("scale_depth") / std::sqrt(n_layers_) : 1.0;
-    const bool has_base = from_.find("dim_model_base") != nullptr;
-    keys_["logit_scale"] = has_base ? from_.number("dim_model_base") / double(width_) : 1.0;
+    keys_["residual_scale"] = from_.number("scale_depth") / std::sqrt(n_layers_);
+    keys_["logit_scale"] = from_.number("dim_model_base") / double(width_);
   }
 
   void refuse_experts() {
@@ -228,8 +228,8 @@ class HfConfigReader {
           from_.refuse("layer_types", fmt::format("{} is not supported", json::quoted(type.shown())));
       }
     }
-    const bool has_window = from_.boolean("use_sliding_window", false);
     if (!type_.starts_with("qwen")) return;
+    const bool has_window = from_.boolean("use_sliding_window", false);
     const json::Document* window = from_.find("sliding_window");
     if (has_window && window != nullptr) from_.refuse("use_sliding_window", "sliding windows are not supported");
   }

@@ -14,6 +14,7 @@
 
 #include "hf_config.h"
 #include "hf_vocabulary.h"
+#include "open_file.h"
 #include "pith/pith.hpp"
 #include "safetensors.h"
 
@@ -163,6 +164,10 @@ class HuggingFaceSource final : public ModelSource {
   }
 
   double bits_per_weight(const TensorSpec& spec) const override { return find(spec)->bits(); }
+
+  void drop_pages() const override {
+    for (const MappedFile& file : files_) quantize::drop_pages(file.data(), file.size());
+  }
 
  private:
   const StoredTensor* find(const TensorSpec& spec) const {

@@ -190,8 +190,10 @@ void read_special_ids(const HfTextFiles& files, HfVocabulary* out) {
   const json::Document *said = files.tokenizer_config.find("add_bos_token"),
                        *after = files.tokenizer.find("post_processor");
   if (said != nullptr && said->is_boolean()) out->adds_bos = said->boolean();
-  else if (after != nullptr) out->adds_bos = template_adds(*after, out->tokens[*out->bos]);
-  else if (out->model == "llama") out->adds_bos = true;
+  else {
+    const auto adds = after == nullptr ? std::nullopt : template_adds(*after, out->tokens[*out->bos]);
+    out->adds_bos = adds.value_or(out->model == "llama");
+  }
 }
 
 // chat_template.jinja, or that of tokenizer_config.json: a text, or a list of named ones.

@@ -17,8 +17,7 @@ namespace pith::quantize {
 
 using namespace internal;
 
-// Tensors are asked for by the specs of TensorList(config()), in any order, some rows at a time, by one thread; codes by
-// several.
+// Tensors are asked for by the specs of TensorList(config()), in any order, some rows at a time.
 // Sources are untrusted: what they refuse is a std::runtime_error that names the file, key or tensor, thrown by the
 // constructor for everything but the numbers themselves.
 class ModelSource {
@@ -37,14 +36,17 @@ class ModelSource {
   // out [n, cols]: rows [first, first + n) of a tensor that the source has, all finite.
   virtual void load_rows(const TensorSpec& spec, int64_t first, int64_t n, float* out) const = 0;
 
-  // The packed type that holds the stored numbers without rounding them again (but for fp16 scales), if there is one; the
-  // codes of a row's block of 32 columns are then read by load_codes.
+  // The packed type that holds the stored numbers without rounding them again (gguf_blocks.h says how exactly), if there is
+  // one; codes() then gives those of any row's block of 32 columns, to several threads.
   virtual std::optional<WeightType> exact_type(const TensorSpec&) const { return std::nullopt; }
-  virtual BlockCodes load_codes(const TensorSpec&, int64_t, int32_t) const { return {}; }  // (spec, row, block)
+  virtual CodesOf codes(const TensorSpec&) const { return {}; }
   // The type of the stored numbers, in the source's words.
   virtual std::string stored_type(const TensorSpec&) const { return "float"; }
   // Bits that the source spends on a weight, scales included.
   virtual double bits_per_weight(const TensorSpec& spec) const = 0;
+
+  // Gives back memory that holds bytes of files, which are read again when they are needed: files may be larger than it.
+  virtual void drop_pages() const {}
 };
 
 }  // namespace pith::quantize

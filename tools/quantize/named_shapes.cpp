@@ -78,7 +78,7 @@ Config latent_shape(int32_t layers, int32_t width, int32_t heads, int32_t query_
 // are 1 here.
 Config minicpm3_shape() {
   Config c = latent_shape(62, 2560, 40, 768, 256, 64, 32, 64, 6400, 73448, 32768);
-  set_epsilon(&c, 1e-5f);
+  c.block_norm_epsilon = 1e-5f;  // latents keep 1e-6
   c.rope_interleaved = false;
   c.rope_scaling = RopeScaling::longrope;
   c.rope_original_context = 32768;

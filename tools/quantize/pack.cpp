@@ -23,16 +23,6 @@ constexpr int64_t kChunkWeights = 8 << 20;  // that are floats at a time
 constexpr double kFloatBits = 16;           // stored weights of fewer are quantised
 constexpr size_t kHashDigits = 64;
 
-const char* type_name(WeightType type) {
-  switch (type) {
-    case WeightType::f32: return "f32";
-    case WeightType::q8: return "q8";
-    case WeightType::q4: return "q4";
-    case WeightType::q4m: return "q4m";
-  }
-  return "";
-}
-
 bool is_of_layer(const TensorSpec& spec) { return std::string_view(spec.name).starts_with("blk."); }
 
 // "attn_q.weight" of "blk.3.attn_q.weight".
@@ -81,11 +71,17 @@ class Packer {
   Choice choice_of(const TensorSpec& spec) const {
     const std::string_view name = spec.name;
     const bool is_embedding = name == "token_embd.weight" || name == "output.weight";
-    const std::optional<WeightType> exact = source_.exact_type(spec);
-    if (options_.keeps_quantised && source_.bits_per_weight(spec) < kFloatBits)
-      return {exact.value_or(WeightType::q8), exact.has_value()};
+    // What folding multiplies loses its codes.
+    const bool is_folded = config_.gate == Gate::up && (is_query(spec) || short_name(spec) == "attn_output.weight");
+    WeightType kept = WeightType::q8;
+    bool is_exact = false;
+    if (const std::optional<WeightType> exact = source_.exact_type(spec); exact && !is_folded) {
+      kept = *exact;
+      is_exact = true;
+    }
+    if (options_.keeps_quantised && source_.bits_per_weight(spec) < kFloatBits) return {kept, is_exact};
     const WeightType type = is_embedding ? options_.embedding_type : options_.type;
-    return {type, exact == type};
+    return {type, is_exact && kept == type};
   }
 
   // Codes that stay as they are cannot take the score scale: the session then multiplies the query by it.
@@ -94,7 +90,7 @@ class Packer {
     for_specs(-1, [&](const TensorSpec& spec) {
       is_left = is_left || (is_query(spec) && source_.has(spec) && choice_of(spec).is_exact);
     });
-    if (!is_left || config_.head_norm == HeadNorm::rms || config_.gate == Gate::up) return;
+    if (!is_left || config_.head_norm == HeadNorm::rms) return;
     config_.content_query_scale = config_.is_mha() ? 1 : float(score_scale(config_));
     config_.rope_query_scale = float(score_scale(config_) * rope_magnitude_squared(config_));
   }
@@ -141,7 +137,7 @@ class Packer {
     }
     const WeightType type = choice_of(spec).type;
     const uint64_t bytes = packed_bytes(type, spec.rows, spec.cols);
-    types_.push_back(type_name(type));
+    types_.push_back(weight_type_name(type));
     writer_.add_tensor(spec.name, TensorType::i8, {bytes}, GgufWriter::Fill());
     n_total_ += bytes;
   }
@@ -229,14 +225,14 @@ class Packer {
       hash.add(packed_.data(), packed_.size());
       sink_.append(packed_.data(), packed_.size());
       n_done_ += packed_.size();
+      source_.drop_pages();
       if (options_.progress) options_.progress(n_done_, n_total_);
     }
     hashes_[index] = hash.hex();
   }
 
   void copy_codes(const TensorSpec& spec, WeightType type, int64_t first, int64_t n) {
-    const auto codes = [&](int64_t row, int32_t block) { return source_.load_codes(spec, row, block); };
-    if (!pack_codes(type, first, first + n, spec.cols, codes, packed_.data()))
+    if (!pack_codes(type, first, first + n, spec.cols, source_.codes(spec), packed_.data()))
       throw std::runtime_error(fmt::format("tensor {}: a scale of a block is not finite in fp16; ask for a --type",
                                            static_cast<const char*>(spec.name)));
   }
@@ -279,12 +275,13 @@ class Packer {
     w.blocks = int32_t(padded_cols(spec.cols) / kBlockCols);
     w.type = type;
     std::vector<double> errors(static_cast<size_t>(n)), squares(errors);
+    rounded_.resize(floats_.size());
 #ifdef _OPENMP
 #pragma omp parallel for schedule(static)
 #endif
     for (int64_t row = 0; row < n; ++row) {
-      std::vector<float> rounded(cols);
-      load_row(kernels_, w, int32_t(row), rounded.data());
+      float* rounded = rounded_.data() + size_t(row) * cols;
+      load_row(kernels_, w, int32_t(row), rounded);
       const float* exact = floats_.data() + size_t(row) * cols;
       for (size_t i = 0; i < cols; ++i) {
         const double x = double(exact[i]), e = x - double(rounded[i]);
@@ -310,9 +307,9 @@ class Packer {
   std::vector<TensorSpec> specs_;  // of the file, in its order
   std::vector<std::string> names_, types_, hashes_;
   std::vector<uint32_t> rows_, cols_;
-  std::vector<float> floats_;          // [rows of a chunk, cols]
-  std::vector<uint8_t> packed_;        // of a chunk
-  uint64_t n_done_ = 0, n_total_ = 0;  // bytes of packed matrices
+  std::vector<float> floats_, rounded_;  // [rows of a chunk, cols]
+  std::vector<uint8_t> packed_;          // of a chunk
+  uint64_t n_done_ = 0, n_total_ = 0;    // bytes of packed matrices
   PackReport report_;
 };
 

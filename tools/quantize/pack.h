@@ -33,7 +33,7 @@ PackOptions pack_options(const std::string& type);
 struct PackedMatrices {
   std::string stored_type;  // of the source
   WeightType type;          // that they were packed as
-  bool is_exact;            // no number was rounded, but for fp16 scales
+  bool is_exact;            // the source's codes, as its exact_type() has them
   int32_t n_matrices = 0;
   uint64_t n_weights = 0;
   uint64_t stored_bits = 0, packed_bits = 0;

@@ -116,13 +116,6 @@ void convert(const uint8_t* from, uint64_t n, float* out, const Convert& to_floa
   }
 }
 
-float bf16_to_float(uint16_t half) {
-  const uint32_t bits = uint32_t(half) << 16;
-  float value;
-  std::memcpy(&value, &bits, sizeof value);
-  return value;
-}
-
 }  // namespace
 
 void StoredTensor::read(uint64_t first, uint64_t count, float* out) const {
@@ -132,7 +125,7 @@ void StoredTensor::read(uint64_t first, uint64_t count, float* out) const {
     case StoredType::f16:
       convert<uint16_t>(from, count, out, [](uint16_t h) { return internal::half_to_float(h); });
       break;
-    case StoredType::bf16: convert<uint16_t>(from, count, out, bf16_to_float); break;
+    case StoredType::bf16: convert<uint16_t>(from, count, out, internal::bf16_to_float); break;
     case StoredType::other: break;
   }
 }
