@@ -38,7 +38,7 @@ void check_output(const QuantizeOptions& options, bool is_folder) {
   }
   for (const std::string& input : inputs) {
     if (is_same_file(input, options.output))
-      throw std::runtime_error(fmt::format("argument OUT: is a file of the input, {}; name another", input));
+      throw std::runtime_error(fmt::format("argument OUT: is an input file, {}; name another", input));
   }
 }
 
