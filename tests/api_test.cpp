@@ -55,7 +55,6 @@ void accepts(const Call& call) {
 }  // namespace
 
 // ---- Structs of other versions
-// ---------------------------------------------------------------------------------------
 
 TEST_CASE("a struct of an older version is read as if zeros followed, and not written beyond its end") {
   using internal::read_struct;
@@ -174,7 +173,6 @@ TEST_CASE("pith_X_options_init writes as many bytes as the program says") {
 }
 
 // ---- Zero is the default
-// ---------------------------------------------------------------------------------------------
 
 TEST_CASE("options of zeros, the initialised ones and none are the defaults, and the defaults are what pith.h says") {
   const Model& model = golden_model();
@@ -235,7 +233,6 @@ TEST_CASE("sampler options of zeros draw as those that pith.h names") {
 }
 
 // ---- A sentence for every failure
-// ------------------------------------------------------------------------------------
 
 TEST_CASE("every call of a model says what was wrong") {
   const pith_model* model = golden_model().get();
@@ -398,7 +395,6 @@ TEST_CASE("every call of a tokenizer and of a stream says what was wrong") {
 }
 
 // ---- The rest
-// --------------------------------------------------------------------------------------------------------
 
 TEST_CASE("metadata is found by key, and arrays are read by element") {
   using namespace pith::test;

@@ -14,6 +14,7 @@
 
 #include "half.h"
 #include "pack.h"
+#include "sentences.h"
 #include "variants.h"
 
 using namespace pith::internal;
@@ -27,8 +28,6 @@ using Keys = std::function<void(GgufWriter*)>;
 
 constexpr int32_t kWidth = 64, kLayers = 2, kFeedForward = 96, kVocab = 40;
 constexpr int32_t kHeads = 4, kContent = 32, kRope = 8, kValue = 24, kLatent = 32;
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 struct Random {
   std::mt19937 engine;
@@ -143,12 +142,7 @@ Bytes latent_file(bool is_split, const Keys& more = {}, const Keys& tensors = {}
 Config config_of(const Bytes& file) { return GgufSource({{file.data(), file.size()}}).config(); }
 
 std::string refusal(const Bytes& file) {
-  try {
-    pack_model(file.data(), file.size(), pack_options(""));
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+  return thrown_by([&] { pack_model(file.data(), file.size(), pack_options("")); });
 }
 
 }  // namespace

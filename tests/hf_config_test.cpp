@@ -7,8 +7,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "sentences.h"
+
 using namespace pith::quantize;
 using namespace pith::internal;
+using namespace pith::test;
 namespace json = pith::json;
 
 namespace {
@@ -41,12 +44,7 @@ json::Document changed(const char* base, const std::string& changes) {
 HfConfig read(const char* base, const std::string& changes = "{}") { return read_hf_config(changed(base, changes)); }
 
 std::string refusal(const char* base, const std::string& changes) {
-  try {
-    read(base, changes);
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+  return thrown_by([&] { read(base, changes); });
 }
 
 }  // namespace

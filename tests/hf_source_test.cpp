@@ -14,6 +14,7 @@
 #include "pack.h"
 #include "random_model.h"
 #include "raw_safetensors.h"
+#include "sentences.h"
 #include "variants.h"
 
 using namespace pith;
@@ -153,13 +154,10 @@ struct Folder {
     files.write("model.safetensors.index.json", R"({"metadata": {"total_size": 1}, "weight_map": {)" + index + "}}");
   }
   std::string refusal() const {
-    try {
+    return thrown_by([&] {
       const std::unique_ptr<ModelSource> source = open_hugging_face(files.path());
       pack_source(*source);
-    } catch (const std::runtime_error& error) {
-      return error.what();
-    }
-    return "";
+    });
   }
 };
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "opened_file.h"
+#include "sentences.h"
 #include "sha256.h"
 #include "synth.h"
 
@@ -62,17 +63,10 @@ void nothing(Tensor*) {}
 
 // The sentence of the error, or "" if the file packs.
 std::string refusal(const Bytes& file) {
-  try {
-    pack_model(file.data(), file.size(), pack_options("q4"));
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
+  return thrown_by([&] { pack_model(file.data(), file.size(), pack_options("q4")); });
 }
 
 void set_float(Tensor* t, size_t index, float value) { std::memcpy(t->data.data() + 4 * index, &value, sizeof value); }
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -10,6 +10,7 @@
 
 #include "document.h"
 #include "raw_safetensors.h"
+#include "sentences.h"
 
 using namespace pith::quantize;
 using namespace pith::test;
@@ -20,16 +21,10 @@ namespace {
 // What the reader says of the bytes, which end where an allocation does; "" if it reads them.
 std::string refusal(const Bytes& bytes) {
   const Block exact = block_of(bytes.data(), bytes.size());
-  try {
-    read_safetensors(exact.get(), bytes.size());
-  } catch (const std::runtime_error& error) {
-    CHECK(std::string(error.what()).size() < 400);
-    return error.what();
-  }
-  return "";
+  const std::string sentence = thrown_by([&] { read_safetensors(exact.get(), bytes.size()); });
+  CHECK(sentence.size() < 400);
+  return sentence;
 }
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 std::vector<RawStored> small_file() {
   return {{"a", "F32", {2, 3}, Bytes(24, 1)},

@@ -12,24 +12,12 @@
 
 #include "open_file.h"
 #include "raw_gguf.h"
+#include "sentences.h"
 
 using namespace pith::quantize;
 using namespace pith::test;
 
 namespace {
-
-// The sentence that `run` throws; empty if it does not.
-template <typename Run>
-std::string refusal(const Run& run) {
-  try {
-    run();
-  } catch (const std::runtime_error& error) {
-    return error.what();
-  }
-  return "";
-}
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 RawGguf part(uint32_t no, uint32_t count, uint32_t n_tensors, const std::vector<std::string>& tensors) {
   RawGguf file;
@@ -54,7 +42,7 @@ std::string refusal_of(const std::vector<RawGguf>& files) {
     open.push_back(std::make_unique<OpenFile>(bytes[i].data(), bytes[i].size(), SplitFiles::accepted));
     parts.push_back({paths[i], &open.back()->file});
   }
-  return refusal([&] { check_parts(parts); });
+  return thrown_by([&] { check_parts(parts); });
 }
 
 }  // namespace
@@ -68,9 +56,9 @@ TEST_CASE("the paths of a split model follow from the first") {
     CAPTURE(path);
     CHECK(split_paths(path) == std::vector<std::string>{path});
   }
-  CHECK(contains(refusal([] { split_paths("m-00002-of-00003.gguf"); }), "the first is m-00001-of-00003.gguf"));
+  CHECK(contains(thrown_by([] { split_paths("m-00002-of-00003.gguf"); }), "the first is m-00001-of-00003.gguf"));
   for (const char* path : {"m-00000-of-00003.gguf", "m-00004-of-00003.gguf", "m-00001-of-00000.gguf"})
-    CHECK(contains(refusal([path] { split_paths(path); }), path));
+    CHECK(contains(thrown_by([path] { split_paths(path); }), path));
 }
 
 TEST_CASE("parts that belong together are accepted, and refused by file and key otherwise") {
@@ -115,5 +103,5 @@ TEST_CASE("a single file is a whole model") {
   CHECK(contains(refusal_of({file}),
                  "file m.gguf: key split.count: one of 2 files, of which the first is named ...-00001-of-00002.gguf"));
   const Bytes bytes = file.build();
-  CHECK(contains(refusal([&] { OpenFile(bytes.data(), bytes.size()); }), "pith quantize ...-00001-of-00002.gguf"));
+  CHECK(contains(thrown_by([&] { OpenFile(bytes.data(), bytes.size()); }), "pith quantize ...-00001-of-00002.gguf"));
 }

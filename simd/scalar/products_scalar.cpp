@@ -25,60 +25,34 @@ int32_t dot_q8(const uint8_t* bytes, const int8_t* q) {
   return total;
 }
 
+// The contract of matvec_q4_i8, _q8_i8 and _q4m_i8, row by row.
+template <WeightType type>
+void matvec(PanelRange w, Activation a, float* y) {
+  const size_t bytes = panel_bytes(type, w.blocks);
+  for (int32_t p = w.first; p < w.last; ++p) {
+    const uint8_t* panel = w.w + bytes * size_t(p);
+    for (int32_t row = 0; row < kPanelRows; ++row) {
+      float acc = 0;
+      for (int32_t b = 0; b < w.blocks; ++b) {
+        const BlockPlace place = place_of(type, b, w.blocks);
+        const uint8_t* lane = panel + place.q + 8 * kLaneOfRow[row];
+        const int8_t* q = a.q + b * kBlockCols;
+        int32_t total = type == WeightType::q8 ? dot_q8(lane, q) : dot_q4(lane, q);
+        if (type == WeightType::q4) total += a.start[4 * b];
+        const float d = half_to_float(read_half(panel + place.d + 2 * row));
+        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
+        if (has_minima(type)) acc = __builtin_fmaf(half_to_float(read_half(panel + place.m + 2 * row)), a.sums[b], acc);
+      }
+      y[p * kPanelRows + row] = acc;
+    }
+  }
+}
+
 }  // namespace
 
-void matvec_q4_i8(PanelRange w, Activation a, float* y) {
-  const size_t bytes = panel_bytes(WeightType::q4, w.blocks);
-  for (int32_t p = w.first; p < w.last; ++p) {
-    const uint8_t* panel = w.w + bytes * size_t(p);
-    for (int32_t row = 0; row < kPanelRows; ++row) {
-      float acc = 0;
-      for (int32_t b = 0; b < w.blocks; ++b) {
-        const BlockPlace place = q4_place(b, w.blocks);
-        const int32_t total = dot_q4(panel + place.q + 8 * kLaneOfRow[row], a.q + b * kBlockCols) + a.start[4 * b];
-        const float d = half_to_float(read_half(panel + place.d + 2 * row));
-        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
-      }
-      y[p * kPanelRows + row] = acc;
-    }
-  }
-}
-
-void matvec_q8_i8(PanelRange w, Activation a, float* y) {
-  const size_t bytes = panel_bytes(WeightType::q8, w.blocks);
-  for (int32_t p = w.first; p < w.last; ++p) {
-    const uint8_t* panel = w.w + bytes * size_t(p);
-    for (int32_t row = 0; row < kPanelRows; ++row) {
-      float acc = 0;
-      for (int32_t b = 0; b < w.blocks; ++b) {
-        const BlockPlace place = q8_place(b, w.blocks);
-        const int32_t total = dot_q8(panel + place.q + 8 * kLaneOfRow[row], a.q + b * kBlockCols);
-        const float d = half_to_float(read_half(panel + place.d + 2 * row));
-        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
-      }
-      y[p * kPanelRows + row] = acc;
-    }
-  }
-}
-
-void matvec_q4m_i8(PanelRange w, Activation a, float* y) {
-  const size_t bytes = panel_bytes(WeightType::q4m, w.blocks);
-  for (int32_t p = w.first; p < w.last; ++p) {
-    const uint8_t* panel = w.w + bytes * size_t(p);
-    for (int32_t row = 0; row < kPanelRows; ++row) {
-      float acc = 0;
-      for (int32_t b = 0; b < w.blocks; ++b) {
-        const BlockPlace place = q4m_place(b, w.blocks);
-        const int32_t total = dot_q4(panel + place.q + 8 * kLaneOfRow[row], a.q + b * kBlockCols);
-        const float d = half_to_float(read_half(panel + place.d + 2 * row));
-        const float m = half_to_float(read_half(panel + place.m + 2 * row));
-        acc = __builtin_fmaf(float(total), d * a.d[b], acc);
-        acc = __builtin_fmaf(m, a.sums[b], acc);
-      }
-      y[p * kPanelRows + row] = acc;
-    }
-  }
-}
+void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
+void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
+void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
 
 // Column j of the input.
 static Activation column(Activation a, int32_t blocks, int32_t j) {

@@ -12,8 +12,8 @@
 //
 // Tensors have the types of tensor_types.h; dimension 0 is a whole number of blocks. A float model holds its tensors as
 // F32, F16 or BF16 under the names of the ecosystem (weights.h lists them). A packed model, written by `pith quantize`,
-// holds matrices as GGUF type I8 of shape {bytes}, so that every other reader can list it, and vectors as F32. These keys
-// say what the bytes are, one array element per tensor of the file, in any order:
+// holds matrices as GGUF type I8 of shape {bytes}, so that every other reader can list it, and vectors as F32. These
+// keys say what the bytes are, one array element per tensor of the file, in any order:
 //   pith.packed.version u32 = 1
 //   pith.packed.names   [string]   tensor names
 //   pith.packed.types   [string]   "q4", "q4m", "q8", "f32" (layouts of simd/packed.h) or "vector" (F32)

@@ -6,8 +6,8 @@
 
 namespace pith::internal {
 
-// Those that pith reads. The library computes with f32 and i8 alone, which packed files are made of; `pith quantize` reads
-// the others too. In block types some weights of a row share a scale (tools/quantize/gguf_blocks.h).
+// Those that pith reads. The library computes with f32 and i8 alone, which packed files are made of; `pith quantize`
+// reads the others too. In block types some weights of a row share a scale (tools/quantize/gguf_blocks.h).
 enum class TensorType : uint32_t {
   f32 = 0,
   f16 = 1,
@@ -27,8 +27,8 @@ enum class TensorType : uint32_t {
   bf16 = 30
 };
 
-// As GGUF numbers it: also for types that pith does not read, whose blocks are 0 weights in 0 bytes. NULL where no type has
-// the number, or none has it any more.
+// As GGUF numbers it: also for types that pith does not read, whose blocks are 0 weights in 0 bytes. NULL where no type
+// has the number, or none has it any more.
 const char* tensor_type_name(uint32_t type);
 
 inline const char* tensor_type_name(TensorType type) { return tensor_type_name(uint32_t(type)); }

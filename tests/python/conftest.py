@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 
+TEXTS = Path(__file__).resolve().parents[3] / "shared" / "data"  # long texts; tests of them are skipped where it is not there
+
+
 def model_folder():
     """Where fetch_models puts them: $PITH_MODELS, or pith/models in the user's cache."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"

@@ -77,3 +77,38 @@ class Model:
                   self.error)
             rows.append(np.ctypeslib.as_array(self.lib.pith_session_logits(session), (vocab_size,)).copy())
         return np.array(rows)
+
+
+class Tokenizer:
+    """Of a model's bytes. Texts are str or bytes."""
+
+    def __init__(self, data):
+        self.model = Model(data)
+        self.lib = self.model.lib
+        self.lib.pith_tokenizer_work_bytes.restype = ctypes.c_size_t
+        error, n, self.handle = self.model.error, ctypes.c_size_t(), ctypes.c_void_p()
+        check(self.lib.pith_tokenizer_bytes(self.model.handle, ctypes.byref(n), error), error)
+        self.memory = Memory(n.value)
+        check(self.lib.pith_tokenizer_init(self.model.handle, self.memory.address, n, ctypes.byref(self.handle), error), error)
+
+    def try_encode(self, data, flags=0):
+        """(status, ids)"""
+        size, count = ctypes.c_size_t(len(data)), ctypes.c_size_t()
+        ids = (ctypes.c_int32 * (len(data) + 1))()
+        n_work = self.lib.pith_tokenizer_work_bytes(size)
+        work = ctypes.create_string_buffer(n_work)
+        status = self.lib.pith_tokenizer_encode(self.handle, data, size, flags, ids, ctypes.c_size_t(len(ids)),
+                                                ctypes.byref(count), work, ctypes.c_size_t(n_work), self.model.error)
+        return status, ids[:count.value]
+
+    def encode(self, text, flags=0):
+        status, ids = self.try_encode(text.encode() if isinstance(text, str) else text, flags)
+        check(status, self.model.error)
+        return ids
+
+    def decode(self, ids):
+        text, size, out = ctypes.c_void_p(), ctypes.c_size_t(), []
+        for token in ids:
+            assert self.lib.pith_tokenizer_decode(self.handle, token, ctypes.byref(text), ctypes.byref(size), None) == 0
+            out.append(ctypes.string_at(text, size.value))
+        return b"".join(out)

@@ -18,45 +18,17 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "train"))
 
+import libpith  # noqa: E402
 import packed_file  # noqa: E402
-from libpith import Memory, Model, check, library  # noqa: E402
+from conftest import TEXTS  # noqa: E402
+from libpith import library  # noqa: E402
 from model import Config, Model as TorchModel  # noqa: E402
 
 TOKENIZER = REPOSITORY / "tools" / "model" / "tokenizer.json"
-DATA = REPOSITORY.parent / "shared" / "data"
 NOVEL_BYTES = 4 << 20  # of the novels' text
 SEED = 7
 SPECIAL = "<|endoftext|>"
 I32 = 5  # a GGUF type
-
-
-class CppTokenizer:
-    def __init__(self, data):
-        self.model = Model(data)
-        self.lib = self.model.lib
-        self.lib.pith_tokenizer_work_bytes.restype = ctypes.c_size_t
-        error, n, self.handle = self.model.error, ctypes.c_size_t(), ctypes.c_void_p()
-        check(self.lib.pith_tokenizer_bytes(self.model.handle, ctypes.byref(n), error), error)
-        self.memory = Memory(n.value)
-        check(self.lib.pith_tokenizer_init(self.model.handle, self.memory.address, n, ctypes.byref(self.handle), error), error)
-
-    def encode(self, data):
-        """The ids of a text as bytes."""
-        size, count = ctypes.c_size_t(len(data)), ctypes.c_size_t()
-        ids = (ctypes.c_int32 * (len(data) + 1))()
-        n_work = self.lib.pith_tokenizer_work_bytes(size)
-        work = ctypes.create_string_buffer(n_work)
-        status = self.lib.pith_tokenizer_encode(self.handle, data, size, 0, ids, ctypes.c_size_t(len(ids)), ctypes.byref(count),
-                                                work, ctypes.c_size_t(n_work), self.model.error)
-        check(status, self.model.error)
-        return ids[:count.value]
-
-    def decode(self, ids):
-        text, size, out = ctypes.c_void_p(), ctypes.c_size_t(), []
-        for token in ids:
-            assert self.lib.pith_tokenizer_decode(self.handle, token, ctypes.byref(text), ctypes.byref(size), None) == 0
-            out.append(ctypes.string_at(text, size.value))
-        return b"".join(out)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +37,7 @@ def ours():
     path = os.environ.get("PITH_MODEL") or REPOSITORY / "tests" / "golden" / "tiny.q4.gguf"
     if not Path(path).exists():
         pytest.skip(f"no model {path}")
-    return CppTokenizer(Path(path).read_bytes())
+    return libpith.Tokenizer(Path(path).read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +60,10 @@ def texts_of_data():
 
 @pytest.mark.parametrize("name, read", texts_of_data())
 def test_texts(ours, theirs, name, read):
-    if not (DATA / name).exists():
-        pytest.skip(f"no {DATA / name}")
+    if not (TEXTS / name).exists():
+        pytest.skip(f"no {TEXTS / name}")
     # The package finds special tokens in text; pith takes them for text.
-    text = read(DATA / name).replace(SPECIAL, "")
+    text = read(TEXTS / name).replace(SPECIAL, "")
     assert len(text) > 100_000
     assert_equal(ours, theirs, text)
 
@@ -150,7 +122,7 @@ def test_every_character_is_of_the_same_kind():
     """All of Unicode, character by character: ids differ where a letter, number, mark or space is taken for another."""
     library()
     tokens, merges = kind_vocabulary()
-    cpp = CppTokenizer(kind_model(tokens, merges))
+    cpp = libpith.Tokenizer(kind_model(tokens, merges))
     package = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
     package.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     package.decoder = decoders.ByteLevel()

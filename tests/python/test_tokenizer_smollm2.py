@@ -4,7 +4,6 @@ Needs the pith command (PITH_COMMAND), the library (PITH_LIBRARY), and for the r
 tools/ci/fetch_models fetches.
 """
 
-import ctypes
 import os
 import random
 import subprocess
@@ -15,14 +14,13 @@ import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 import libpith
-from libpith import Memory, Model, check
+from conftest import TEXTS
 
 gguf = pytest.importorskip("gguf")
 
 COMMAND = os.environ.get("PITH_COMMAND")
 pytestmark = pytest.mark.skipif(not COMMAND, reason="PITH_COMMAND does not name the pith command")
 
-DATA = Path(os.environ.get("PITH_TEXTS", "texts"))  # a folder of long texts, where there is one
 NORMAL, CONTROL = 1, 3  # token types
 SPECIALS = 4            # PITH_ENCODE_SPECIALS
 E_ARGUMENT = 10
@@ -60,32 +58,6 @@ def model_of(folder, tokens, types, merges, **ids):
     return (folder / "packed.gguf").read_bytes()
 
 
-class Ours:
-    def __init__(self, data):
-        self.model = Model(data)
-        self.lib = self.model.lib
-        self.lib.pith_tokenizer_work_bytes.restype = ctypes.c_size_t
-        error, n, self.handle = self.model.error, ctypes.c_size_t(), ctypes.c_void_p()
-        check(self.lib.pith_tokenizer_bytes(self.model.handle, ctypes.byref(n), error), error)
-        self.memory = Memory(n.value)
-        check(self.lib.pith_tokenizer_init(self.model.handle, self.memory.address, n, ctypes.byref(self.handle), error), error)
-
-    def try_encode(self, data, flags=0):
-        """(status, ids)"""
-        size, count = ctypes.c_size_t(len(data)), ctypes.c_size_t()
-        ids = (ctypes.c_int32 * (len(data) + 1))()
-        n_work = self.lib.pith_tokenizer_work_bytes(size)
-        work = ctypes.create_string_buffer(n_work)
-        status = self.lib.pith_tokenizer_encode(self.handle, data, size, flags, ids, ctypes.c_size_t(len(ids)),
-                                                ctypes.byref(count), work, ctypes.c_size_t(n_work), self.model.error)
-        return status, ids[:count.value]
-
-    def encode(self, text, flags=0):
-        status, ids = self.try_encode(text.encode(), flags)
-        check(status, self.model.error)
-        return ids
-
-
 def package(tokens, merges, unknown=None):
     """SmolLM2's tokenizer, as the package makes it of tokens and merges."""
     out = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=[tuple(m.split(" ")) for m in merges],
@@ -115,7 +87,7 @@ def vocabulary(smollm2):
 @pytest.fixture(scope="module")
 def ours(vocabulary, tmp_path_factory):
     v = vocabulary
-    return Ours(model_of(tmp_path_factory.mktemp("smollm2"), v.tokens, v.types, v.merges, unknown=v.unknown, bos=1, eos=2))
+    return libpith.Tokenizer(model_of(tmp_path_factory.mktemp("smollm2"), v.tokens, v.types, v.merges, unknown=v.unknown, bos=1, eos=2))
 
 
 @pytest.fixture(scope="module")
@@ -151,9 +123,9 @@ def test_random_texts(ours, theirs, vocabulary):
 
 @pytest.mark.parametrize("name", ["wikitext2.test.txt", "tales.val.txt"])
 def test_texts(ours, theirs, name):
-    if not (DATA / name).exists():
-        pytest.skip(f"no {DATA / name}")
-    text = (DATA / name).read_text("utf-8")
+    if not (TEXTS / name).exists():
+        pytest.skip(f"no {TEXTS / name}")
+    text = (TEXTS / name).read_text("utf-8")
     assert len(text) > 100_000
     ids = ours.encode(text)
     assert ids == theirs.encode(text, add_special_tokens=False).ids
@@ -178,7 +150,7 @@ def test_bytes_without_a_token(ours, vocabulary, tmp_path):
     known = set(vocabulary.tokens)
     lacking = [b for b in range(256) if alphabet[b] not in known]
     assert lacking == [0x04, 0x06, 0x13, 0x14, 0x16, 0x1d, 0xc0, 0xc1, 0xf1, 0xf2, *range(0xf5, 0x100)]
-    without = Ours(model_of(tmp_path, vocabulary.tokens, vocabulary.types, vocabulary.merges))
+    without = libpith.Tokenizer(model_of(tmp_path, vocabulary.tokens, vocabulary.types, vocabulary.merges))
     for byte in range(256):
         data = b"a." + bytes([byte])
         status, ids = ours.try_encode(data)
@@ -203,7 +175,7 @@ def test_every_character_is_of_the_same_kind(tmp_path):
     pairs = [(left, right) for left in ("n", "1", ".", alphabet[32]) for right in alphabet]
     tokens = ["<|end|>", *alphabet, *(left + right for left, right in pairs)]
     merges = [f"{left} {right}" for left, right in pairs]
-    cpp = Ours(model_of(tmp_path, tokens, [CONTROL] + [NORMAL] * (len(tokens) - 1), merges))
+    cpp = libpith.Tokenizer(model_of(tmp_path, tokens, [CONTROL] + [NORMAL] * (len(tokens) - 1), merges))
     theirs = package(tokens, merges)
     # Beyond are no characters yet. In small texts, for the package takes quadratic time.
     for first in [*range(0, 0x40000, 0x40), *range(0xe0000, 0xe0400, 0x40)]:

@@ -27,32 +27,29 @@ bool is_same_file(const std::string& a, const std::string& b) {
          of_a.st_ino == of_b.st_ino;
 }
 
-// The output replaces no file that the model is read from.
-void check_output(const QuantizeOptions& options, bool is_folder) {
-  std::vector<std::string> inputs;
-  if (is_folder) {
-    for (const auto& entry : std::filesystem::directory_iterator(options.input))
-      inputs.push_back(entry.path().string());
-  } else {
-    inputs = split_paths(options.input);
-  }
+// The files that a model is read from: those of a folder, or the parts of a GGUF.
+std::vector<std::string> input_paths(const std::string& input, bool is_folder) {
+  if (!is_folder) return split_paths(input);
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::directory_iterator(input)) paths.push_back(entry.path().string());
+  return paths;
+}
+
+// The output replaces none of them.
+void check_output(const std::vector<std::string>& inputs, const std::string& output) {
   for (const std::string& input : inputs) {
-    if (is_same_file(input, options.output))
+    if (is_same_file(input, output))
       throw std::runtime_error(fmt::format("argument OUT: is an input file, {}; name another", input));
   }
 }
 
-// The files of a GGUF model, mapped.
-std::vector<MappedFile> mapped_files(const std::string& input) {
-  std::vector<MappedFile> files;
-  for (const std::string& path : split_paths(input)) files.emplace_back(path);
-  return files;
-}
-
-std::unique_ptr<ModelSource> open_gguf(const std::string& input, const std::vector<MappedFile>& files) {
-  const std::vector<std::string> paths = split_paths(input);
+// `files` keeps them mapped.
+std::unique_ptr<ModelSource> open_gguf(const std::vector<std::string>& paths, std::vector<MappedFile>* files) {
   std::vector<FileBytes> bytes;
-  for (size_t i = 0; i < files.size(); ++i) bytes.push_back({files[i].data(), files[i].size(), paths[i], true});
+  for (const std::string& path : paths) {
+    const MappedFile& file = files->emplace_back(path);
+    bytes.push_back({file.data(), file.size(), path, true});
+  }
   return std::make_unique<GgufSource>(std::move(bytes));
 }
 
@@ -72,10 +69,10 @@ void print_report(const PackReport& report) {
 
 void quantize(const QuantizeOptions& options) {
   const bool is_folder = std::filesystem::is_directory(options.input);
-  check_output(options, is_folder);
-  const std::vector<MappedFile> files = is_folder ? std::vector<MappedFile>{} : mapped_files(options.input);
-  const std::unique_ptr<ModelSource> source =
-      is_folder ? open_hugging_face(options.input) : open_gguf(options.input, files);
+  const std::vector<std::string> inputs = input_paths(options.input, is_folder);
+  check_output(inputs, options.output);
+  std::vector<MappedFile> files;
+  const std::unique_ptr<ModelSource> source = is_folder ? open_hugging_face(options.input) : open_gguf(inputs, &files);
   for (const std::string& notice : source->notices()) fmt::print(stderr, "note: {}\n", notice);
   PackOptions pack = pack_options(options.type);
   pack.progress = progress_bar("packing");
