@@ -175,22 +175,26 @@ pith_status BpeTokenizer::read_tokens(const MetaEntry& tokens, const MetaEntry* 
   StringArray stored(tokens);
   offsets_[0] = 0;
   for (int32_t id = 0; id < n_tokens_; ++id) {
-    PITH_TRY(read_token(id, stored.next(), type_of(types, id) == kControl, error));
+    const std::string_view text = stored.next();
+    if (text.empty()) return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": token ", id, " is empty");
+    if (type_of(types, id) == kControl) read_control(id, text);
+    else PITH_TRY(read_token(id, text, error));
   }
   return PITH_OK;
 }
 
-// Special tokens have no bytes, and are found by their text among themselves alone. Of equal tokens the first wins.
-pith_status BpeTokenizer::read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error) {
-  if (stored.empty()) return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": token ", id, " is empty");
-  const int64_t n = is_special ? 0 : stored_bytes(stored, text_ + offsets_[id], stored.size());
+// Special tokens have no bytes, and are found by their text among themselves alone.
+void BpeTokenizer::read_control(int32_t id, std::string_view stored) {
+  offsets_[id + 1] = offsets_[id];
+  specials_[n_specials_++] = {stored.data(), uint32_t(stored.size()), id};
+}
+
+// Of equal tokens the first wins.
+pith_status BpeTokenizer::read_token(int32_t id, std::string_view stored, pith_error* error) {
+  const int64_t n = stored_bytes(stored, text_ + offsets_[id], stored.size());
   if (n < 0)
     return fail(error, PITH_E_VOCABULARY, "key ", kTokensKey, ": token ", id, " is not in the byte alphabet of GPT-2");
   offsets_[id + 1] = offsets_[id] + uint32_t(n);
-  if (is_special) {
-    specials_[n_specials_++] = {stored.data(), uint32_t(stored.size()), id};
-    return PITH_OK;
-  }
   uint32_t slot = uint32_t(hash_of(decode(id))) & id_mask_;
   while (id_slots_[slot] >= 0 && decode(id_slots_[slot]) != decode(id)) slot = (slot + 1) & id_mask_;
   if (id_slots_[slot] < 0) id_slots_[slot] = id;
@@ -419,11 +423,11 @@ void BpeTokenizer::encode_plain(std::string_view text, void* work, Ids* out) con
   }
 }
 
-size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, bool finds_specials,
+size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, Specials specials,
                             size_t* out_missing) const {
   Ids out(tokens, capacity);
   size_t start = 0;  // of the text that is not encoded yet
-  for (size_t at = 0; finds_specials && at < text.size();) {
+  for (size_t at = 0; specials == Specials::are_found && at < text.size();) {
     const Special* special =
         begins_special_[uint8_t(text[at])] ? special_at({text.data() + at, text.size() - at}) : nullptr;
     if (special == nullptr) {

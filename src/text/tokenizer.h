@@ -12,6 +12,8 @@
 
 namespace pith::internal {
 
+enum class Specials : uint8_t { are_text, are_found };  // what their names in a text are
+
 // Special tokens are those of token_type 3. Model bytes must outlive the tokenizer: the names of special tokens lie
 // there.
 class BpeTokenizer {
@@ -33,11 +35,11 @@ class BpeTokenizer {
   static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
 
   // Writes at most `capacity` ids and returns how many the text has, at most one for every byte. work: [work_bytes],
-  // any alignment. `finds_specials`: the names of special tokens become these tokens, the longest name first.
+  // any alignment. Specials::are_found: the names of special tokens become these tokens, the longest name first.
   // *out_missing: where the first byte is that has no token, neither its own nor the unknown one; SIZE_MAX if all have.
   // It may be NULL; such bytes are left out.
-  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, bool finds_specials = false,
-                size_t* out_missing = nullptr) const;
+  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work,
+                Specials specials = Specials::are_text, size_t* out_missing = nullptr) const;
 
   // The bytes of a token, 0 <= token < n_tokens; none for special tokens.
   std::string_view decode(int32_t token) const {
@@ -64,7 +66,8 @@ class BpeTokenizer {
   const Merge* find_merge(int32_t left, int32_t right) const;
   int32_t find_token(std::string_view bytes) const;  // -1: none
   pith_status read_tokens(const MetaEntry& tokens, const MetaEntry* types, pith_error* error);
-  pith_status read_token(int32_t id, std::string_view stored, bool is_special, pith_error* error);
+  pith_status read_token(int32_t id, std::string_view stored, pith_error* error);
+  void read_control(int32_t id, std::string_view stored);
   void read_bytes();
   pith_status read_merges(const MetaEntry& merges, pith_error* error);
   pith_status read_merge(int32_t rank, std::string_view line, pith_error* error);
