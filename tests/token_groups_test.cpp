@@ -53,7 +53,8 @@ class Groups {
     void operator()(uint8_t* memory) const { std::free(memory); }
   };
   void lay_out(Arena* arena) {
-    groups_->lay_out(shape.vocab_size, shape.capacity, shape.n_rows, shape.keeps_keys, arena);
+    groups_->lay_out(shape.vocab_size, shape.capacity, shape.n_rows,
+                     shape.keeps_keys ? RowUse::gates_and_keys : RowUse::gates, arena);
   }
   std::unique_ptr<uint8_t, Free> memory_;
   std::unique_ptr<TokenGroups> groups_;

@@ -18,7 +18,8 @@ void KvCache::lay_out(const Setup& setup, Arena* arena) {
   if (!is_gated_) return;
   const int32_t n_rows = pool_rows(config, plan);
   pool_.lay_out(materialiser_.rows(), config.n_layers, n_rows, arena);
-  groups_.lay_out(config.vocab_size, plan.capacity, n_rows, plan.form == AttentionForm::grouped, arena);
+  groups_.lay_out(config.vocab_size, plan.capacity, n_rows,
+                  plan.form == AttentionForm::grouped ? RowUse::gates_and_keys : RowUse::gates, arena);
   if (!arena->is_measuring()) groups_.clear();
   for (int32_t i = 0; i < kMaxConversions; ++i) {
     gate_inputs_[i].lay_out(1, config.gate_width, arena);

@@ -40,11 +40,11 @@ struct Reader {
 
 }  // namespace
 
-void TokenGroups::lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, bool keeps_keys, Arena* arena) {
+void TokenGroups::lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, RowUse use, Arena* arena) {
   vocab_size_ = vocab_size;
   capacity_ = capacity;
   n_rows_ = n_rows;
-  keeps_keys_ = keeps_keys;
+  keeps_keys_ = use == RowUse::gates_and_keys;
   const size_t tokens = size_t(capacity), rows = size_t(n_rows);
   group_of_id_ = arena->take<int32_t>(size_t(vocab_size));
   for (int32_t** array : {&group_of_slot_, &slot_next_, &slot_prev_, &row_of_slot_, &group_id_, &kind_, &count_,
@@ -234,10 +234,10 @@ void TokenGroups::take_out(int32_t slot) {
 // ---- who holds rows -------------------------------------------------------------------------------------------------
 
 // Begins the conversion of a group, which has its gate row by now if it is to have one.
-void TokenGroups::convert(int32_t group, int32_t gate_from, bool is_current) {
+Conversion& TokenGroups::convert(int32_t group, int32_t gate_from) {
   assert(n_conversions_ < kMaxConversions);
   const int32_t gate_to = gate_row_[group] == gate_from ? -1 : gate_row_[group];
-  conversions_[n_conversions_++] = {group_id_[group], gate_from, gate_to, n_key_writes_, 0, is_current};
+  return conversions_[n_conversions_++] = {group_id_[group], gate_from, gate_to, n_key_writes_, 0};
 }
 
 // As part of the last conversion.
@@ -277,7 +277,7 @@ bool TokenGroups::demote_largest(int32_t except, int32_t min_count) {
   const int32_t group = largest_keys(except);
   if (group < 0 || count_[group] < min_count) return false;
   keys_to_gate(group);
-  convert(group, -1, false);
+  convert(group, -1);
   return true;
 }
 
@@ -306,13 +306,13 @@ void TokenGroups::replace(int32_t slot, int32_t id) {
     const int32_t left = group_of_slot_[slot];
     take_out(slot);
     if (keeps_keys_ && left != known && kind_[left] == int32_t(GroupKind::gate) && count_[left] == 1) {
-      convert(left, gate_row_[left], false);
+      convert(left, gate_row_[left]);
       gate_to_keys(left);
     }
   }
   const int32_t group = make_room(id);
   append(slot, group);
-  convert(group, gate_from, true);
+  convert(group, gate_from).is_current = true;
   if (kind_[group] == int32_t(GroupKind::keys)) write_keys(slot, take_row());
   promote(group);
 }
@@ -327,7 +327,7 @@ void TokenGroups::promote(int32_t current) {
     group = first_group(GroupKind::gate);
     if (!keeps_keys_ || n_used_ < capacity_ || group < 0 || count_[group] > kMaxPromoted || n_free_ < 2 * count_[group])
       return;
-    if (group != current) convert(group, gate_row_[group], false);
+    if (group != current) convert(group, gate_row_[group]);
     gate_to_keys(group);
     return;
   }
@@ -335,7 +335,7 @@ void TokenGroups::promote(int32_t current) {
   const bool is_keys = keeps_keys_ && count_[group] == 1;
   const int32_t row = take_row();
   if (!is_keys) own_gate(group, row);
-  convert(group, -1, false);
+  convert(group, -1);
   if (is_keys) write_keys(first_slot_[group], row);
   set_shape(group, is_keys ? GroupKind::keys : GroupKind::gate, count_[group]);
 }

@@ -26,6 +26,7 @@
 namespace pith::internal {
 
 enum class GroupKind : uint8_t { keys, gate, none };
+enum class RowUse : uint8_t { gates, gates_and_keys };  // what groups may hold rows for
 
 constexpr int32_t kFreeRow = -1, kGateRow = -2;  // of row_slot()
 
@@ -39,7 +40,7 @@ struct KeyWrite {
 struct Conversion {
   int32_t id, gate_from, gate_to;
   int32_t first_key, n_keys;  // of key_write()
-  bool is_current;            // of the token just added
+  bool is_current = false;    // of the token just added
 };
 
 class TokenGroups {
@@ -53,8 +54,8 @@ class TokenGroups {
   TokenGroups(const TokenGroups&) = delete;  // undo() writes to where replace() did
   TokenGroups& operator=(const TokenGroups&) = delete;
 
-  // keeps_keys false: groups only ever hold gates. capacity >= 1, n_rows >= 0.
-  void lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, bool keeps_keys, Arena* arena);
+  // capacity >= 1, n_rows >= 0.
+  void lay_out(int32_t vocab_size, int32_t capacity, int32_t n_rows, RowUse use, Arena* arena);
   void clear();  // no token cached, all rows free
 
   // The token of `id` goes into `slot`; what was there leaves. One conversion is of the token just added, even if it
@@ -127,7 +128,7 @@ class TokenGroups {
   void append(int32_t slot, int32_t group);
   void take_out(int32_t slot);
 
-  void convert(int32_t group, int32_t gate_from, bool is_current);
+  Conversion& convert(int32_t group, int32_t gate_from);
   void write_keys(int32_t slot, int32_t row);
   void gate_to_keys(int32_t group);
   void keys_to_gate(int32_t group);
