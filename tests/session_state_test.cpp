@@ -34,7 +34,7 @@ std::vector<Scenario> small_scenarios(uint64_t seed) {
     pith_session_options options = session_options();
     options.capacity = 8;
     options.n_keep = 1;
-    options.pool_bytes = 3 * row_shape(spec.config, true).bytes() * size_t(spec.config.n_layers);
+    options.pool_bytes = 3 * row_shape(spec.config, Precision::i8).bytes() * size_t(spec.config.n_layers);
     spec.seed = seed;
     out.push_back({spec.name, spec, std::make_shared<Runtime>(runtime_of(spec, "q8")), options, 11});
   }
@@ -353,7 +353,8 @@ TEST_CASE("a state may hand out the pool's rows in any way that is consistent") 
   size_t n_differ = 0;
   for (int i = 0; i < 60; ++i) {
     const int32_t n_rows = int32_t(random() % 41), n_ids = int32_t(1 + random() % 40);
-    options.pool_bytes = n_rows == 0 ? PITH_POOL_NONE : uint64_t(n_rows) * row_shape(spec.config, false).bytes();
+    options.pool_bytes =
+        n_rows == 0 ? PITH_POOL_NONE : uint64_t(n_rows) * row_shape(spec.config, Precision::f32).bytes();
     CAPTURE(n_rows);
     CAPTURE(n_ids);
     const std::vector<int32_t> tokens = random_tokens(20 + random() % 80, n_ids, seed + uint64_t(i));

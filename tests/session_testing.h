@@ -86,7 +86,9 @@ inline std::vector<Scenario> scenarios(uint64_t seed) {
     options.chunk = is_same ? 0 : 1;  // other forms give other bits to a prompt than to its tokens one by one
     if (pool != kDefaultRows) {
       const uint64_t rows = pool == kNoRows ? 0 : 4, layers = uint64_t(spec.config.n_layers);
-      options.pool_bytes = rows == 0 ? PITH_POOL_NONE : rows * layers * row_shape(spec.config, is_i8).bytes();
+      options.pool_bytes = rows == 0
+                               ? PITH_POOL_NONE
+                               : rows * layers * row_shape(spec.config, is_i8 ? Precision::i8 : Precision::f32).bytes();
     }
     const struct {
       uint32_t n_keep;

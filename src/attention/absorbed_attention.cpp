@@ -126,7 +126,7 @@ void AbsorbedAttention::up_project(int32_t layer, int32_t head, const Scratch& s
   const Config& c = *config_;
   const Linear& up = weights_->layers[layer].kv_b;
   s.sum.pad(1, c.latent_width);
-  const Activation sum = s.sum.prepare(*kernels_, 1, plan_.activations_i8, up.type);
+  const Activation sum = s.sum.prepare(*kernels_, 1, plan_.activations, up.type);
   const int32_t row = (head * c.kv_head_width() + c.content_width) / kPanelRows;
   apply_columns(*kernels_, {up, row, row + c.value_width / kPanelRows}, sum, 1, out + head * c.value_width, 0);
 }

@@ -143,7 +143,7 @@ void GroupedAttention::load_gates(const Task& task) const {
   if (n_missing > 0) materialiser_->compute_gates(task.ring.layer, ids, n_missing, task.materialiser_scratch);
   for (int32_t i = 0; i < n_missing; ++i)
     store_row(*kernels_, shape, task.materialiser_scratch.gates + i * materialiser_->up_stride(), s.gates[missing[i]]);
-  for (int32_t i = 0; i < task.tile.n_segments && plan_.cache_i8; ++i) {
+  for (int32_t i = 0; i < task.tile.n_segments && plan_.cache == Precision::i8; ++i) {
     const int32_t self = 0;
     const RowList gate{&shape, s.gates[i], &self, 1};
     gather_scales(*kernels_, gate, RowSide::keys, lanes, s.content_d + i * lanes);
@@ -154,7 +154,7 @@ void GroupedAttention::load_gates(const Task& task) const {
 // A head's gate of the content, as floats: in place, or widened into `buffer`.
 const float* GroupedAttention::gate_of(Row row, int32_t head, float scale, float* buffer) const {
   const int32_t at = head * pool_->shape().padded_content;
-  if (!plan_.cache_i8) return reinterpret_cast<const float*>(row.keys) + at;
+  if (plan_.cache == Precision::f32) return reinterpret_cast<const float*>(row.keys) + at;
   kernels_->dequantize_row(reinterpret_cast<const int8_t*>(row.keys) + at, scale, config_->content_width, buffer);
   return buffer;
 }
@@ -195,7 +195,7 @@ void GroupedAttention::absorb_floats(const Task& task) const {
   for (int32_t i = 0; i < task.tile.n_segments; ++i) {
     for (int32_t h = 0; h < c.n_heads; ++h) {
       const float* q = task.query.content.x + h * task.query.content.stride;
-      const float scale = plan_.cache_i8 ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1;
+      const float scale = plan_.cache == Precision::i8 ? s.content_d[i * padded_lanes(c.n_heads) + h] : 1;
       const float* gate = gate_of(s.gates[i], h, scale, s.widened);
       float *product = s.product, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
@@ -297,11 +297,11 @@ void GroupedAttention::add_values(const Task& task, RunningSoftmax* running) con
     float* out = running->out + h * running->width;
     const int32_t first = (h * c.kv_head_width() + c.content_width) / kPanelRows;
     apply_columns(*kernels_, {up, first, first + c.value_width / kPanelRows},
-                  sums.prepare(*kernels_, n, plan_.activations_i8, up.type), n, s.values, size_t(shape.padded_value));
+                  sums.prepare(*kernels_, n, plan_.activations, up.type), n, s.values, size_t(shape.padded_value));
     for (int32_t i = 0; i < n; ++i) {
-      const uint8_t* gate = s.gates[i].values + size_t(h * shape.padded_value) * shape.number_bytes();
+      const uint8_t* gate = s.gates[i].values + size_t(h * shape.padded_value) * number_bytes(shape.precision);
       float* values = s.values + i * shape.padded_value;
-      if (plan_.cache_i8) {
+      if (plan_.cache == Precision::i8) {
         kernels_->gated_sum(reinterpret_cast<const int8_t*>(gate), values, s.value_d[i * lanes + h], c.value_width,
                             out);
       } else {

@@ -11,7 +11,7 @@ GatheredRows gathered(const HeadRows& rows) {
 const float* numbers_of(const Kernels& k, const HeadRows& rows, int32_t i, int32_t kv_head, float* buffer) {
   const uint8_t* row = rows.data + rows.stride * size_t(rows.index[i]);
   const int32_t at = kv_head * rows.kv_stride;
-  if (!rows.is_i8) return reinterpret_cast<const float*>(row) + at;
+  if (rows.precision == Precision::f32) return reinterpret_cast<const float*>(row) + at;
   k.dequantize_row(reinterpret_cast<const int8_t*>(row) + at, 1, rows.width, buffer);
   return buffer;
 }
@@ -38,14 +38,14 @@ void HeadScratch::lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Ar
 
 void prefetch_rows(const HeadRows& rows, int32_t n_heads) {
   const int32_t last = (n_heads - 1) / rows.heads_per_kv;
-  const size_t bytes = size_t(last * rows.kv_stride + rows.width) * (rows.is_i8 ? 1 : 4);
+  const size_t bytes = size_t(last * rows.kv_stride + rows.width) * number_bytes(rows.precision);
   for (int32_t i = 0; i < rows.n; ++i) prefetch(rows.data + rows.stride * size_t(rows.index[i]), bytes);
 }
 
 void add_scores(const Kernels& k, const HeadQuery& query, const HeadRows& rows, int32_t n_heads,
                 const HeadScratch& scratch, float* x) {
   const int32_t n = rows.n, lanes = padded_lanes(n_heads);
-  if (query.q != nullptr && rows.is_i8) {
+  if (query.q != nullptr && rows.precision == Precision::i8) {
     const int32_t width = rows.heads_per_kv >= n_heads ? int32_t(padded_cols(rows.width)) : rows.kv_stride;
     k.head_dots_i8(query.q, n_heads, rows.heads_per_kv, width, gathered(rows), n, scratch.dots, size_t(lanes));
     if (rows.scales != nullptr) k.add_head_scores(scratch.dots, query.d, rows.scales, n, lanes, x);
@@ -71,7 +71,7 @@ void add_sums(const Kernels& k, const float* weights, const HeadRows& rows, int3
     k.scale_rows(weights, rows.row_scales, n, lanes, scratch.weights);
     weights = scratch.weights;
   }
-  if (rows.is_i8) {
+  if (rows.precision == Precision::i8) {
     const int32_t width = rows.heads_per_kv >= n_heads ? (rows.width + 15) / 16 * 16 : rows.kv_stride;
     k.head_sums_i8(weights, size_t(lanes), n_heads, rows.heads_per_kv, width, gathered(rows), n, out,
                    size_t(out_stride));

@@ -12,6 +12,7 @@
 #include "ground/arena.h"
 #include "layers/head_lanes.h"
 #include "kernels.h"
+#include "model/precision.h"
 
 namespace pith::internal {
 
@@ -21,10 +22,10 @@ struct HeadRows {
   size_t stride = 0;               // bytes
   const int32_t* index = nullptr;  // [n]
   int32_t n = 0;
-  int32_t width = 0;                  // numbers that a head reads
-  int32_t kv_stride = 0;              // numbers from a KV head to the next; int8: padded_cols(width)
-  int32_t heads_per_kv = 1;           // n_heads where all heads read the same
-  bool is_i8 = true;                  // otherwise float32
+  int32_t width = 0;         // numbers that a head reads
+  int32_t kv_stride = 0;     // numbers from a KV head to the next; int8: padded_cols(width)
+  int32_t heads_per_kv = 1;  // n_heads where all heads read the same
+  Precision precision = Precision::i8;
   const float* scales = nullptr;      // [n, lanes]: what the row counts for a head; NULL:
   const float* row_scales = nullptr;  // [n]: what the row counts; NULL: 1
 };

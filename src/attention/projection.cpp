@@ -47,7 +47,7 @@ void Projection::run_low_rank(int32_t layer, const Batch& batch) const {
   for (int32_t i = 0; i < batch.n; ++i)
     kernels_->rmsnorm(latent.column(i), w.q_a_norm, c.q_norm_epsilon, c.query_latent_width, latent.column(i));
   latent.pad(batch.n, c.query_latent_width);
-  const Activation a = latent.prepare(*kernels_, batch.n, plan_.activations_i8, w.q_b.type);
+  const Activation a = latent.prepare(*kernels_, batch.n, plan_.activations, w.q_b.type);
   const Product up{&w.q_b, a, s.query, size_t(padded_rows(w.q_b.rows))};
   apply(*kernels_, batch.worker, {&up, 1}, batch.n);
 }

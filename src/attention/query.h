@@ -46,7 +46,9 @@ class RotatedQuery {
 };
 
 // Whether queries are rounded, and scores products of integers.
-inline bool has_integer_scores(const Plan& plan) { return plan.cache_i8 && plan.activations_i8; }
+inline bool has_integer_scores(const Plan& plan) {
+  return plan.cache == Precision::i8 && plan.activations == Precision::i8;
+}
 
 // Rounds the heads of a query for integer scores: q [n_heads, padded width], d [n_heads].
 void quantize_heads(const Kernels& kernels, const float* x, int32_t stride, int32_t n_heads, int32_t width, int8_t* q,

@@ -49,34 +49,33 @@ HeadRows RingLayer::ropes(const int32_t* slots, int32_t n, float* scales) const 
           .n = n,
           .width = config.rope_width,
           .heads_per_kv = config.n_heads,
-          .is_i8 = is_i8,
+          .precision = ring.precision(),
           .row_scales = is_i8 ? scales : nullptr};
 }
 
 HeadRows RingLayer::latents(const int32_t* slots, int32_t n, int32_t block, int32_t n_heads, const float* rho,
                             float* scales) const {
   const CacheShape& shape = ring.shape();
-  const bool is_i8 = ring.is_i8();
   const float* row_scales = rho;
   if (shape.n_blocks() > 1) {
     ring.gather_scalars(layer, slots, n, block, 1, scales, 1);
     if (rho != nullptr) kernels.multiply(scales, rho, n, scales);
     row_scales = scales;
   }
-  return {.data = ring.latents_of(layer) + size_t(block * shape.latent_block) * (is_i8 ? 1 : 4),
+  return {.data = ring.latents_of(layer) + size_t(block * shape.latent_block) * number_bytes(ring.precision()),
           .stride = ring.latent_stride(),
           .index = slots,
           .n = n,
           .width = shape.block_width(block),
           .heads_per_kv = n_heads,
-          .is_i8 = is_i8,
+          .precision = ring.precision(),
           .row_scales = row_scales};
 }
 
 void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slots, const QueryHeads& query,
                  const TileScratch& s, RunningSoftmax* running) {
   const RowShape& shape = *rows.shape;
-  const bool is_i8 = shape.is_i8;
+  const bool is_i8 = shape.precision == Precision::i8;
   if (is_i8) {
     gather_scales(ring.kernels, rows, RowSide::keys, running->lanes, s.key_scales);
     gather_scales(ring.kernels, rows, RowSide::values, running->lanes, s.value_scales);
@@ -87,7 +86,7 @@ void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slot
                       .n = rows.n,
                       .width = shape.content_width,
                       .kv_stride = shape.padded_content,
-                      .is_i8 = is_i8,
+                      .precision = shape.precision,
                       .scales = is_i8 ? s.key_scales : nullptr};
   const HeadRows values{.data = rows.rows.values,
                         .stride = shape.value_bytes,
@@ -95,7 +94,7 @@ void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slot
                         .n = rows.n,
                         .width = shape.value_width,
                         .kv_stride = shape.padded_value,
-                        .is_i8 = is_i8,
+                        .precision = shape.precision,
                         .scales = is_i8 ? s.value_scales : nullptr};
   const HeadRows rope = ring.ropes(slots, rows.n, s.rope_scales);
   attend_tile(ring, {keys, values, &rope, slots}, query, s, running);
@@ -125,7 +124,7 @@ void attend_cached_heads(const RingLayer& layer, const int32_t* slots, int32_t n
                       .width = c.value_width,
                       .kv_stride = is_i8 ? shape.stored_block : c.value_width,
                       .heads_per_kv = share,
-                      .is_i8 = is_i8,
+                      .precision = ring.precision(),
                       .scales = is_i8 ? s.key_scales : nullptr};
   HeadRows values = keys;
   values.data = ring.values_of(layer.layer);

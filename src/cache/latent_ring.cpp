@@ -10,9 +10,9 @@ namespace {
 constexpr int32_t kOneScaleWidth = 64;  // up to this latent width one scale per token is precise enough
 constexpr size_t kSlack = 64;           // bytes after the vectors: kernels read whole blocks
 
-CacheShape mha_shape(const Config& c, bool is_i8) {
-  const int32_t head = is_i8 ? int32_t(padded_cols(c.value_width)) : c.value_width;
-  const int32_t scales = is_i8 ? c.n_kv_heads : 0;
+CacheShape mha_shape(const Config& c, Precision precision) {
+  const int32_t head = precision == Precision::i8 ? int32_t(padded_cols(c.value_width)) : c.value_width;
+  const int32_t scales = precision == Precision::i8 ? c.n_kv_heads : 0;
   return {c.n_kv_heads * head,
           c.n_kv_heads * head,
           scales,
@@ -28,13 +28,13 @@ CacheShape mha_shape(const Config& c, bool is_i8) {
 }  // namespace
 
 CacheShape cache_shape(const Config& c, const Plan& plan) {
-  if (c.is_mha()) return mha_shape(c, plan.cache_i8);
+  if (c.is_mha()) return mha_shape(c, plan.cache);
   const bool is_narrow = c.latent_width <= kOneScaleWidth;
   const int32_t norms =
       c.gate == Gate::up && c.gate_norm != GateNorm::none ? (c.gate_norm == GateNorm::layer_split ? 2 : 1) : 0;
   const int32_t means = c.gate_norm == GateNorm::rms ? 0 : norms;
   CacheShape shape{c.latent_width, c.rope_width, 0, norms, means, 0, 0, 0, 0, uint32_t(c.latent_width + c.rope_width)};
-  if (!plan.cache_i8) return shape;
+  if (plan.cache == Precision::f32) return shape;
   shape.n_rope_scales = 1;
   if (is_narrow) {
     shape.n_rho = norms > 0 ? norms : 1;
@@ -48,7 +48,7 @@ CacheShape cache_shape(const Config& c, const Plan& plan) {
 RingBytes ring_bytes(const Config& config, const Plan& plan) {
   const CacheShape shape = cache_shape(config, plan);
   const uint64_t numbers = uint64_t(shape.latent_width) + uint64_t(shape.rope_width);
-  const uint64_t layer = numbers * (plan.cache_i8 ? 1 : 4) + uint64_t(shape.n_scalars()) * (plan.cache_i8 ? 2 : 4);
+  const uint64_t layer = numbers * number_bytes(plan.cache) + uint64_t(shape.n_scalars()) * scalar_bytes(plan.cache);
   Arena measure;
   Plan without_chunk = plan;
   without_chunk.chunk = 1;
@@ -58,7 +58,7 @@ RingBytes ring_bytes(const Config& config, const Plan& plan) {
 
 void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
   shape_ = cache_shape(config, plan);
-  is_i8_ = plan.cache_i8;
+  precision_ = plan.cache;
   capacity_ = plan.capacity;
   n_keep_ = plan.n_keep;
   n_layers_ = config.n_layers;
@@ -72,20 +72,20 @@ void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
 
 void LatentRing::store_scalar(size_t row, int32_t index, float value) {
   const size_t at = row * size_t(shape_.n_scalars()) + size_t(index);
-  if (is_i8_) reinterpret_cast<uint16_t*>(scalars_)[at] = float_to_half(value);
+  if (is_i8()) reinterpret_cast<uint16_t*>(scalars_)[at] = float_to_half(value);
   else reinterpret_cast<float*>(scalars_)[at] = value;
 }
 
 float LatentRing::load_scalar(size_t row, int32_t index) const {
   const size_t at = row * size_t(shape_.n_scalars()) + size_t(index);
-  return is_i8_ ? half_to_float(reinterpret_cast<const uint16_t*>(scalars_)[at])
-                : reinterpret_cast<const float*>(scalars_)[at];
+  return is_i8() ? half_to_float(reinterpret_cast<const uint16_t*>(scalars_)[at])
+                 : reinterpret_cast<const float*>(scalars_)[at];
 }
 
 // Stores x [width]; store_scale(i, scale) for every block of numbers. block 0: one scale for all.
 template <typename Store>
 void LatentRing::store_vector(uint8_t* row, int32_t width, int32_t block, const float* x, Store store_scale) {
-  if (!is_i8_) {
+  if (!is_i8()) {
     for (int32_t i = 0; i < width; ++i) reinterpret_cast<float*>(row)[i] = x[i];
     return;
   }
@@ -120,7 +120,7 @@ void LatentRing::store_mean(int32_t layer, int32_t slot, const float* mean) {
   constexpr float kLargestHalf =
       65504;  // a mean so many deviations from 0 leaves float32 nothing to subtract from either
   for (int32_t i = 0; i < shape_.n_means; ++i) {
-    const bool is_beyond = is_i8_ && __builtin_fabsf(mean[i]) > kLargestHalf;
+    const bool is_beyond = is_i8() && __builtin_fabsf(mean[i]) > kLargestHalf;
     store_scalar(row(layer, slot), shape_.mean_at() + i,
                  is_beyond ? __builtin_copysignf(kLargestHalf, mean[i]) : mean[i]);
   }
@@ -137,7 +137,7 @@ void LatentRing::load_latent_scales(int32_t layer, int32_t slot, float* out) con
 void LatentRing::load_latent(int32_t layer, int32_t slot, float* out) const {
   const size_t at = row(layer, slot);
   const int32_t width = shape_.latent_width, step = shape_.latent_block == 0 ? width : shape_.latent_block;
-  if (!is_i8_) {
+  if (!is_i8()) {
     const float* in = reinterpret_cast<const float*>(latents_ + at * latent_stride());
     for (int32_t i = 0; i < width; ++i) out[i] = in[i];
     return;
@@ -160,10 +160,10 @@ void LatentRing::load_mean(int32_t layer, int32_t slot, float* out) const {
 void LatentRing::gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n,
                                 float* out, int32_t stride) const {
   const size_t width = size_t(shape_.n_scalars()), base = row(layer, 0);
-  if (!is_i8_ || stride != 1) {
+  if (!is_i8() || stride != 1) {
     for (int32_t i = 0; i < n_slots; ++i) {
       const size_t at = (base + size_t(slots[i])) * width + size_t(first);
-      if (is_i8_) kernels_->widen_halves(reinterpret_cast<const uint16_t*>(scalars_) + at, n, out + i * stride);
+      if (is_i8()) kernels_->widen_halves(reinterpret_cast<const uint16_t*>(scalars_) + at, n, out + i * stride);
       else
         for (int32_t j = 0; j < n; ++j) out[i * stride + j] = reinterpret_cast<const float*>(scalars_)[at + size_t(j)];
     }
@@ -198,7 +198,7 @@ void LatentRing::write_slot(int32_t layer, int32_t slot, const uint8_t* in) {
 bool LatentRing::is_slot(const uint8_t* bytes) const {
   constexpr uint8_t kNever = 0x80;  // -128
   bool is_good = true;
-  for (size_t i = 0; i < latent_stride() + rope_stride() && is_i8_; ++i) is_good = is_good && bytes[i] != kNever;
+  for (size_t i = 0; i < latent_stride() + rope_stride() && is_i8(); ++i) is_good = is_good && bytes[i] != kNever;
   return is_good;
 }
 

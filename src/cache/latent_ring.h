@@ -46,6 +46,8 @@ struct CacheShape {
 };
 CacheShape cache_shape(const Config& config, const Plan& plan);
 
+constexpr size_t scalar_bytes(Precision precision) { return precision == Precision::i8 ? 2 : 4; }
+
 struct RingBytes {
   uint64_t cache;      // the whole ring, without the slots of a chunk
   uint64_t per_token;  // over all layers, scalars included
@@ -90,8 +92,8 @@ class LatentRing {
   const uint8_t* ropes_of(int32_t layer) const { return ropes_ + row(layer, 0) * rope_stride(); }
   const uint8_t* keys_of(int32_t layer) const { return latents_of(layer); }
   const uint8_t* values_of(int32_t layer) const { return ropes_of(layer); }
-  size_t latent_stride() const { return size_t(shape_.latent_width) * (is_i8_ ? 1 : 4); }
-  size_t rope_stride() const { return size_t(shape_.rope_width) * (is_i8_ ? 1 : 4); }
+  size_t latent_stride() const { return size_t(shape_.latent_width) * number_bytes(precision_); }
+  size_t rope_stride() const { return size_t(shape_.rope_width) * number_bytes(precision_); }
 
   // Scalars [first, first + n) of n_slots slots: out [n_slots] rows of `stride`.
   void gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n, float* out,
@@ -108,10 +110,11 @@ class LatentRing {
 
   const CacheShape& shape() const { return shape_; }
   int32_t n_keep() const { return n_keep_; }
-  bool is_i8() const { return is_i8_; }
+  Precision precision() const { return precision_; }
+  bool is_i8() const { return precision_ == Precision::i8; }
 
  private:
-  size_t scalar_stride() const { return size_t(shape_.n_scalars()) * (is_i8_ ? 2 : 4); }
+  size_t scalar_stride() const { return size_t(shape_.n_scalars()) * scalar_bytes(precision_); }
   size_t row(int32_t layer, int32_t slot) const { return size_t(layer) * size_t(n_slots_) + size_t(slot); }
   void store_scalar(size_t row, int32_t index, float value);
   float load_scalar(size_t row, int32_t index) const;
@@ -119,7 +122,7 @@ class LatentRing {
   void store_vector(uint8_t* row, int32_t width, int32_t block, const float* x, Store store_scale);
 
   CacheShape shape_{};
-  bool is_i8_ = true;
+  Precision precision_ = Precision::i8;
   int32_t capacity_ = 0, n_keep_ = 0, n_layers_ = 0;
   int32_t n_slots_ = 0;  // of a layer: capacity, and plan.chunk if that is more than one
   const Kernels* kernels_ = nullptr;

@@ -5,7 +5,7 @@ namespace pith::internal {
 void Materialiser::lay_out(const Setup& setup, LatentRing* ring) {
   refer_to(setup);
   ring_ = ring;
-  rows_ = row_shape(setup.config, plan_.cache_i8);
+  rows_ = row_shape(setup.config, plan_.cache);
 }
 
 void Materialiser::lay_out_scratch(Scratch* s, Arena* arena) const {
@@ -25,7 +25,7 @@ void Materialiser::lay_out_scratch(Scratch* s, Arena* arena) const {
 Activation Materialiser::gate_input(int32_t layer, int32_t id, const Columns& input) const {
   load_row(*kernels_, weights_->gate_tables[layer / config_->layer_group_size], id, input.x);
   input.pad(1, config_->gate_width);
-  return input.prepare(*kernels_, 1, plan_.activations_i8, gate_matrix(layer).type);
+  return input.prepare(*kernels_, 1, plan_.activations, gate_matrix(layer).type);
 }
 
 void Materialiser::compute_gate(int32_t layer, int32_t id, const Scratch& s, float* gate) const {
@@ -37,12 +37,12 @@ void Materialiser::compute_gates(int32_t layer, const int32_t* ids, int32_t n, c
   for (int32_t i = 0; i < n; ++i) load_row(*kernels_, table, ids[i], s.ids.x + i * s.ids.cols);
   s.ids.pad(n, config_->gate_width);
   apply_columns(*kernels_, {gate_matrix(layer), 0, up_stride() / kPanelRows},
-                s.ids.prepare(*kernels_, n, plan_.activations_i8, gate_matrix(layer).type), n, s.gates,
+                s.ids.prepare(*kernels_, n, plan_.activations, gate_matrix(layer).type), n, s.gates,
                 size_t(up_stride()));
 }
 
 void Materialiser::round_gate(float* gate, const Scratch& s) const {
-  if (!rows_.is_i8) return;
+  if (rows_.precision == Precision::f32) return;
   store_gate(gate, s.row);
 }
 
@@ -53,10 +53,10 @@ void Materialiser::store_gate(float* gate, Row row) const {
 
 void Materialiser::up_project(int32_t layer, const int32_t* slots, int32_t n, const Scratch& s) const {
   const Linear& up = weights_->layers[layer].kv_b;
-  const bool is_i8 = plan_.cache_i8 && up.type != WeightType::f32;
+  const Precision precision = up.type == WeightType::f32 ? Precision::f32 : plan_.cache;
   const int32_t width = config_->latent_width, cols = s.latents.cols, blocks = cols / kBlockCols;
   for (int32_t i = 0; i < n; ++i) {
-    if (!is_i8) {
+    if (precision == Precision::f32) {
       float* x = s.latents.x + i * cols;
       ring_->load_latent(layer, slots[i], x);
       for (int32_t j = width; j < cols; ++j) x[j] = 0;
@@ -69,9 +69,9 @@ void Materialiser::up_project(int32_t layer, const int32_t* slots, int32_t n, co
     for (int32_t b = 0; b < blocks; ++b) s.latents.d[i * blocks + b] = 1;
     ring_->load_latent_scales(layer, slots[i], s.latents.d + i * blocks);
   }
-  if (is_i8)
+  if (precision == Precision::i8)
     kernels_->spread_blocks(s.latents.q, s.latents.d, n * cols, s.latents.start, s.latents.octets, s.latents.sums);
-  apply_columns(*kernels_, {up, 0, up_stride() / kPanelRows}, s.latents.activation(is_i8), n, s.up,
+  apply_columns(*kernels_, {up, 0, up_stride() / kPanelRows}, s.latents.activation(precision), n, s.up,
                 size_t(up_stride()));
 }
 

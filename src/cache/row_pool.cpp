@@ -15,9 +15,9 @@ constexpr size_t kSlack = 64;  // bytes after the last scales, which are read fo
 constexpr int64_t kDefaultRows = 3, kDefaultSlots = 8, kDefaultMore = 64;
 
 // A head's numbers, padded with zeros, and its scale, as which the numbers are rounded.
-void store_numbers(const Kernels& k, bool is_i8, const float* x, int32_t width, int32_t padded, uint8_t* out,
+void store_numbers(const Kernels& k, Precision precision, const float* x, int32_t width, int32_t padded, uint8_t* out,
                    uint8_t* scale) {
-  if (!is_i8) {
+  if (precision == Precision::f32) {
     float* numbers = reinterpret_cast<float*>(out);
     for (int32_t i = 0; i < padded; ++i) numbers[i] = i < width ? x[i] : 0;
     return;
@@ -28,31 +28,33 @@ void store_numbers(const Kernels& k, bool is_i8, const float* x, int32_t width, 
   std::memcpy(scale, &half, sizeof half);
 }
 
-void load_numbers(const Kernels& k, bool is_i8, const uint8_t* in, const uint8_t* scale, int32_t width, float* x) {
-  if (is_i8) return k.dequantize_row(reinterpret_cast<const int8_t*>(in), load_scale(scale, 0), width, x);
+void load_numbers(const Kernels& k, Precision precision, const uint8_t* in, const uint8_t* scale, int32_t width,
+                  float* x) {
+  if (precision == Precision::i8)
+    return k.dequantize_row(reinterpret_cast<const int8_t*>(in), load_scale(scale, 0), width, x);
   for (int32_t i = 0; i < width; ++i) x[i] = reinterpret_cast<const float*>(in)[i];
 }
 
 }  // namespace
 
-RowShape row_shape(const Config& c, bool is_i8) {
+RowShape row_shape(const Config& c, Precision precision) {
   RowShape shape{};
-  shape.is_i8 = is_i8;
+  shape.precision = precision;
   shape.n_heads = c.n_heads;
   shape.content_width = c.content_width;
   shape.value_width = c.value_width;
   shape.padded_content = int32_t(padded_cols(c.content_width));
   shape.padded_value = int32_t(padded_cols(c.value_width));
   const size_t heads = size_t(c.n_heads);
-  shape.key_bytes = heads * size_t(shape.padded_content) * shape.number_bytes();
-  shape.value_bytes = heads * size_t(shape.padded_value) * shape.number_bytes();
+  shape.key_bytes = heads * size_t(shape.padded_content) * number_bytes(precision);
+  shape.value_bytes = heads * size_t(shape.padded_value) * number_bytes(precision);
   shape.scales_bytes = 2 * heads * shape.scale_bytes();
   return shape;
 }
 
 int32_t pool_rows(const Config& c, const Plan& plan) {
   if (c.gate != Gate::up) return 0;
-  const uint64_t row = uint64_t(row_shape(c, plan.cache_i8).bytes()) * uint64_t(c.n_layers);
+  const uint64_t row = uint64_t(row_shape(c, plan.cache).bytes()) * uint64_t(c.n_layers);
   const uint64_t rows = plan.pool_bytes == kDefaultPool
                             ? uint64_t(int64_t(plan.capacity) * kDefaultRows / kDefaultSlots + kDefaultMore)
                             : plan.pool_bytes / row;
@@ -60,25 +62,25 @@ int32_t pool_rows(const Config& c, const Plan& plan) {
 }
 
 uint64_t pool_bytes(const Config& c, const Plan& plan) {
-  return uint64_t(pool_rows(c, plan)) * uint64_t(row_shape(c, plan.cache_i8).bytes()) * uint64_t(c.n_layers);
+  return uint64_t(pool_rows(c, plan)) * uint64_t(row_shape(c, plan.cache).bytes()) * uint64_t(c.n_layers);
 }
 
 void store_row(const Kernels& k, const RowShape& s, const float* x, Row row) {
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
-    const size_t content = size_t(h * s.padded_content) * s.number_bytes();
-    const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
-    store_numbers(k, s.is_i8, x, s.content_width, s.padded_content, row.keys + content, row.scales + scale);
-    store_numbers(k, s.is_i8, x + s.content_width, s.value_width, s.padded_value, row.values + value,
+    const size_t content = size_t(h * s.padded_content) * number_bytes(s.precision);
+    const size_t value = size_t(h * s.padded_value) * number_bytes(s.precision), scale = size_t(h) * s.scale_bytes();
+    store_numbers(k, s.precision, x, s.content_width, s.padded_content, row.keys + content, row.scales + scale);
+    store_numbers(k, s.precision, x + s.content_width, s.value_width, s.padded_value, row.values + value,
                   row.scales + s.value_scales_at() + scale);
   }
 }
 
 void load_row(const Kernels& k, const RowShape& s, Row row, float* x) {
   for (int32_t h = 0; h < s.n_heads; ++h, x += s.content_width + s.value_width) {
-    const size_t content = size_t(h * s.padded_content) * s.number_bytes();
-    const size_t value = size_t(h * s.padded_value) * s.number_bytes(), scale = size_t(h) * s.scale_bytes();
-    load_numbers(k, s.is_i8, row.keys + content, row.scales + scale, s.content_width, x);
-    load_numbers(k, s.is_i8, row.values + value, row.scales + s.value_scales_at() + scale, s.value_width,
+    const size_t content = size_t(h * s.padded_content) * number_bytes(s.precision);
+    const size_t value = size_t(h * s.padded_value) * number_bytes(s.precision), scale = size_t(h) * s.scale_bytes();
+    load_numbers(k, s.precision, row.keys + content, row.scales + scale, s.content_width, x);
+    load_numbers(k, s.precision, row.values + value, row.scales + s.value_scales_at() + scale, s.value_width,
                  x + s.content_width);
   }
 }

@@ -27,15 +27,14 @@ struct Row {
 };
 
 struct RowShape {
-  bool is_i8;
+  Precision precision;
   int32_t n_heads;
   int32_t content_width, value_width;    // of a head
   int32_t padded_content, padded_value;  // as stored
   size_t key_bytes, value_bytes, scales_bytes;
 
   size_t bytes() const { return key_bytes + value_bytes + scales_bytes; }
-  size_t number_bytes() const { return is_i8 ? 1 : 4; }
-  size_t scale_bytes() const { return is_i8 ? 2 : 0; }
+  size_t scale_bytes() const { return precision == Precision::i8 ? 2 : 0; }
   size_t value_scales_at() const { return size_t(n_heads) * scale_bytes(); }
   // Row i of those that begin at `rows`.
   Row at(Row rows, size_t i) const {
@@ -45,7 +44,7 @@ struct RowShape {
 
 enum class RowSide : uint8_t { keys, values };
 
-RowShape row_shape(const Config& config, bool is_i8);
+RowShape row_shape(const Config& config, Precision precision);
 
 // Rows of the pool in every layer, as far as the plan's bytes go: no more than the ring has slots.
 int32_t pool_rows(const Config& config, const Plan& plan);

@@ -34,7 +34,7 @@ Activation Transformer::normed(const Batch& batch, const float* gamma, const flo
   for (int32_t i = 0; i < batch.n; ++i)
     normalize(*kernels_, *config_, residual(batch.first + i), gamma, beta, x.column(i));
   x.pad(batch.n, config_->width);
-  return x.prepare(*kernels_, batch.n, plan_.activations_i8, trace_.is_on() ? WeightType::f32 : readers);
+  return x.prepare(*kernels_, batch.n, plan_.activations, trace_.is_on() ? WeightType::f32 : readers);
 }
 
 void Transformer::feed_forward(const Layer& w, Activation x, const Batch& batch) {
@@ -52,7 +52,7 @@ void Transformer::feed_forward(const Layer& w, Activation x, const Batch& batch)
 void Transformer::add_to_residual(const Linear& w, const Columns& columns, const Batch& batch) {
   float* delta = scratch(batch).delta;
   const size_t stride = size_t(padded_rows(w.rows));
-  const Product product{&w, columns.prepare(*kernels_, batch.n, plan_.activations_i8, w.type), delta, stride};
+  const Product product{&w, columns.prepare(*kernels_, batch.n, plan_.activations, w.type), delta, stride};
   apply(*kernels_, batch.worker, {&product, 1}, batch.n);
   for (int32_t i = 0; i < batch.n; ++i)
     kernels_->axpy(config_->residual_scale, delta + stride * size_t(i), config_->width, residual(batch.first + i));
@@ -127,7 +127,7 @@ Activation Transformer::output_in(const Batch& batch, float* hidden) {
   }
   x.pad(batch.n, config_->width);
   const WeightType readers = trace_.is_on() ? WeightType::f32 : weights_->output.type;
-  const Activation a = x.prepare(*kernels_, batch.n, plan_.activations_i8, readers);
+  const Activation a = x.prepare(*kernels_, batch.n, plan_.activations, readers);
   trace_columns("output_in", -1, batch, x);
   return a;
 }

@@ -72,8 +72,8 @@ void Columns::lay_out_integers(int32_t max_columns, int32_t width, Arena* arena)
   cols = int32_t(padded_cols(width));
 }
 
-Activation Columns::activation(bool is_i8) const {
-  if (is_i8) return {x, q, d, start, octets, sums};
+Activation Columns::activation(Precision precision) const {
+  if (precision == Precision::i8) return {x, q, d, start, octets, sums};
   return {x, nullptr, nullptr, nullptr, nullptr, nullptr};
 }
 
@@ -83,14 +83,14 @@ void Columns::pad(int32_t n, int32_t width) const {
   }
 }
 
-Activation Columns::prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType readers) const {
-  if (is_i8) {
+Activation Columns::prepare(const Kernels& kernels, int32_t n, Precision precision, WeightType readers) const {
+  if (precision == Precision::i8) {
     kernels.quantize_blocks(x, n * cols, q, d);
     kernels.spread_blocks(q, d, n * cols, start, octets, sums);
     for (int32_t b = 0; b < n * cols / kBlockCols && readers == WeightType::f32; ++b)
       kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
   }
-  return activation(is_i8);
+  return activation(precision);
 }
 
 WeightType readers_of(std::initializer_list<const Linear*> matrices) {

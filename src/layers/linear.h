@@ -9,6 +9,7 @@
 #include "ground/arena.h"
 #include "kernels.h"
 #include "layers/chunk.h"
+#include "model/precision.h"
 #include "model/weights.h"
 
 namespace pith::internal {
@@ -28,14 +29,14 @@ struct Columns {
   void lay_out_integers(int32_t max_columns, int32_t width, Arena* arena);  // all but x
 
   float* column(int32_t i) const { return x + i * cols; }
-  Activation activation(bool is_i8) const;
+  Activation activation(Precision precision) const;
 
   // Zeros after the first `width` numbers of n columns.
   void pad(int32_t n, int32_t width) const;
 
-  // Quantises n padded columns if activations are int8. `readers`: what reads them; f32 weights read x, where the
+  // Quantises n padded columns if they are to be int8. `readers`: what reads them; f32 weights read x, where the
   // rounded numbers are put back, so that float and integer kernels see the same.
-  Activation prepare(const Kernels& kernels, int32_t n, bool is_i8, WeightType readers) const;
+  Activation prepare(const Kernels& kernels, int32_t n, Precision precision, WeightType readers) const;
 };
 
 // What columns are prepared for that several matrices read: floats if one of them is. A matrix that is absent reads

@@ -7,6 +7,7 @@
 #include "model/config.h"
 #include "ground/parallel.h"
 #include "kernels.h"
+#include "model/precision.h"
 
 namespace pith::internal {
 
@@ -22,10 +23,9 @@ constexpr uint64_t kDefaultPool = UINT64_MAX;
 
 struct Plan {
   AttentionForm form;
-  bool cache_i8;        // otherwise float32
-  bool activations_i8;  // otherwise float32
-  int32_t capacity;     // slots of the ring
-  int32_t n_keep;       // of these, pinned
+  Precision cache, activations;
+  int32_t capacity;  // slots of the ring
+  int32_t n_keep;    // of these, pinned
   int32_t max_threads;
   int32_t chunk;        // tokens of a prompt that are computed together; 1: they never are
   uint64_t pool_bytes;  // for rows of gated models; kDefaultPool: a share of the capacity

@@ -13,6 +13,8 @@ constexpr uint32_t kMaxChunk = 2048;
 // (bench/results/prefill.md).
 constexpr uint32_t kDefaultChunk = 512;
 
+Precision precision_of(uint32_t choice) { return choice == PITH_PRECISION_I8 ? Precision::i8 : Precision::f32; }
+
 pith_status check_ranges(const pith_session_options& o, pith_error* error) {
   if (o.capacity > kMaxCapacity)
     return fail(error, PITH_E_ARGUMENT, "option capacity: ", o.capacity, "; at most ", kMaxCapacity);
@@ -56,8 +58,8 @@ pith_status make_plan(const Config& config, const pith_session_options& o, Plan*
     return fail(error, PITH_E_ARGUMENT, "option tier: \"", o.tier,
                 "\" is not a tier of this build, or this CPU lacks it; pith_tier_name lists them");
   *plan = {form,
-           o.cache == PITH_PRECISION_I8,
-           o.activations == PITH_PRECISION_I8,
+           precision_of(o.cache),
+           precision_of(o.activations),
            int32_t(capacity),
            int32_t(o.n_keep),
            int32_t(o.max_threads == 0 ? 1 : o.max_threads),

@@ -113,8 +113,8 @@ pith_status session_copy(pith_session* to, const pith_session& from, pith_error*
       {"model", to->model == from.model},
       {"capacity", a.capacity == b.capacity},
       {"n_keep", a.n_keep == b.n_keep},
-      {"cache", a.cache_i8 == b.cache_i8},
-      {"activations", a.activations_i8 == b.activations_i8},
+      {"cache", a.cache == b.cache},
+      {"activations", a.activations == b.activations},
       {"attention", a.form == b.form},
       {"pool_bytes", to->model != from.model || pool_bytes(to->model->config, a) == pool_bytes(from.model->config, b)}};
   for (const auto& condition : conditions) {

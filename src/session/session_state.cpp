@@ -30,8 +30,8 @@ uint64_t model_hash(const pith_model& model) {
 Header shape_of(const pith_session& s) {
   Header h{};
   h.attention = s.plan.form == AttentionForm::materialise ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
-  h.cache = s.plan.cache_i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
-  h.activations = s.plan.activations_i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
+  h.cache = s.plan.cache == Precision::i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
+  h.activations = s.plan.activations == Precision::i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
   h.capacity = uint64_t(s.plan.capacity);
   h.n_keep = uint64_t(s.plan.n_keep);
   h.n_rows = uint64_t(pool_rows(s.model->config, s.plan));

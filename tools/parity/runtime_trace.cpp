@@ -164,7 +164,7 @@ class Recorder {
   void read_cache(int32_t n) {
     const LatentRing& ring = session_.get()->transformer.cache().ring();
     const CacheShape& shape = ring.shape();
-    const bool is_i8 = session_.get()->plan.cache_i8;
+    const bool is_i8 = session_.get()->plan.cache == Precision::i8;
     const int32_t slot = ring.slot_of(token_);
     const uint8_t* first = ring.latents_of(n) + ring.latent_stride() * size_t(slot);
     const uint8_t* second = ring.ropes_of(n) + ring.rope_stride() * size_t(slot);
