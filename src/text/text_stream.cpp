@@ -54,12 +54,14 @@ Scan scan_character(const uint8_t* text, size_t n) {
   return {length, true, false};
 }
 
-// Hands out the first n held bytes; keeps a partial character at their end unless this is the end of the text.
-void release(pith_stream* stream, size_t n, bool is_end, Sink* sink) {
+enum class TextAfter : uint8_t { may_come, never_comes };
+
+// Hands out the first n held bytes; keeps a partial character at their end if more text may complete it.
+void release(pith_stream* stream, size_t n, TextAfter after, Sink* sink) {
   size_t at = 0;
   while (at < n) {
     const Scan scan = scan_character(reinterpret_cast<const uint8_t*>(stream->held) + at, n - at);
-    if (scan.is_partial && !is_end) break;
+    if (scan.is_partial && after == TextAfter::may_come) break;
     if (scan.is_valid) sink->put(stream->held + at, scan.bytes);
     else sink->put("\xef\xbf\xbd", kReplacementBytes);
     at += scan.bytes;
@@ -88,7 +90,7 @@ void push_byte(pith_stream* stream, char byte, Sink* sink) {
   stream->held[stream->n_held++] = byte;
   bool found = false;
   const size_t keep = match_stops(*stream, &found);
-  release(stream, stream->n_held - keep, found, sink);
+  release(stream, stream->n_held - keep, found ? TextAfter::never_comes : TextAfter::may_come, sink);
   if (!found) return;
   stream->stopped = 1;
   stream->n_held = 0;
@@ -128,7 +130,7 @@ size_t stream_push(pith_stream* stream, const char* text, size_t n_bytes, char* 
 
 size_t stream_finish(pith_stream* stream, char* out) {
   Sink sink{out, 0};
-  release(stream, stream->n_held, true, &sink);
+  release(stream, stream->n_held, TextAfter::never_comes, &sink);
   return sink.used;
 }
 

@@ -69,6 +69,8 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
           {"logits_hash", logits_hash(session.logits())}};
 }
 
+enum class Pace : uint8_t { at_once, one_by_one };
+
 // Fills the context to `depth` (a prefill row, unless the depth is 0), reads a prompt of `prompt` tokens there (another, unless it
 // has none), then decodes token by token.
 void measure(const BenchOptions& options, const Model& model, std::span<const int32_t> ids, uint32_t threads,
@@ -79,15 +81,15 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
   resolved.clock = clock_ns;
   Session session(model, resolved);
   const pith_session_plan plan = Session::plan(model, resolved);
-  const auto timed = [&](const char* phase, uint32_t first, uint32_t n, bool one_by_one) {
+  const auto timed = [&](const char* phase, uint32_t first, uint32_t n, Pace pace) {
     const uint64_t attention = session.attention_ns();
     const double start = seconds();
-    if (one_by_one) {
+    if (pace == Pace::one_by_one) {
       for (uint32_t i = 0; i < n; ++i) session.eval(ids[first + i]);
     } else {
       session.eval(ids.subspan(first, n));
     }
-    const size_t distinct_ids = count_distinct(one_by_one ? ids.first(first) : ids.subspan(first, n));
+    const size_t distinct_ids = count_distinct(pace == Pace::one_by_one ? ids.first(first) : ids.subspan(first, n));
     const Phase p{phase,
                   threads,
                   n,
@@ -99,9 +101,9 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
                   machine_gb_per_s};
     runs->push_back(row(p, session, plan, model.info()));
   };
-  if (depth > 0) timed("prefill", 0, depth, false);
-  if (options.prompt > 0) timed("prefill", depth, options.prompt, false);
-  if (options.tokens > 0) timed("decode", depth + options.prompt, options.tokens, true);
+  if (depth > 0) timed("prefill", 0, depth, Pace::at_once);
+  if (options.prompt > 0) timed("prefill", depth, options.prompt, Pace::at_once);
+  if (options.tokens > 0) timed("decode", depth + options.prompt, options.tokens, Pace::one_by_one);
 }
 
 double median(std::vector<double> values) {

@@ -5,7 +5,7 @@
 namespace pith::quantize {
 namespace {
 
-Config paper_shape(int32_t latent_width, bool gated) {
+Config paper_shape(int32_t latent_width, Gate gate) {
   Config c;
   c.n_layers = c.n_heads = c.n_kv_heads = 12;
   c.width = 768;
@@ -14,8 +14,8 @@ Config paper_shape(int32_t latent_width, bool gated) {
   c.feed_forward_width = 2048;
   c.vocab_size = 50304;
   c.context_length = 32768;
-  if (!gated) return c;
-  c.gate = Gate::up;
+  c.gate = gate;
+  if (gate == Gate::none) return c;
   c.gate_norm = GateNorm::layer;
   c.gate_width = 256;
   c.layer_group_size = 3;
@@ -23,14 +23,14 @@ Config paper_shape(int32_t latent_width, bool gated) {
 }
 
 Config mha_shape() {
-  Config c = paper_shape(0, false);
+  Config c = paper_shape(0, Gate::none);
   c.attention = AttentionKind::mha;
   c.content_width = 0;
   return c;
 }
 
 Config paper_1b_shape() {
-  Config c = paper_shape(512, false);
+  Config c = paper_shape(512, Gate::none);
   c.n_layers = 24;
   c.width = 2048;
   c.n_heads = c.n_kv_heads = 16;
@@ -41,7 +41,7 @@ Config paper_1b_shape() {
 
 Config story_shape(int32_t width, int32_t heads, int32_t rope, int32_t latent, int32_t gate, int32_t feed_forward,
                    int32_t vocab) {
-  Config c = paper_shape(latent, true);
+  Config c = paper_shape(latent, Gate::up);
   c.width = width;
   c.n_heads = c.n_kv_heads = heads;
   c.content_width = c.value_width = 32;
@@ -117,9 +117,9 @@ SynthSpec published(const char* name, const Config& config, bool has_qkv_biases 
 }  // namespace
 
 std::vector<SynthSpec> named_shapes() {
-  return {{"paper-kv64", paper_shape(64, true)},
-          {"paper-kv16", paper_shape(16, true)},
-          {"paper-mla256", paper_shape(256, false)},
+  return {{"paper-kv64", paper_shape(64, Gate::up)},
+          {"paper-kv16", paper_shape(16, Gate::up)},
+          {"paper-mla256", paper_shape(256, Gate::none)},
           {"paper-mha", mha_shape()},
           {"paper-1b", paper_1b_shape()},
           {"m", story_shape(192, 6, 16, 16, 64, 512, 2048), true},
