@@ -204,14 +204,15 @@ TEST_CASE("the plan counts the pool, and rounds it down to whole rows") {
 }
 
 // One text of the built-in model: what a user loses by grouping, and by the int8 cache. PITH_QUICK, for slow builds, leaves the
-// default pool.
+// default pool and a quarter of the text, of which one token in a hundred means nothing.
 TEST_CASE("the built-in model on 512 tokens of text: grouped against materialised, int8 cache against float32") {
   const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
   const Tokenizer tokenizer(runtime.model);
   const Bytes text = read_golden("tale.txt");  // the beginning of tales.val: public-domain books
   std::vector<int32_t> tokens = tokenizer.encode({reinterpret_cast<const char*>(text.data()), text.size()});
   REQUIRE(tokens.size() >= 513);
-  tokens.resize(513);
+  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
+  tokens.resize(is_quick ? 129 : 513);
   const auto perplexity = [&](const std::vector<std::vector<float>>& logits) {
     double total = 0;
     for (size_t t = 0; t + 1 < tokens.size(); ++t) {
@@ -229,9 +230,9 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
   const auto grouped = all_logits(runtime.model, tokens, options);
   const Agreement found = agreement(materialised, grouped);
   MESSAGE("default pool: mean KL ", found.kl_mean, ", top-1 agreement ", found.top1);
-  CHECK(found.top1 >= 0.99);
   CHECK(found.kl_mean < 0.001);
-  if (std::getenv("PITH_QUICK") != nullptr) return;
+  if (is_quick) return;
+  CHECK(found.top1 >= 0.99);
   for (const uint64_t share : {0, 1, 2, 4}) {
     options.pool_bytes = rows(runtime.model, options, 513 * share / 8);
     const Agreement other = agreement(materialised, all_logits(runtime.model, tokens, options));
@@ -246,7 +247,7 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
 
 #ifdef PITH_OPENMP
 TEST_CASE("threads join at most 5 times a layer, 6 with low-rank queries, and once for the logits") {
-  for (SynthSpec spec : all_variants()) {
+  for (SynthSpec spec : some_variants()) {
     CAPTURE(spec.name);
     Config& config = spec.config;
     const bool is_low_rank = config.query_latent_width > 0;

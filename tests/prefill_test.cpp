@@ -57,7 +57,7 @@ TEST_CASE("a prompt in chunks gives the bits of its tokens one by one: every var
       {"q4m", PITH_PRECISION_F32, PITH_PRECISION_F32}};
   const struct { uint32_t capacity, n_keep; } rings[] = {{400, 0}, {200, 0}, {210, 70}, {65, 1}};
   const uint64_t n_share = std::getenv("PITH_QUICK") == nullptr ? 5 : 50;
-  for (const SynthSpec& spec : all_variants()) {
+  for (const SynthSpec& spec : some_variants()) {
     CAPTURE(spec.name);
     for (const auto& p : precisions) {
       const Runtime runtime = runtime_of(spec, p.type);
@@ -238,7 +238,7 @@ TEST_CASE("prompts in the default form equal the oracle in float32, through a ri
   CAPTURE(seed);
   std::mt19937_64 random(seed);
   double worst = 0;
-  for (SynthSpec spec : all_variants()) {
+  for (SynthSpec spec : some_variants()) {
     CAPTURE(spec.name);
     spec.seed = seed;
     const Bytes floats = synth_float(spec);
@@ -263,7 +263,7 @@ TEST_CASE("prompts in the default form equal the oracle in float32, through a ri
 
 // The whole block is used, and nothing beside it: its size is what a prompt needs at most.
 TEST_CASE("a prompt writes up to the end of its session's memory, and not behind") {
-  for (const SynthSpec& spec : all_variants()) {
+  for (const SynthSpec& spec : some_variants()) {
     CAPTURE(spec.name);
     const Runtime runtime = runtime_of(spec);
     pith_session_options options = session_options();
