@@ -223,25 +223,11 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 }  // namespace
 
-void matvec_q4_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4>(w, a, y); }
-void matvec_q8_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q8>(w, a, y); }
-void matvec_q4m_i8(PanelRange w, Activation a, float* y) { matvec<WeightType::q4m>(w, a, y); }
-void matmul_q4_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul_columns<WeightType::q4>(w, a, n, y, y_stride);
-}
-void matmul_q8_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul_columns<WeightType::q8>(w, a, n, y, y_stride);
-}
-void matmul_q4m_i8(PanelRange w, Activation a, int32_t n, float* y, size_t y_stride) {
-  matmul_columns<WeightType::q4m>(w, a, n, y, y_stride);
-}
+#include "generic/product_functions.inc"
+
 void matmul_i8_i32(const uint8_t* w, int32_t blocks, int32_t panels, const int8_t* q, int32_t n, int32_t* out,
                    size_t out_stride) {
   matmul_integer_columns(w, blocks, panels, q, n, out, out_stride);
-}
-PITH_FLAT void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,
-                            int32_t n, int32_t* out, size_t out_stride) {
-  dot_gathered(q, n_heads, heads_per_kv, width, rows, n, out, out_stride);
 }
 
 }  // namespace pith::internal::avx2

@@ -65,19 +65,9 @@ using namespace avx2;
 constexpr Kernels kTable = {
     .name = "avx2",
     .has_octets = false,
-    .matvec_q4_i8 = avx2::matvec_q4_i8,
-    .matvec_q8_i8 = avx2::matvec_q8_i8,
-    .matvec_q4m_i8 = avx2::matvec_q4m_i8,
-    .matmul_q4_i8 = avx2::matmul_q4_i8,
-    .matmul_q8_i8 = avx2::matmul_q8_i8,
-    .matmul_q4m_i8 = avx2::matmul_q4m_i8,
-    .matmul_i8_i32 = avx2::matmul_i8_i32,
-    .head_dots_i8 = avx2::head_dots_i8,
+#include "generic/table_products.inc"
     .spread_blocks = spread_starts,
-    .matvec_f32_f32 = matvec_f32_f32,
-    .transposed_q4 = transposed<WeightType::q4>,
-    .transposed_q8 = transposed<WeightType::q8>,
-    .transposed_q4m = transposed<WeightType::q4m>,
+#include "generic/table_xsimd.inc"
 #include "generic/table.inc"
 };
 PITH_ASSERT_FULL(kTable);

@@ -21,14 +21,7 @@ using namespace scalar;
 constexpr Kernels kTable = {
     .name = "scalar",
     .has_octets = false,
-    .matvec_q4_i8 = scalar::matvec_q4_i8,
-    .matvec_q8_i8 = scalar::matvec_q8_i8,
-    .matvec_q4m_i8 = scalar::matvec_q4m_i8,
-    .matmul_q4_i8 = scalar::matmul_q4_i8,
-    .matmul_q8_i8 = scalar::matmul_q8_i8,
-    .matmul_q4m_i8 = scalar::matmul_q4m_i8,
-    .matmul_i8_i32 = scalar::matmul_i8_i32,
-    .head_dots_i8 = scalar::head_dots_i8,
+#include "generic/table_products.inc"
     .spread_blocks = spread_blocks<false>,
     .matvec_f32_f32 = matvec_unpacked<unpack_f32, WeightType::f32>,
     .transposed_q4 = transposed_unpacked<unpack_q4<WeightType::q4>, WeightType::q4>,
