@@ -1,5 +1,6 @@
-// Byte-level BPE: text -> pieces (the GPT-2 pattern, by a hand-written scanner) -> merges -> token ids. A vocabulary may
-// lack tokens of bytes that its texts never had: text with such a byte has the unknown token there, or no ids at all.
+// Byte-level BPE: text -> pieces (the GPT-2 pattern, by a hand-written scanner) -> merges -> token ids. A vocabulary
+// may lack tokens of bytes that its texts never had: text with such a byte has the unknown token there, or no ids at
+// all.
 #ifndef PITH_TEXT_TOKENIZER_H
 #define PITH_TEXT_TOKENIZER_H
 

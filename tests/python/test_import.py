@@ -94,8 +94,8 @@ SCALES = {"Q4_0": {0: 0.02}, "Q4_1": {0: 0.02, 2: -0.15}, "Q5_0": {0: 0.01}, "Q5
 #   the others' products of scales: mean KL against the dequantised file, 8e-6 nats where measured
 KEPT = {"Q4_0", "Q4_1", "Q5_0", "Q8_0", "IQ4_NL"}
 SCALES_ROUNDED = {"IQ4_XS", "Q3_K"}  # Q3_K: of random bytes many blocks hold a 128, which is rounded
-WIDE_HEAD = 32
 WIDE = dict(hidden_size=256, intermediate_size=512, num_attention_heads=8, num_key_value_heads=2)
+WIDE_HEAD = WIDE["hidden_size"] // WIDE["num_attention_heads"]
 
 
 def random_blocks(random, shape, kind):
