@@ -1,8 +1,11 @@
 // The pre-tokeniser: pieces of known texts, and of random ones against the pattern.
 #include <doctest/doctest.h>
 
+#include <fstream>
 #include <iterator>
 #include <random>
+#include <set>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,27 +88,56 @@ TEST_CASE("pre-tokeniser: pieces of known texts") {
   }
 }
 
-TEST_CASE("pre-tokeniser: spans end at number characters") {
-  struct Case {
-    const char* text;
-    std::vector<std::string> spans;
-  };
-  const Case cases[] = {{"", {}},
-                        {"ab c", {"ab c"}},
-                        {"7", {"7"}},
-                        {"a12 b3", {"a", "1", "2", " b", "3"}},
-                        {"x\xd9\xa3\xc2\xbd\xe2\x85\xa7y", {"x", "\xd9\xa3", "\xc2\xbd", "\xe2\x85\xa7", "y"}},
-                        {"\xff\xd9", {"\xff\xd9"}}};
-  for (const Case& c : cases) {
-    CAPTURE(c.text);
-    std::vector<std::string> spans;
-    for (std::string_view rest = c.text; !rest.empty(); rest.remove_prefix(spans.back().size())) {
-      spans.emplace_back(rest.substr(0, next_span(rest)));
-      REQUIRE(!spans.back().empty());
+TEST_CASE("pre-tokeniser: the pieces of the tokenizers package, pattern by pattern") {
+  std::ifstream file(PITH_SOURCE_DIR "/tests/golden/pre_tokenizer_cases.tsv");
+  std::set<std::string> patterns;
+  int n = 0;
+  for (std::string line; std::getline(file, line); ++n) {
+    std::istringstream fields(line);
+    std::string pattern, text;
+    std::vector<std::string> expected;
+    fields >> pattern;
+    for (std::string hex; fields >> hex; text += expected.back()) {
+      expected.emplace_back();
+      for (size_t i = 0; i < hex.size(); i += 2) expected.back() += char(std::stoi(hex.substr(i, 2), nullptr, 16));
     }
-    CHECK(spans == c.spans);
+    CAPTURE(line);
+    CHECK(pieces_of(text, pattern) == expected);
+    patterns.insert(pattern);
   }
-  CHECK(next_span("") == 0);
+  CHECK(n >= 200);
+  CHECK(patterns.size() == 10);
+}
+
+TEST_CASE("pre-tokeniser: any bytes are parted in linear time, by every pattern") {
+  const uint64_t seed = std::random_device{}();
+  INFO("seed ", seed);
+  std::mt19937_64 random(seed);
+  const char* const patterns[] = {"gpt-2",        "smollm",         "llama-bpe",   "qwen2", "glm4",
+                                  "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu", "kimi-k2"};
+  const std::string units[] = {
+      "a",        "A", " ",  "\n", " \n",      "7",    ".", "\xff",         "\xe4\xb8\xad", "A\xe4\xb8\xad",
+      "\xcc\x81", "'", "'s", "a ", "\xc2\x85", "\x01", "/", "\xe3\x80\x82", "\xed\x95\x9c", "\xe3\x80\x80",
+      "aB"};
+  for (const char* pattern : patterns) {
+    CAPTURE(pattern);
+    for (const std::string& unit : units) {
+      std::string text;
+      while (text.size() < 100000) text += unit;
+      std::string joined;
+      for (const std::string& piece : pieces_of(text + "x", pattern)) joined += piece;
+      CHECK(joined == text + "x");
+    }
+    for (int round = 0; round < 300; ++round) {
+      std::string text(random() % 50, ' ');
+      for (char& c : text) c = char(random());
+      std::string joined;
+      for (const std::string& piece : pieces_of(text, pattern)) joined += piece;
+      CHECK(joined == text);
+    }
+  }
+  CHECK(find_pre_tokenizer("llama-bpe2") == nullptr);
+  CHECK(find_pre_tokenizer("") == nullptr);
 }
 
 TEST_CASE("pre-tokeniser: random texts against the pattern, alternative by alternative") {

@@ -104,7 +104,7 @@ TEST_CASE("tokenizer: random merges against a slow reference") {
       ranks[{ids[left], ids[right]}] = {rank, ids[left + right]};
       merges.push_back(left + " " + right);
     }
-    const Loaded loaded(Vocabulary(added, merges).file());
+    const Loaded loaded(RawVocabulary(added, merges).file());
     REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
     for (int i = 0; i < 50; ++i) {
       std::string text(1 + random() % 40, 'a');
@@ -145,7 +145,7 @@ TEST_CASE("tokenizer: special tokens are ordinary text going in and nothing comi
 TEST_CASE("tokenizer: the begin-of-text token as flags and file say") {
   for (const int says : {-1, 0, 1}) {  // the key tokenizer.ggml.add_bos_token: absent, false, true
     CAPTURE(says);
-    RawGguf file = Vocabulary().file();
+    RawGguf file = RawVocabulary().file();
     if (says >= 0) file.set("tokenizer.ggml.add_bos_token", kBool, {uint8_t(says)});
     if (says == 1) {
       const Loaded refused(file);
@@ -171,7 +171,7 @@ TEST_CASE("tokenizer: the begin-of-text token as flags and file say") {
     CHECK(encode(PITH_ENCODE_NO_BOS) == plain);
     CHECK(encode(PITH_ENCODE_SPECIALS) == (says == 1 ? led : plain));
   }
-  const Loaded without(Vocabulary().file());
+  const Loaded without(RawVocabulary().file());
   const pith_tokenizer* tokenizer = reinterpret_cast<const pith_tokenizer*>(without.tokenizer);
   int32_t id = -7;
   size_t count = 0;
@@ -189,7 +189,7 @@ TEST_CASE("tokenizer: the begin-of-text token as flags and file say") {
 }
 
 TEST_CASE("tokenizer: names of special tokens become tokens where the program says so") {
-  Vocabulary vocabulary;
+  RawVocabulary vocabulary;
   const std::vector<std::string> names = {"<|a|>", "<|a|>b", "<|", "\xe2\x96\x81x",
                                           "<|a|>"};  // one twice; a name beside GPT-2's alphabet
   for (const std::string& name : names) {

@@ -19,11 +19,11 @@ using namespace internal;
 using Ids = std::vector<int32_t>;
 
 // A vocabulary of its own: every byte, then `words` in GPT-2's alphabet; merges as in the file.
-struct Vocabulary {
+struct RawVocabulary {
   std::vector<std::string> tokens, merges;
   std::vector<int32_t> types;
 
-  explicit Vocabulary(const std::vector<std::string>& words = {}, std::vector<std::string> merge_lines = {})
+  explicit RawVocabulary(const std::vector<std::string>& words = {}, std::vector<std::string> merge_lines = {})
       : merges(std::move(merge_lines)) {
     tokens.push_back("<|end|>");
     types.push_back(3);
@@ -74,15 +74,18 @@ struct Loaded {
 };
 
 // The pieces of a text, one after the other.
-inline std::vector<std::string> pieces_of(std::string_view text) {
+inline std::vector<std::string> pieces_of(std::string_view text, std::string_view pattern = "gpt-2") {
+  const PreTokenizer* by = find_pre_tokenizer(pattern);
+  REQUIRE(by != nullptr);
   std::vector<std::string> out;
-  while (!text.empty()) {
-    const size_t n = next_piece(text);
-    REQUIRE(n > 0);
-    REQUIRE(n <= text.size());
-    out.emplace_back(text.substr(0, n));
-    text.remove_prefix(n);
+  size_t at = 0;
+  Pieces pieces(*by, text);
+  for (std::string_view piece; pieces.next(&piece); at += piece.size()) {
+    REQUIRE(!piece.empty());
+    REQUIRE(piece.data() == text.data() + at);
+    out.emplace_back(piece);
   }
+  REQUIRE(at == text.size());
   return out;
 }
 

@@ -478,7 +478,11 @@ PITH_NODISCARD PITH_API pith_status pith_sampler_restore(pith_sampler* sampler, 
 
 /* ---- Tokenizer ------------------------------------------------------------------------------------------------ */
 
-/* Byte-level BPE from the model's metadata (tokenizer.ggml.model = "gpt2", .pre = "gpt-2"). */
+/* Text to tokens and back, by the model's metadata: byte-level BPE (tokenizer.ggml.model = "gpt2", and .pre = "gpt-2",
+ * "smollm", "llama-bpe", "qwen2", "glm4", "deepseek-llm", "deepseek-coder", "deepseek-v3", "youtu" or "kimi-k2"), or
+ * SentencePiece's BPE ("llama"). PITH_E_UNSUPPORTED for any other: such a model runs from token ids alone.
+ * Text is taken as it is: a program whose texts are not in Unicode's form C brings them there first, for models that
+ * were trained so (Qwen 2). */
 typedef struct pith_tokenizer pith_tokenizer;
 
 PITH_NODISCARD PITH_API pith_status pith_tokenizer_bytes(const pith_model* model, size_t* out_bytes, pith_error* error);
@@ -489,8 +493,17 @@ PITH_NODISCARD PITH_API pith_status pith_tokenizer_init(const pith_model* model,
 PITH_API int32_t pith_tokenizer_bos(const pith_tokenizer* tokenizer);
 PITH_API int32_t pith_tokenizer_eos(const pith_tokenizer* tokenizer);
 
-/* Id of a token by its text, or -1: a special token by its name, such as "<|endoftext|>", any other by its bytes, which
- * need not be UTF-8. */
+/* 1 for a token after which nothing comes: the end of a text, of a turn or of a message (tokenizer.ggml.eos_token_id,
+ * eot_token_id, eom_token_id), and special tokens that published models end their turns with, such as "<|im_end|>" and
+ * "<|eot_id|>". 0 for all others, and for what is no token. */
+PITH_API int32_t pith_tokenizer_is_end(const pith_tokenizer* tokenizer, int32_t token);
+
+/* 1 for a special token, which has a name and no text (tokenizer.ggml.token_type 2 and 3); 0 for all others, and for
+ * what is no token. */
+PITH_API int32_t pith_tokenizer_is_special(const pith_tokenizer* tokenizer, int32_t token);
+
+/* Id of a token by its text, or -1: a special or added token by its name, such as "<|endoftext|>", any other by its
+ * bytes, which need not be UTF-8. SentencePiece's blanks are spaces. */
 PITH_API int32_t pith_tokenizer_token_id(const pith_tokenizer* tokenizer, const char* text, size_t text_bytes);
 
 /* Work memory that pith_tokenizer_encode needs for a text (any alignment), proportional to text_bytes. */
@@ -502,12 +515,15 @@ typedef enum pith_encode_flags {
   PITH_ENCODE_NO_BOS = 2,  /* none in front, for a text that goes on */
   /* Names of special tokens in the text become these tokens, the longest name first: for templates of the program's
    * own. Without it they are ordinary text, so that no text of a user's makes a special token, but for the unknown
-   * one of vocabularies that lack bytes. */
+   * one of vocabularies that lack bytes. (Tokens that are added and not special, tokenizer.ggml.token_type 4, are
+   * found in any text.) */
   PITH_ENCODE_SPECIALS = 4
 } pith_encode_flags;
 
-/* Text to tokens, at most text_bytes and one. `flags`: pith_encode_flags, added up. Any bytes are accepted: what is not
- * UTF-8 goes in byte by byte. No token is put at the end. O(n log n) in time, no recursion.
+/* Text to tokens: of byte-level BPE at most text_bytes and one; of SentencePiece there may be more, as it puts a space
+ * in front of a text and of what follows a special token (tokenizer.ggml.add_space_prefix). `flags`: pith_encode_flags,
+ * added up. Any bytes are accepted: what is not UTF-8 goes in byte by byte. No token is put at the end. O(n log n) in
+ * time, no recursion.
  * A vocabulary may lack tokens for bytes that hardly any text has: they become tokenizer.ggml.unknown_token_id, or,
  * without that key, the text is refused: PITH_E_ARGUMENT, *out_count the tokens of the rest.
  * PITH_E_CAPACITY: more than `capacity` tokens; *out_count is the needed capacity and `tokens` holds the first ones.
@@ -521,6 +537,11 @@ PITH_NODISCARD PITH_API pith_status pith_tokenizer_encode(const pith_tokenizer* 
  * PITH_E_ARGUMENT: no such token. */
 PITH_NODISCARD PITH_API pith_status pith_tokenizer_decode(const pith_tokenizer* tokenizer, int32_t token,
                                                           const char** out_text, size_t* out_bytes, pith_error* error);
+
+/* The same, but for special tokens their names: what PITH_ENCODE_SPECIALS finds in a text. */
+PITH_NODISCARD PITH_API pith_status pith_tokenizer_token_text(const pith_tokenizer* tokenizer, int32_t token,
+                                                              const char** out_text, size_t* out_bytes,
+                                                              pith_error* error);
 
 /* ---- Text stream ---------------------------------------------------------------------------------------------- */
 

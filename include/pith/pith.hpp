@@ -374,28 +374,27 @@ class Tokenizer {
   const pith_tokenizer* get() const { return placed_.object; }
   int32_t bos() const { return pith_tokenizer_bos(get()); }
   int32_t eos() const { return pith_tokenizer_eos(get()); }
+  bool is_end(int32_t token) const { return pith_tokenizer_is_end(get(), token) != 0; }
+  bool is_special(int32_t token) const { return pith_tokenizer_is_special(get(), token) != 0; }
   // -1: none.
   int32_t token_id(std::string_view text) const { return pith_tokenizer_token_id(get(), text.data(), text.size()); }
   Result<std::vector<int32_t>> try_encode(std::string_view text, uint32_t flags = PITH_ENCODE_DEFAULT) const {
-    std::vector<int32_t> tokens(text.size() + 1);
+    std::vector<int32_t> tokens(text.size() + 2);
     std::vector<uint8_t> work(pith_tokenizer_work_bytes(text.size()));
-    size_t count = 0;
-    pith_error error;
-    const pith_status status = pith_tokenizer_encode(get(), text.data(), text.size(), flags, tokens.data(),
-                                                     tokens.size(), &count, work.data(), work.size(), &error);
-    if (status != PITH_OK) return Failure(status, error);
-    tokens.resize(count);
-    return tokens;
+    for (;;) {
+      size_t count = 0;
+      pith_error error;
+      const pith_status status = pith_tokenizer_encode(get(), text.data(), text.size(), flags, tokens.data(),
+                                                       tokens.size(), &count, work.data(), work.size(), &error);
+      if (status != PITH_OK && status != PITH_E_CAPACITY) return Failure(status, error);
+      tokens.resize(count);
+      if (status == PITH_OK) return tokens;
+    }
   }
-  // The bytes of one token: possibly a part of a UTF-8 character.
-  Result<std::string_view> try_decode(int32_t token) const {
-    const char* text = nullptr;
-    size_t bytes = 0;
-    pith_error error;
-    const pith_status status = pith_tokenizer_decode(get(), token, &text, &bytes, &error);
-    if (status != PITH_OK) return Failure(status, error);
-    return std::string_view(text, bytes);
-  }
+  // The bytes of one token: possibly a part of a UTF-8 character; none for special tokens.
+  Result<std::string_view> try_decode(int32_t token) const { return text_by(pith_tokenizer_decode, token); }
+  // The same, but the names of special tokens.
+  Result<std::string_view> try_token_text(int32_t token) const { return text_by(pith_tokenizer_token_text, token); }
 
 #if PITH_EXCEPTIONS
   explicit Tokenizer(const Model& model) : Tokenizer(create(model).value()) {}
@@ -403,9 +402,19 @@ class Tokenizer {
     return try_encode(text, flags).value();
   }
   std::string_view decode(int32_t token) const { return try_decode(token).value(); }
+  std::string_view token_text(int32_t token) const { return try_token_text(token).value(); }
 #endif
 
  private:
+  Result<std::string_view> text_by(decltype(&pith_tokenizer_decode) function, int32_t token) const {
+    const char* text = nullptr;
+    size_t bytes = 0;
+    pith_error error;
+    const pith_status status = function(get(), token, &text, &bytes, &error);
+    if (status != PITH_OK) return Failure(status, error);
+    return std::string_view(text, bytes);
+  }
+
   explicit Tokenizer(Placed<pith_tokenizer> placed) : placed_(std::move(placed)) {}
   Placed<pith_tokenizer> placed_;
 };

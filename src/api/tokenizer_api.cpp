@@ -21,6 +21,24 @@ pith_status check_flags(const BpeTokenizer& tokenizer, uint32_t flags, bool* out
   return PITH_OK;
 }
 
+bool is_token(const pith_tokenizer* tokenizer, int32_t token) {
+  return tokenizer != nullptr && token >= 0 && token < tokenizer->tokenizer.n_tokens();
+}
+
+pith_status check_token(const pith_tokenizer* tokenizer, int32_t token, const char** out_text, size_t* out_bytes,
+                        pith_error* error) {
+  clear(error);
+  PITH_TRY(check_arguments({{"tokenizer", tokenizer}, {"out_text", out_text}, {"out_bytes", out_bytes}}, error));
+  if (is_token(tokenizer, token)) return PITH_OK;
+  return fail(error, PITH_E_ARGUMENT, "argument token: ", token, " is not within 0 .. ",
+              tokenizer->tokenizer.n_tokens() - 1);
+}
+
+void hand_out(std::string_view text, const char** out_text, size_t* out_bytes) {
+  *out_text = text.data();
+  *out_bytes = text.size();
+}
+
 }  // namespace
 
 extern "C" {
@@ -50,6 +68,14 @@ int32_t pith_tokenizer_bos(const pith_tokenizer* tokenizer) {
 
 int32_t pith_tokenizer_eos(const pith_tokenizer* tokenizer) {
   return tokenizer == nullptr ? -1 : tokenizer->tokenizer.eos();
+}
+
+int32_t pith_tokenizer_is_end(const pith_tokenizer* tokenizer, int32_t token) {
+  return is_token(tokenizer, token) && tokenizer->tokenizer.is_end(token) ? 1 : 0;
+}
+
+int32_t pith_tokenizer_is_special(const pith_tokenizer* tokenizer, int32_t token) {
+  return is_token(tokenizer, token) && tokenizer->tokenizer.is_special(token) ? 1 : 0;
 }
 
 int32_t pith_tokenizer_token_id(const pith_tokenizer* tokenizer, const char* text, size_t text_bytes) {
@@ -88,14 +114,15 @@ pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* t
 
 pith_status pith_tokenizer_decode(const pith_tokenizer* tokenizer, int32_t token, const char** out_text,
                                   size_t* out_bytes, pith_error* error) {
-  clear(error);
-  PITH_TRY(check_arguments({{"tokenizer", tokenizer}, {"out_text", out_text}, {"out_bytes", out_bytes}}, error));
-  const int32_t n_tokens = tokenizer->tokenizer.n_tokens();
-  if (token < 0 || token >= n_tokens)
-    return fail(error, PITH_E_ARGUMENT, "argument token: ", token, " is not within 0 .. ", n_tokens - 1);
-  const std::string_view text = tokenizer->tokenizer.decode(token);
-  *out_text = text.data();
-  *out_bytes = text.size();
+  PITH_TRY(check_token(tokenizer, token, out_text, out_bytes, error));
+  hand_out(tokenizer->tokenizer.decode(token), out_text, out_bytes);
+  return PITH_OK;
+}
+
+pith_status pith_tokenizer_token_text(const pith_tokenizer* tokenizer, int32_t token, const char** out_text,
+                                      size_t* out_bytes, pith_error* error) {
+  PITH_TRY(check_token(tokenizer, token, out_text, out_bytes, error));
+  hand_out(tokenizer->tokenizer.text(token), out_text, out_bytes);
   return PITH_OK;
 }
 

@@ -6,56 +6,27 @@ tools/ci/fetch_models fetches.
 
 import os
 import random
-import subprocess
-from pathlib import Path
 
-import numpy as np
 import pytest
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 import libpith
+import vocabulary_model
 from conftest import TEXTS
+from random_texts import TOO_NEW
+from vocabulary_model import CONTROL, NORMAL, byte_alphabet
 
 gguf = pytest.importorskip("gguf")
 
 COMMAND = os.environ.get("PITH_COMMAND")
 pytestmark = pytest.mark.skipif(not COMMAND, reason="PITH_COMMAND does not name the pith command")
 
-NORMAL, CONTROL = 1, 3  # token types
-SPECIALS = 4            # PITH_ENCODE_SPECIALS
+SPECIALS = 4  # PITH_ENCODE_SPECIALS
 E_ARGUMENT = 10
-# Digits of Unicode 17: the package's Digits knows them, its own pattern and pith's tables (16) do not yet.
-TOO_NEW = {*range(0x11de0, 0x11dea), *range(0x16ff4, 0x16ff7)}
 
 
 def model_of(folder, tokens, types, merges, **ids):
-    """The bytes of a packed model of one small layer with this vocabulary; `ids` such as unknown=0."""
-    writer = gguf.GGUFWriter(folder / "float.gguf", "egmla")
-    writer.add_string("egmla.attention.kind", "mha")
-    for key, value in {"block_count": 1, "embedding_length": 8, "attention.head_count": 1, "attention.value_length": 8,
-                       "feed_forward_length": 8, "vocab_size": len(tokens), "context_length": 16}.items():
-        writer.add_uint32(f"egmla.{key}", value)
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre("smollm")
-    writer.add_token_list(tokens)
-    writer.add_token_types(types)
-    writer.add_token_merges(merges)
-    for key, value in ids.items():
-        writer.add_uint32(f"tokenizer.ggml.{key}_token_id", value)
-    matrices = {"token_embd": len(tokens), **{f"blk.0.{name}": 8 for name in
-                ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")}}
-    for name, rows in matrices.items():
-        writer.add_tensor(f"{name}.weight", np.zeros((rows, 8), np.float32))
-    for name in ("output_norm", "blk.0.attn_norm", "blk.0.ffn_norm"):
-        writer.add_tensor(f"{name}.weight", np.ones(8, np.float32))
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    done = subprocess.run([COMMAND, "quantize", folder / "float.gguf", folder / "packed.gguf"], capture_output=True, text=True,
-                          timeout=120)
-    assert done.returncode == 0, done.stderr
-    return (folder / "packed.gguf").read_bytes()
+    return vocabulary_model.model_of(folder, tokens, types, merges, pre="smollm", ids=ids)
 
 
 def package(tokens, merges, unknown=None):
@@ -159,13 +130,6 @@ def test_bytes_without_a_token(ours, vocabulary, tmp_path):
         assert status == (E_ARGUMENT if byte in lacking else 0)
         if byte in lacking:
             assert f"byte {byte}, which is at 2" in without.model.error.value.decode()
-
-
-def byte_alphabet():
-    """GPT-2's character for each byte."""
-    plain = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    rest = iter(range(256, 512))
-    return [chr(b if b in plain else next(rest)) for b in range(256)]
 
 
 def test_every_character_is_of_the_same_kind(tmp_path):

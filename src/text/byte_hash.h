@@ -1,0 +1,55 @@
+// Hashes of bytes that grow at either end: of a part of a token from the hashes of the rest. Polynomials over a prime.
+#ifndef PITH_TEXT_BYTE_HASH_H
+#define PITH_TEXT_BYTE_HASH_H
+
+#include <cstdint>
+#include <string_view>
+
+namespace pith::internal {
+
+inline uint64_t mix(uint64_t x) {  // the finaliser of SplitMix64
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
+  return x ^ (x >> 31);
+}
+
+// h = sum of (byte_i + 1) B^(n-1-i) modulo p = 2^61 - 1, of n bytes.
+class ByteHash {
+ public:
+  static constexpr uint64_t kPrime = (uint64_t(1) << 61) - 1;
+  static constexpr uint64_t kBase = 0x1b2f6c35d7a94e13ull % kPrime;
+
+  void append(char byte) { value_ = add(times(value_, kBase), uint64_t(uint8_t(byte)) + 1); }
+  uint64_t value() const { return value_; }
+
+  static uint64_t of(std::string_view bytes) {
+    ByteHash hash;
+    for (const char byte : bytes) hash.append(byte);
+    return hash.value();
+  }
+  static uint64_t add(uint64_t a, uint64_t b) { return reduced(a + b); }
+  static uint64_t subtract(uint64_t a, uint64_t b) { return reduced(a + kPrime - b); }
+  static uint64_t times(uint64_t a, uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const Wide product = Wide(a) * b;
+    return reduced((uint64_t(product) & kPrime) + uint64_t(product >> 61));
+  }
+  static uint64_t power(uint64_t base, uint64_t exponent) {
+    uint64_t out = 1;
+    for (; exponent > 0; exponent >>= 1, base = times(base, base)) {
+      if ((exponent & 1) != 0) out = times(out, base);
+    }
+    return out;
+  }
+  // 1 / B: by Fermat.
+  static uint64_t inverse_of_base() { return power(kBase, kPrime - 2); }
+
+ private:
+  static uint64_t reduced(uint64_t x) { return x >= kPrime ? x - kPrime : x; }  // x < 2 p
+
+  uint64_t value_ = 0;
+};
+
+}  // namespace pith::internal
+
+#endif
