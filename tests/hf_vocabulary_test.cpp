@@ -3,6 +3,8 @@
 
 #include <doctest/doctest.h>
 
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <string>
 
@@ -104,7 +106,7 @@ std::string small_sentence_piece(uint64_t model_type = 2) {
                     "a",
                     -1.5f, 1))
       .text(2, Wire().number(3, model_type).number(40, 0).bytes);
-  return out.text(3, Wire().text(1, "identity").number(3, 0).bytes).bytes;
+  return out.text(3, Wire().text(1, "identity").number(3, 0).number(4, 0).bytes).bytes;
 }
 
 }  // namespace
@@ -200,6 +202,18 @@ TEST_CASE("ways to split text are told apart") {
   CHECK(name(sequence(qwen + "," + words)) == "unknown");
   CHECK(name(sequence(split(head + R"(\\p{N})" + tail, "Removed") + "," + bytes)) == "unknown");
   CHECK(name(sequence(split("a+") + "," + bytes)) == "unknown");
+}
+
+TEST_CASE("every way to split text that the library knows has its name in a tokenizer.json") {
+  std::ifstream file(PITH_SOURCE_DIR "/tests/golden/pre_tokenizers.json");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  int n = 0;
+  for (const auto& [name, tokenizer] : json::Document::parse(text).members()) {
+    CAPTURE(name);
+    CHECK(pre_tokenizer_name(tokenizer) == (name == "glm4" ? "llama-bpe" : name));  // GLM-4 splits as Llama 3 does
+    ++n;
+  }
+  CHECK(n == 10);
 }
 
 TEST_CASE("a vocabulary of another kind, or malformed, is left out with a notice") {

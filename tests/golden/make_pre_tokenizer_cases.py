@@ -1,11 +1,15 @@
-"""Writes tests/golden/pre_tokenizer_cases.tsv: pieces of texts by the `tokenizers` package, for every pattern that pith knows.
+"""Writes, for every pattern that pith knows, what the `tokenizers` package makes of it: pre_tokenizer_cases.tsv, pieces of texts,
+and pre_tokenizers.json, what a tokenizer.json says of it.
 
-    PYTHONPATH=tests/python python3 tests/golden/make_pre_tokenizer_cases.py > tests/golden/pre_tokenizer_cases.tsv
+    PYTHONPATH=tests/python python3 tests/golden/make_pre_tokenizer_cases.py
 
-A line is a pattern's name and the pieces in hexadecimal, with spaces between.
+A line of the cases is a pattern's name and the pieces in hexadecimal, with spaces between.
 """
 
-from test_tokenizer_kinds import KINDS, splitter
+import json
+from pathlib import Path
+
+from test_tokenizer_kinds import KINDS, WHOLE_PIECES, package, splitter
 from vocabulary_model import byte_alphabet
 
 TEXTS = [
@@ -20,11 +24,17 @@ TEXTS = [
 
 def main():
     alphabet = {c: byte for byte, c in enumerate(byte_alphabet())}
+    lines, parts = [], {}
     for kind in KINDS:
         for text in TEXTS:
             pieces = [bytes(alphabet[c] for c in piece) for piece, _ in splitter(kind).pre_tokenize_str(text)]
             assert b"".join(pieces) == text.encode()
-            print(kind, " ".join(piece.hex() for piece in pieces), sep="\t")
+            lines.append(kind + "\t" + " ".join(piece.hex() for piece in pieces) + "\n")
+        whole = json.loads(package(kind, {"a": 0}, []).to_str())
+        parts[kind] = {"pre_tokenizer": whole["pre_tokenizer"], "model": {"ignore_merges": kind in WHOLE_PIECES}}
+    folder = Path(__file__).parent
+    (folder / "pre_tokenizer_cases.tsv").write_text("".join(lines))
+    (folder / "pre_tokenizers.json").write_text(json.dumps(parts, indent=1) + "\n")
 
 
 if __name__ == "__main__":

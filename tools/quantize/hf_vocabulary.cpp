@@ -104,6 +104,11 @@ void read_byte_level(const json::Document& tokenizer, uint32_t vocab_size, HfVoc
 void read_pieces(const HfTextFiles& files, uint32_t vocab_size, HfVocabulary* out) {
   const SentencePiece model = read_sentence_piece(files.sentence_piece);
   if (!model.is_bpe) refuse("a SentencePiece model that is not BPE");
+  if (!model.writes_blanks) refuse("a SentencePiece model without blanks in its pieces, or with blanks behind them");
+  if (model.changes_text)
+    out->notices.push_back(
+        "tokenizer.model: brings texts into another form first, which is not done here: ids may differ for texts that "
+        "are not in it");
   TokenTable table(out, vocab_size);
   for (size_t id = 0; id < model.pieces.size(); ++id) {
     const TokenType type = TokenType(model.pieces[id].type);
@@ -182,9 +187,11 @@ void read_special_ids(const HfTextFiles& files, HfVocabulary* out) {
   out->bos = id("bos_token", "bos_token_id");
   out->eos = id("eos_token", "eos_token_id");
   out->padding = id("pad_token", "pad_token_id");
-  // A chat's turn may end with another token than a text does.
+  // A chat's turn may end with another token than a text does, and a call of a tool with a third.
   for (const uint32_t end : ids_of(files.generation_config, "eos_token_id", n)) {
-    if (!out->end_of_turn && out->eos && end != *out->eos) out->end_of_turn = end;
+    if (!out->eos || end == *out->eos) continue;
+    if (!out->end_of_turn) out->end_of_turn = end;
+    else if (!out->end_of_message && end != *out->end_of_turn) out->end_of_message = end;
   }
   if (!out->bos) return;
   const json::Document *said = files.tokenizer_config.find("add_bos_token"),
@@ -257,6 +264,7 @@ void HfVocabulary::write(GgufWriter* writer) const {
   add_id("tokenizer.ggml.bos_token_id", bos);
   add_id("tokenizer.ggml.eos_token_id", eos);
   add_id("tokenizer.ggml.eot_token_id", end_of_turn);
+  add_id("tokenizer.ggml.eom_token_id", end_of_message);
   add_id("tokenizer.ggml.unknown_token_id", unknown);
   add_id("tokenizer.ggml.padding_token_id", padding);
   if (adds_bos) writer->add_bool("tokenizer.ggml.add_bos_token", *adds_bos);

@@ -28,12 +28,12 @@ enum class TokenType : int32_t { normal = 1, unknown = 2, control = 3, user_defi
 struct HfVocabulary {
   std::string model;  // "gpt2": byte-level BPE; "llama": SentencePiece's BPE; empty: none that a file can hold
   std::string pre;    // gpt2: the splitting of text before the merges; "unknown" if it has no name here
-  std::vector<std::string> tokens;                                  // [V], those without text as "[PAD<id>]"
-  std::vector<TokenType> types;                                     // [V]
-  std::vector<std::string> merges;                                  // gpt2
-  std::vector<float> scores;                                        // llama: [V]
-  std::optional<uint32_t> bos, eos, end_of_turn, unknown, padding;  // ids
-  std::optional<bool> adds_bos, adds_space;                         // before a text
+  std::vector<std::string> tokens;  // [V], those without text as "[PAD<id>]"
+  std::vector<TokenType> types;     // [V]
+  std::vector<std::string> merges;  // gpt2
+  std::vector<float> scores;        // llama: [V]
+  std::optional<uint32_t> bos, eos, end_of_turn, end_of_message, unknown, padding;  // ids
+  std::optional<bool> adds_bos, adds_space;                                         // before a text
   std::string chat_template;
   std::vector<std::string> notices;  // sentences for the user: why text or a part of it is not to be had
 

@@ -18,7 +18,26 @@ struct Known {
   Steps steps;
 };
 
-// The patterns are those of the published tokenizer.json files of Llama 3, Qwen 2 and DeepSeek-V3.
+// The patterns are those of the published tokenizer.json files; GLM-4 has Llama 3's. What each means is computed in
+// src/text/pre_tokenizer.cpp.
+const std::string kContraction = "(?i:'s|'t|'re|'ve|'m|'ll|'d)";
+
+// Words whose parts have `more` at the end of their classes.
+std::string words(const std::string& more) {
+  const std::string head = R"([\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M})" + more + "]";
+  const std::string tail = R"([\p{Ll}\p{Lm}\p{Lo}\p{M})" + more + "]", lead = R"([^\r\n\p{L}\p{N}]?)";
+  return lead + head + "*" + tail + "+" + kContraction + "?|" + lead + head + "+" + tail + "*" + kContraction + "?";
+}
+
+constexpr const char* kSpace = R"(|\s*[\r\n]+|\s+(?!\S)|\s+)";
+constexpr const char* kWide = "[\u4e00-\u9fa5\xe0\xa0\x80-\u4e00\uac00-\xed\x9f\xbf]+";
+constexpr const char* kCased =
+    "\\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-"
+    "ὗὙὛὝὟ-\u1f7dᾀ-ᾴᾶ-ᾼ\u1fbeῂ-ῄῆ-ῌ"
+    "ῐ-\u1fd3ῖ-\u1fdbῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\u2126ℨ\u212a-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-"
+    "ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲"
+    "𐳀-𐳲𑢠-𑣟𞤀-𞥃]+";
+
 const std::vector<Known>& known() {
   static const std::vector<Known> list = {
       {"gpt-2", false, false, {"words"}},
@@ -40,6 +59,23 @@ const std::vector<Known>& known() {
         "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
         " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
         "bytes"}},
+      {"deepseek-llm",
+       false,
+       false,
+       {"[\r\n]", kCased, "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", "\\s+$", kWide, "digits",
+        "bytes"}},
+      {"deepseek-coder", false, false, {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kWide, "digits", "bytes"}},
+      {"youtu",
+       false,
+       true,
+       {"[\uac00-\ud7a3\u3131-\u318e]+|[\uff01\u2026\u201c\u201d\u2018\u2019\u2014\uff1a\uff1b\uff0c\u3001-"
+        "\u303f\ufe30-\ufe4f]+|"
+        "[\u3105-\u312f]+|[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
+        words("") + R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" + kSpace, "bytes"}},
+      {"kimi-k2",
+       false,
+       true,
+       {R"([\p{Han}]+|)" + words(R"(&&[^\p{Han}])") + R"(|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*)" + kSpace, "bytes"}},
   };
   return list;
 }

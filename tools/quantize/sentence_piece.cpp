@@ -100,20 +100,39 @@ uint64_t number_in(std::string_view bytes, uint64_t number, uint64_t otherwise) 
   return otherwise;
 }
 
+bool has_bytes(std::string_view bytes, uint64_t number) {
+  Message message(bytes);
+  for (Field field; message.next(&field);) {
+    if (field.number == number && field.wire == 2 && !field.bytes.empty()) return true;
+  }
+  return false;
+}
+
+void read_trainer(std::string_view bytes, SentencePiece* out) {
+  constexpr uint64_t kModelType = 3, kBpe = 2, kBlankAsSuffix = 24;
+  out->is_bpe = number_in(bytes, kModelType, 1) == kBpe;
+  if (number_in(bytes, kBlankAsSuffix, 0) != 0) out->writes_blanks = false;
+}
+
+void read_normalizer(std::string_view bytes, SentencePiece* out) {
+  constexpr uint64_t kCharacterMap = 2, kAddDummyPrefix = 3, kRemoveExtraBlanks = 4, kEscapeBlanks = 5;
+  out->adds_space = number_in(bytes, kAddDummyPrefix, 1) != 0;
+  if (number_in(bytes, kEscapeBlanks, 1) == 0) out->writes_blanks = false;
+  out->changes_text = has_bytes(bytes, kCharacterMap) || number_in(bytes, kRemoveExtraBlanks, 1) != 0;
+}
+
 }  // namespace
 
 SentencePiece read_sentence_piece(std::string_view bytes) {
   constexpr uint64_t kPieces = 1, kTrainer = 2, kNormalizer = 3;  // of the model
-  constexpr uint64_t kModelType = 3, kBpe = 2;                    // of the trainer
-  constexpr uint64_t kAddDummyPrefix = 3;                         // of the normaliser
   SentencePiece out;
   Message message(bytes);
   for (Field field; message.next(&field);) {
     if (field.number < kPieces || field.number > kNormalizer) continue;
     expect(field, 2);
     if (field.number == kPieces) out.pieces.push_back(read_piece(field.bytes));
-    if (field.number == kTrainer) out.is_bpe = number_in(field.bytes, kModelType, 1) == kBpe;
-    if (field.number == kNormalizer) out.adds_space = number_in(field.bytes, kAddDummyPrefix, 1) != 0;
+    if (field.number == kTrainer) read_trainer(field.bytes, &out);
+    if (field.number == kNormalizer) read_normalizer(field.bytes, &out);
     if (out.pieces.size() > kMaxPieces) throw std::runtime_error(fmt::format("more than {} pieces", kMaxPieces));
   }
   if (out.pieces.empty()) throw std::runtime_error("it has no pieces");

@@ -19,6 +19,8 @@ struct SentencePiece {
   std::vector<Piece> pieces;
   bool is_bpe = false;  // merges pairs by score; otherwise another algorithm
   bool adds_space = true;
+  bool writes_blanks = true;  // a blank is U+2581, in front of a word; otherwise left out, or behind it
+  bool changes_text = false;  // before anything else: characters into others, or several blanks into one
 };
 
 // Throws std::runtime_error for bytes that are no such message. Source: sentencepiece_model.proto.
