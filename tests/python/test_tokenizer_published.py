@@ -13,9 +13,7 @@ import libpith
 from conftest import model_folder
 from random_texts import N_TEXTS, shortest, texts
 from test_tokenizer_kinds import package
-from vocabulary_model import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, model_of
-
-gguf = pytest.importorskip("gguf")
+from vocabulary_model import BYTE, CONTROL, NORMAL, UNKNOWN, USER_DEFINED, metadata_of, model_of
 
 SPECIALS = 4  # PITH_ENCODE_SPECIALS
 NAMES = ["gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "deepseek-coder", "llama-spm", "phi-3"]
@@ -23,11 +21,10 @@ NAMES = ["gpt-2", "llama-bpe", "qwen2", "deepseek-llm", "deepseek-coder", "llama
 
 class Published:
     def __init__(self, folder, path):
-        fields = gguf.GGUFReader(path).fields
+        metadata = metadata_of(path)
 
         def value(key):
-            field = fields.get(f"tokenizer.ggml.{key}")
-            return None if field is None else field.contents()
+            return metadata.get(f"tokenizer.ggml.{key}")
 
         self.model, self.pre, self.tokens, self.types = (value(key) for key in ("model", "pre", "tokens", "token_type"))
         self.merges, self.scores = value("merges"), value("scores")

@@ -16,8 +16,6 @@ from conftest import TEXTS
 from random_texts import TOO_NEW
 from vocabulary_model import CONTROL, NORMAL, byte_alphabet
 
-gguf = pytest.importorskip("gguf")
-
 COMMAND = os.environ.get("PITH_COMMAND")
 pytestmark = pytest.mark.skipif(not COMMAND, reason="PITH_COMMAND does not name the pith command")
 
@@ -41,8 +39,8 @@ def package(tokens, merges, unknown=None):
 
 class Vocabulary:
     def __init__(self, path):
-        fields = gguf.GGUFReader(path).fields
-        read = {key: fields[f"tokenizer.ggml.{key}"].contents() for key in
+        metadata = vocabulary_model.metadata_of(path)
+        read = {key: metadata[f"tokenizer.ggml.{key}"] for key in
                 ("pre", "tokens", "token_type", "merges", "unknown_token_id")}
         assert read["pre"] == "smollm"
         self.tokens, self.types, self.merges = read["tokens"], read["token_type"], read["merges"]

@@ -1,6 +1,7 @@
 """Packed models of one small layer around a vocabulary, made by `pith quantize` (PITH_COMMAND)."""
 
 import os
+import struct
 import subprocess
 
 import numpy as np
@@ -50,6 +51,38 @@ def model_of(folder, tokens, types, merges=None, scores=None, model="gpt2", pre=
                           text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return (folder / "packed.gguf").read_bytes()
+
+
+def metadata_of(path):
+    """{key: value} of a GGUF file, whose own package takes a minute for a large vocabulary."""
+    data, at = path.read_bytes(), 24
+    formats = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+
+    def number(form):
+        nonlocal at
+        value, = struct.unpack_from(form, data, at)
+        at += struct.calcsize(form)
+        return value
+
+    def text():
+        nonlocal at
+        n = number("<Q")
+        at += n
+        return data[at - n:at].decode("utf-8", "replace")
+
+    def value(kind):
+        if kind == 8:
+            return text()
+        if kind != 9:
+            return number(formats[kind])
+        kind, n = number("<I"), number("<Q")
+        return [value(kind) for _ in range(n)]
+
+    out = {}
+    for _ in range(struct.unpack_from("<Q", data, 16)[0]):
+        key = text()
+        out[key] = value(number("<I"))
+    return out
 
 
 def byte_alphabet():
