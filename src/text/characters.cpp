@@ -10,6 +10,7 @@ UnicodeKind find_kind(uint32_t code) {
     const UnicodeRange& range = kUnicodeRanges[middle];
     if (code < range.first) high = middle - 1;
     else if (code > range.last) low = middle + 1;
+    else if (range.kind == kAlternating) return (code - range.first) % 2 == 0 ? kUpper : kLower;
     else return range.kind;
   }
   return 0;

@@ -1,5 +1,5 @@
 // Every pattern stands over the function that matches it by hand. The patterns are those of the published tokenizer.json
-// files (of Kimi-K2: tokenization_kimi.py), alternatives in their order; one that is "isolated" leaves what it does not
+// files (Kimi-K2's is that of its own Python code), alternatives in their order; one that is "isolated" leaves what it does not
 // match as pieces of their own. Characters are those of Unicode 16; a byte that is not UTF-8 is a character of no kind.
 #include "text/pre_tokenizer.h"
 

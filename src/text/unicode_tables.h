@@ -8,15 +8,16 @@ namespace pith::internal {
 
 // A character's kind: at most one of these bits, and kHan. Patterns ask for several at once.
 using UnicodeKind = uint16_t;
-constexpr UnicodeKind kUpper = 1;         // Lu, Lt
-constexpr UnicodeKind kLower = 2;         // Ll
-constexpr UnicodeKind kCaseless = 4;      // Lm, Lo
-constexpr UnicodeKind kMark = 8;          // M*
-constexpr UnicodeKind kNumber = 16;       // N*
-constexpr UnicodeKind kPunctuation = 32;  // P*
-constexpr UnicodeKind kSymbol = 64;       // S*
-constexpr UnicodeKind kSpace = 128;       // White_Space, line ends among them
-constexpr UnicodeKind kHan = 256;         // Script=Han
+constexpr UnicodeKind kUpper = 1;          // Lu, Lt
+constexpr UnicodeKind kLower = 2;          // Ll
+constexpr UnicodeKind kCaseless = 4;       // Lm, Lo
+constexpr UnicodeKind kMark = 8;           // M*
+constexpr UnicodeKind kNumber = 16;        // N*
+constexpr UnicodeKind kPunctuation = 32;   // P*
+constexpr UnicodeKind kSymbol = 64;        // S*
+constexpr UnicodeKind kSpace = 128;        // White_Space, line ends among them
+constexpr UnicodeKind kHan = 256;          // Script=Han
+constexpr UnicodeKind kAlternating = 512;  // of a range: kUpper first, then kLower and kUpper in turn
 constexpr UnicodeKind kLetter = kUpper | kLower | kCaseless;
 
 struct UnicodeRange {
