@@ -1,6 +1,8 @@
 // Vocabularies: malformed ones are refused by name, odd ones are read as documented.
 #include <doctest/doctest.h>
 
+#include <climits>
+#include <cstring>
 #include <functional>
 #include <string>
 #include <vector>
@@ -69,6 +71,93 @@ TEST_CASE("vocabulary: a byte that it lacks is the unknown token, or refused by 
   CHECK(encode(with, "abqqb\xff", 0, &ids, &error) == PITH_OK);
   CHECK(ids == Ids{257, 258, 258, 1 + 'b', 258});  // one for every byte
   CHECK(with.tokenizer->decode(258).empty());
+}
+
+TEST_CASE("vocabulary: tokens that end an answer, special ones, and their names") {
+  RawVocabulary vocabulary;
+  const auto add = [&](const std::string& text, int32_t type) {
+    vocabulary.tokens.push_back(text);
+    vocabulary.types.push_back(type);
+    return int32_t(vocabulary.tokens.size()) - 1;
+  };
+  const int32_t turn = add("<|im_end|>", 3), user = add("<|end|>x", 4), eot = add("<turn>", 3), eom = add("<call>", 4);
+  const int32_t unknown = add("<unk>", 2), unused = add("[PAD0]", 5), normal = add("<EOT>", 1),
+                sentence = add("<|eot_id|>", 4);
+  RawGguf file = vocabulary.file();
+  file.set_u32("tokenizer.ggml.eos_token_id", 0);
+  file.set_u32("tokenizer.ggml.eot_token_id", uint32_t(eot));
+  file.set_u32("tokenizer.ggml.eom_token_id", uint32_t(eom));
+  const Loaded loaded(file);
+  REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
+  const pith_tokenizer* tokenizer = reinterpret_cast<const pith_tokenizer*>(loaded.tokenizer);
+  const int32_t n = int32_t(vocabulary.tokens.size());
+  for (int32_t id = -2; id < n + 2; ++id) {
+    CAPTURE(id);
+    const bool ends = id == 0 || id == turn || id == eot || id == eom || id == sentence;
+    CHECK(pith_tokenizer_is_end(tokenizer, id) == (ends ? 1 : 0));
+    CHECK(pith_tokenizer_is_special(tokenizer, id) == (id == 0 || id == turn || id == eot || id == unknown ? 1 : 0));
+  }
+  CHECK(pith_tokenizer_is_end(tokenizer, INT32_MAX) == 0);
+  CHECK(pith_tokenizer_is_special(tokenizer, INT32_MIN) == 0);
+  CHECK(pith_tokenizer_is_end(nullptr, 0) == 0);
+  CHECK(pith_tokenizer_is_special(nullptr, 0) == 0);
+
+  const auto text_of = [&](auto function, int32_t id) {
+    const char* text = nullptr;
+    size_t bytes = 0;
+    REQUIRE(function(tokenizer, id, &text, &bytes, nullptr) == PITH_OK);
+    return std::string(text, bytes);
+  };
+  for (const int32_t id : {turn, eot, unknown, unused}) {
+    CHECK(text_of(pith_tokenizer_token_text, id) == vocabulary.tokens[size_t(id)]);
+    CHECK(text_of(pith_tokenizer_decode, id).empty());
+  }
+  for (const int32_t id : {user, eom, normal}) {
+    CHECK(text_of(pith_tokenizer_token_text, id) == vocabulary.tokens[size_t(id)]);
+    CHECK(text_of(pith_tokenizer_decode, id) == vocabulary.tokens[size_t(id)]);
+  }
+  CHECK(text_of(pith_tokenizer_token_text, 1 + 0xff) == "\xff");
+  const char* text = nullptr;
+  size_t bytes = 0;
+  CHECK(pith_tokenizer_token_text(tokenizer, n, &text, &bytes, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_token_text(tokenizer, -1, &text, &bytes, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_token_text(nullptr, 0, &text, &bytes, nullptr) == PITH_E_ARGUMENT);
+  CHECK(pith_tokenizer_token_text(tokenizer, 0, nullptr, &bytes, nullptr) == PITH_E_ARGUMENT);
+
+  // A user's token is found in any text; the longest name wins, special or not, where special ones are found.
+  CHECK(loaded.encode("<|end|>x<call>") == Ids{user, eom});
+  CHECK(loaded.encode("<turn>").size() == 6);
+  CHECK(loaded.encode("[PAD0]").size() == 6);
+  CHECK(loaded.tokenizer->token_id("[PAD0]") == -1);
+  CHECK(loaded.tokenizer->token_id("<unk>") == unknown);
+}
+
+TEST_CASE("vocabulary: a piece that is a token is that one, where the pattern says so") {
+  const auto words = [](const char* pre) {
+    RawGguf file = RawVocabulary({"abc", "ab"}, {"a b"}).file();  // which no merge makes: 257
+    file.set_string("tokenizer.ggml.pre", pre);
+    return file;
+  };
+  const Loaded llama(words("llama-bpe")), qwen(words("qwen2"));
+  REQUIRE(llama.status == PITH_OK);
+  REQUIRE(qwen.status == PITH_OK);
+  CHECK(llama.encode("abc abc") == Ids{257, 1 + ' ', 258, 1 + 'c'});
+  CHECK(qwen.encode("abc") == Ids{258, 1 + 'c'});
+}
+
+TEST_CASE("vocabulary: 2^24 tokens are refused before they are read") {
+  RawGguf file = RawVocabulary().file();
+  Bytes array = string_array({"a"});
+  const uint64_t count = uint64_t(1) << 24;
+  std::memcpy(array.data() + 4, &count, sizeof count);
+  file.set("tokenizer.ggml.tokens", kArray, array);
+  const Bytes content = file.build();
+  const Block bytes = block_of(content.data(), content.size());
+  size_t n = 0;
+  pith_error error;
+  REQUIRE(ModelFile::directory_bytes(bytes.get(), content.size(), &n, &error) == PITH_OK);
+  std::vector<uint64_t> directory(n / 8 + 1);
+  CHECK(ModelFile().open(bytes.get(), content.size(), directory.data(), &error) == PITH_E_LIMIT);
 }
 
 TEST_CASE("vocabulary: smollm's pattern makes every digit a token") {

@@ -1,5 +1,7 @@
 #include "text/byte_alphabet.h"
 
+#include "text/characters.h"
+
 namespace pith::internal {
 namespace {
 
@@ -44,7 +46,7 @@ size_t with_blanks(std::string_view stored, char* out) {
   constexpr std::string_view kBlank = "\xe2\x96\x81";
   size_t n = 0;
   for (size_t at = 0; at < stored.size();) {
-    const bool is_blank = stored.substr(at).starts_with(kBlank);
+    const bool is_blank = from(stored, at).starts_with(kBlank);
     out[n++] = is_blank ? ' ' : stored[at];
     at += is_blank ? kBlank.size() : 1;
   }

@@ -1,6 +1,7 @@
 #include "text/byte_merges.h"
 
 #include "text/byte_alphabet.h"
+#include "text/characters.h"
 
 namespace pith::internal {
 namespace {
@@ -16,9 +17,9 @@ pith_status read_merge(const Vocabulary& vocabulary, int32_t rank, std::string_v
                 " is not two tokens with a space between");
   char* text = vocabulary.merge_room();
   const size_t room = vocabulary.longest_bytes();
-  const int64_t n_left = gpt2_bytes(line.substr(0, space), text, room);
+  const int64_t n_left = gpt2_bytes(from(line, 0, space), text, room);
   if (n_left < 0) return PITH_OK;
-  const int64_t n_right = gpt2_bytes(line.substr(space + 1), text + n_left, room - size_t(n_left));
+  const int64_t n_right = gpt2_bytes(from(line, space + 1), text + n_left, room - size_t(n_left));
   if (n_right < 0) return PITH_OK;
   const int32_t left = vocabulary.find({text, size_t(n_left)});
   const int32_t right = vocabulary.find({text + n_left, size_t(n_right)});

@@ -10,6 +10,12 @@
 
 namespace pith::internal {
 
+// text[at ..], at <= text.size(), and at most n bytes of it: substr would refer to an exception.
+inline std::string_view from(std::string_view text, size_t at) { return {text.data() + at, text.size() - at}; }
+inline std::string_view from(std::string_view text, size_t at, size_t n) {
+  return {text.data() + at, n < text.size() - at ? n : text.size() - at};
+}
+
 // Codes from here on stand for a byte that does not begin valid UTF-8.
 constexpr uint32_t kNoCharacter = 0x110000;
 

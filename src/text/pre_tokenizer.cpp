@@ -80,7 +80,7 @@ size_t match_spaced_run_and(Text text, size_t at) {
 // 's|'t|'re|'ve|'m|'ll|'d, in small letters alone
 size_t match_contraction(Text text, size_t at) {
   for (const Text ending : {"'s", "'t", "'re", "'ve", "'m", "'ll", "'d"}) {
-    if (text.substr(at).starts_with(ending)) return at + ending.size();
+    if (from(text, at).starts_with(ending)) return at + ending.size();
   }
   return at;
 }
@@ -93,7 +93,7 @@ size_t match_any_contraction(Text text, size_t at) {
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return at + 2;
   if ((first == 'r' && second == 'e') || (first == 'v' && second == 'e') || (first == 'l' && second == 'l'))
     return at + 3;
-  return text.substr(at + 1).starts_with("\xc5\xbf") ? at + 3 : at;
+  return from(text, at + 1).starts_with("\xc5\xbf") ? at + 3 : at;
 }
 
 // ---- GPT-2:  's|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+
@@ -348,10 +348,10 @@ bool Pieces::next(std::string_view* piece) {
   if (at_ == text_.size()) return false;
   size_t end = text_.size();
   for (int step = 0; step < kMaxSplitSteps && by_.steps[step] != nullptr; ++step) {
-    if (ends_[step] == at_) ends_[step] = at_ + by_.steps[step](text_.substr(at_, end - at_));
+    if (ends_[step] == at_) ends_[step] = at_ + by_.steps[step](from(text_, at_, end - at_));
     end = ends_[step];
   }
-  *piece = text_.substr(at_, end - at_);
+  *piece = from(text_, at_, end - at_);
   at_ = end;
   return true;
 }

@@ -43,9 +43,9 @@ void find_merges_to(const Vocabulary& vocabulary, int32_t id, float score, uint6
     }
     if (at == token.size()) return;
     const uint64_t right = ByteHash::subtract(whole, ByteHash::times(left.value(), power));
-    const int32_t left_id = symbol_of(vocabulary, left.value(), token.substr(0, at));
+    const int32_t left_id = symbol_of(vocabulary, left.value(), from(token, 0, at));
     if (left_id < 0) continue;
-    const int32_t right_id = symbol_of(vocabulary, right, token.substr(at));
+    const int32_t right_id = symbol_of(vocabulary, right, from(token, at));
     if (right_id >= 0) out->add(left_id, right_id, rank_of(score), id);
   }
 }
@@ -87,7 +87,7 @@ void list_characters(const Vocabulary& vocabulary, std::string_view text, Symbol
   uint32_t prev = kNoSymbol;
   for (uint32_t at = 0; at < text.size();) {
     const uint32_t n = character_at(text, at).bytes;
-    const std::string_view character = text.substr(at, n);
+    const std::string_view character = from(text, at, n);
     symbols[at] = {symbol_of(vocabulary, ByteHash::of(character), character), prev, at + n};
     prev = at;
     at += n;

@@ -168,7 +168,7 @@ void BpeTokenizer::encode_bytes(std::string_view text, Specials specials, const 
   if (!vocabulary_.added().has(which)) return merge_pieces(text, work, out);
   vocabulary_.added().find_all(text, which, work.starts);
   part(text, work.starts, out,
-       [&](size_t first, size_t end) { merge_pieces(text.substr(first, end - first), work, out); });
+       [&](size_t first, size_t end) { merge_pieces(from(text, first, end - first), work, out); });
 }
 
 void BpeTokenizer::merge_pieces(std::string_view text, const Work& work, Ids* out) const {
@@ -197,9 +197,8 @@ void BpeTokenizer::encode_blanked(std::string_view text, Specials specials, cons
   if (specials == Specials::are_text || !added.has(AddedTokens::Which::special))
     return encode_chunk(text, work, work.starts, out);
   added.find_all(text, AddedTokens::Which::special, work.starts);
-  part(text, work.starts, out, [&](size_t first, size_t end) {
-    encode_chunk(text.substr(first, end - first), work, work.starts + first, out);
-  });
+  part(text, work.starts, out,
+       [&](size_t first, size_t end) { encode_chunk(from(text, first, end - first), work, work.starts + first, out); });
 }
 
 // With a blank in front and blanks for U+2581, user-defined tokens are found, and what is between them is merged.
@@ -214,7 +213,7 @@ void BpeTokenizer::encode_chunk(std::string_view chunk, const Work& work, int32_
   if (!added.has(AddedTokens::Which::user_defined)) return merge_characters(text, chunk, work, out);
   added.find_all(text, AddedTokens::Which::user_defined, starts);
   part(text, starts, out,
-       [&](size_t first, size_t end) { merge_characters(text.substr(first, end - first), chunk, work, out); });
+       [&](size_t first, size_t end) { merge_characters(from(text, first, end - first), chunk, work, out); });
 }
 
 // A character that is no token becomes the tokens of its bytes; in a vocabulary without those, a run of such characters
@@ -237,7 +236,7 @@ void BpeTokenizer::merge_characters(std::string_view text, std::string_view chun
 // The character at text[at], of which a blank is U+2581.
 void BpeTokenizer::put_bytes(std::string_view text, size_t at, std::string_view chunk, const Work& work,
                              Ids* out) const {
-  const std::string_view bytes = text[at] == ' ' ? "\xe2\x96\x81" : text.substr(at, character_at(text, at).bytes);
+  const std::string_view bytes = text[at] == ' ' ? "\xe2\x96\x81" : from(text, at, character_at(text, at).bytes);
   for (const char byte : bytes) {
     const int32_t id = vocabulary_.byte_id(uint8_t(byte));
     if (id >= 0 || vocabulary_.unknown() >= 0 || out->missing() != nullptr) {
@@ -247,7 +246,7 @@ void BpeTokenizer::put_bytes(std::string_view text, size_t at, std::string_view 
     // The first that is missing: where is it in the chunk, before blanks took the place of U+2581?
     size_t left = size_t(text.data() + at - work.text), place = 0;
     if (vocabulary_.adds_space() && left > 0) --left;
-    for (; left > 0; --left) place += chunk.substr(place).starts_with("\xe2\x96\x81") ? 3u : 1u;
+    for (; left > 0; --left) place += from(chunk, place).starts_with("\xe2\x96\x81") ? 3u : 1u;
     out->put_or_miss(-1, chunk.data() + place);
   }
 }
