@@ -95,8 +95,7 @@ TEST_CASE("added tokens: names that nearly match everywhere cost linear time") {
        {million + "b", "b" + million, million.substr(500000) + "b" + million.substr(500000)}) {
     const double seconds = seconds_of([&] {
       const Names added({{name, Kind::special}, {"aaaaab", Kind::user_defined}});
-      CHECK(std::count(added.starts(million, Which::all).begin(), added.starts(million, Which::all).end(), -1) ==
-            1000000);
+      CHECK(added.starts(million, Which::all) == Ids(million.size(), -1));
       CHECK(added.starts(name, Which::special)[0] == 0);
     });
     CHECK(seconds < 20);  // n^2 steps of 1 ns would take 1,000 s; room for sanitizers and emulators

@@ -183,9 +183,9 @@ TEST_CASE("scores: malformed vocabularies are refused by the name of the key") {
       {"a score that is no number", "tokenizer.ggml.scores: the score of token 5", PITH_E_VOCABULARY,
        [](Scored* v) { v->scores[5] = std::numeric_limits<float>::quiet_NaN(); }},
       {"a byte of another name", "tokenizer.ggml.tokens: token 5", PITH_E_VOCABULARY,
-       [](Scored* v) { v->tokens[5] = "<0xG0>"; }},
+       [](Scored* v) { v->tokens[5] = std::string("<0xG0>"); }},
       {"a byte of one letter", "tokenizer.ggml.tokens: token 5", PITH_E_VOCABULARY,
-       [](Scored* v) { v->tokens[5] = "A"; }},
+       [](Scored* v) { v->tokens[5].assign(1, 'A'); }},
       {"a token of 1,025 bytes", "tokenizer.ggml.tokens: token 258", PITH_E_LIMIT,
        [](Scored* v) { v->add(std::string(1025, 'a'), 0); }},
       {"an empty token", "tokenizer.ggml.tokens: token 258", PITH_E_VOCABULARY, [](Scored* v) { v->add("", 0); }},
@@ -214,11 +214,8 @@ TEST_CASE("scores: malformed vocabularies are refused by the name of the key") {
 
 TEST_CASE("scores: a text of one letter and tokens of many lengths take time that is not quadratic") {
   Scored vocabulary;
-  std::vector<Ids> many;
   for (int n = 1; n <= 1024; ++n) vocabulary.add(std::string(size_t(n), 'a'), -float(n));
-  for (int n = 1; n <= 12; ++n) vocabulary.add(std::string(size_t(1) << n, ' '), float(n));
-  vocabulary.tokens.back() = vocabulary.tokens[vocabulary.tokens.size() - 2];  // 4,096 bytes are too many
-  vocabulary.tokens[vocabulary.tokens.size() - 2] = vocabulary.tokens[vocabulary.tokens.size() - 3];
+  for (int n = 0; n <= 10; ++n) vocabulary.add(std::string(size_t(1) << n, ' '), float(n));
   const auto start = std::chrono::steady_clock::now();
   const Loaded loaded(vocabulary.file());
   REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
@@ -226,7 +223,7 @@ TEST_CASE("scores: a text of one letter and tokens of many lengths take time tha
     const std::string text(1 << 20, letter);
     std::string back;
     for (const int32_t id : encode(loaded, text)) back += loaded.tokenizer->decode(id);
-    CHECK(back == " " + text);
+    CHECK((back == " " + text));  // a failure shows no megabytes
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   MESSAGE("4 MiB in ", seconds, " s");

@@ -57,15 +57,15 @@ const std::vector<Known>& known() {
        false,
        false,
        {R"(\p{N}{1,3})", "[\u4e00-\u9fa5\u3040-\u309f\u30a0-\u30ff]+",
-        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"
-        " ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
+        R"([!"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*)" +
+            std::string(kSpace),
         "bytes"}},
       {"deepseek-llm",
        false,
        false,
-       {"[\r\n]", kCased, "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", "\\s+$", kWide, "digits",
-        "bytes"}},
-      {"deepseek-coder", false, false, {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kWide, "digits", "bytes"}},
+       {R"([\r\n])", kCased, "\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+", "\\s+$", kWide,
+        "digits", "bytes"}},
+      {"deepseek-coder", false, false, {R"([\r\n])", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kWide, "digits", "bytes"}},
       {"youtu",
        false,
        true,
@@ -91,6 +91,17 @@ std::string text(const json::Document& object, const char* name) {
   return found == nullptr || !found->is_string() ? std::string() : found->string();
 }
 
+// Patterns with line ends in them, with escapes instead: published files have them either way.
+std::string with_escapes(const std::string& pattern) {
+  std::string out;
+  for (const char c : pattern) {
+    if (c == '\r') out += "\\r";
+    else if (c == '\n') out += "\\n";
+    else out += c;
+  }
+  return out;
+}
+
 std::string step_of(const json::Document& step) {
   const std::string& type = step["type"].string();
   if (type == "ByteLevel" && !flag(step, "add_prefix_space", true))
@@ -98,7 +109,7 @@ std::string step_of(const json::Document& step) {
   if (type == "Digits" && flag(step, "individual_digits", false)) return "digits";
   if (type == "Split" && text(step, "behavior") == "Isolated" && !flag(step, "invert", false)) {
     const json::Document* pattern = step["pattern"].find("Regex");
-    if (pattern != nullptr) return pattern->string();
+    if (pattern != nullptr) return with_escapes(pattern->string());
   }
   return kOther;
 }
