@@ -22,7 +22,7 @@
  *            end; one of a newer program is taken if what this version does not know is zeros, otherwise PITH_E_ABI.
  * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so
  *            they must not change. Replace a model file by renaming a new one over it, never by writing into it.
- * Threads.   Models and tokenizers are immutable after init: share them freely. A session, a sampler or a stream is
+ * Threads.   Models, tokenizers and chats are immutable after init: share them freely. A session, a sampler or a stream is
  *            used by one thread at a time; a session entered by a second thread answers PITH_E_BUSY and is unharmed.
  * Same bits. The same calls give bit-identical logits on every CPU, instruction set and thread count.
  * Strings    are UTF-8. Those that the library hands out as (pointer, bytes) are not NUL-terminated; `const char*`
@@ -542,6 +542,91 @@ PITH_NODISCARD PITH_API pith_status pith_tokenizer_decode(const pith_tokenizer* 
 PITH_NODISCARD PITH_API pith_status pith_tokenizer_token_text(const pith_tokenizer* tokenizer, int32_t token,
                                                               const char** out_text, size_t* out_bytes,
                                                               pith_error* error);
+
+/* ---- Chat ----------------------------------------------------------------------------------------------------- */
+
+/* A conversation as tokens, in the format that a model was trained with. Formats are written by hand, by families: a
+ * file's own tokenizer.chat_template says which family it is and is never run. docs/chat.md has the families and what
+ * each was compared with. In them a message is text: the marks around it become special tokens, and no text of a
+ * user's does, whatever it spells.
+ *
+ *     pith_chat_encode(chat, messages, n, PITH_CHAT_ANSWER, ...)   -> eval, draw until pith_chat_is_end
+ *     pith_chat_encode(chat, &question, 1, PITH_CHAT_AFTER_ANSWER | PITH_CHAT_ANSWER, ...)  -> eval, draw, and so on
+ *
+ * The session keeps the conversation: a turn costs its own tokens alone. Immutable after init: share it freely. */
+typedef struct pith_chat pith_chat;
+
+typedef struct pith_chat_options {
+  uint32_t struct_size;
+  uint32_t reserved;         /* 0 */
+  const char* template_name; /* one of pith_chat_template_name; NULL: that of the file's tokenizer.chat_template */
+  /* Of today, such as "26 Jul 2024", at most 31 bytes, for the families whose first message tells it (llama3.1); NULL:
+   * that one, which is what their published templates say where nobody tells them. */
+  const char* date;
+} pith_chat_options;
+
+/* Makes *options the defaults: zeros, and struct_size. Pass sizeof *options. */
+PITH_API void pith_chat_options_init(pith_chat_options* options, uint32_t struct_size);
+
+/* Names of the templates: "chatml", "llama3", ...; NULL past the end. */
+PITH_API const char* pith_chat_template_name(size_t index);
+
+/* `options` NULL: the defaults. The model and the tokenizer, which is this model's, must outlive the chat.
+ * PITH_E_MISSING: no template in the file. PITH_E_UNSUPPORTED: one that is of no family that this version knows. Both
+ * say which names there are. PITH_E_ARGUMENT: template_name is no such name. */
+PITH_NODISCARD PITH_API pith_status pith_chat_bytes(const pith_model* model, const pith_tokenizer* tokenizer,
+                                                    const pith_chat_options* options, size_t* out_bytes,
+                                                    pith_error* error);
+PITH_NODISCARD PITH_API pith_status pith_chat_init(const pith_model* model, const pith_tokenizer* tokenizer,
+                                                   const pith_chat_options* options, void* memory, size_t memory_bytes,
+                                                   pith_chat** out_chat, pith_error* error);
+
+/* The name of the template that is used; "" for NULL. */
+PITH_API const char* pith_chat_template(const pith_chat* chat);
+
+/* 1 if an answer ends with this token: the file's end-of-text, end-of-turn or end-of-message token, or one of the
+ * family. It need not be evaluated: PITH_CHAT_AFTER_ANSWER writes the end that the family has. */
+PITH_API int pith_chat_is_end(const pith_chat* chat, int32_t token);
+
+/* Texts that end an answer as well, for pith_stream_init: marks of the family that this vocabulary has no token for.
+ * NULL past the end; at most PITH_STREAM_MAX_STOPS. */
+PITH_API const char* pith_chat_stop(const pith_chat* chat, size_t index);
+
+typedef enum pith_role { PITH_ROLE_SYSTEM = 0, PITH_ROLE_USER = 1, PITH_ROLE_ASSISTANT = 2 } pith_role;
+
+/* One message. This struct has no struct_size, for it comes in arrays, and does not grow. */
+typedef struct pith_message {
+  uint32_t role;       /* pith_role */
+  uint32_t reserved;   /* 0 */
+  const char* content; /* UTF-8; NULL if there are no bytes */
+  size_t content_bytes;
+} pith_message;
+
+typedef enum pith_chat_flags {
+  PITH_CHAT_ANSWER = 1, /* what an answer follows comes last: the model is to speak */
+  /* The messages go on after an answer of the model that the session holds as it was drawn, without its end: that comes
+   * first, then the messages, and nothing that a conversation begins with. */
+  PITH_CHAT_AFTER_ANSWER = 2,
+  PITH_CHAT_NO_THOUGHT = 4 /* with PITH_CHAT_ANSWER: without thinking first, where the family can say so */
+} pith_chat_flags;
+
+/* Work memory that pith_chat_encode needs for the same messages and flags (any alignment), proportional to their text.
+ * 0 for arguments that it refuses. */
+PITH_API size_t pith_chat_work_bytes(const pith_chat* chat, const pith_message* messages, size_t n_messages,
+                                     uint32_t flags);
+
+/* Messages to tokens. `flags`: pith_chat_flags, added up. Without PITH_CHAT_AFTER_ANSWER the conversation begins here:
+ * with the begin-of-text token where the template or tokenizer.ggml.add_bos_token has it, and the system message of the
+ * file's template where it has one and the first message is not the system's. n_messages = 0 gives these alone: their
+ * count, or that with the system's message alone, is n_keep of a session whose system prompt stays for good.
+ * Thoughts in earlier answers go as the family has it (up to </think>). A session that goes on keeps them.
+ * PITH_E_ARGUMENT: a role that is no pith_role, a message of the system where the family takes none, or a byte that the
+ * vocabulary has no token for. PITH_E_CAPACITY: more than `capacity` tokens; *out_count is the needed capacity and
+ * `tokens` holds the first ones. PITH_E_MEMORY: work_bytes is too small. */
+PITH_NODISCARD PITH_API pith_status pith_chat_encode(const pith_chat* chat, const pith_message* messages,
+                                                     size_t n_messages, uint32_t flags, int32_t* tokens,
+                                                     size_t capacity, size_t* out_count, void* work, size_t work_bytes,
+                                                     pith_error* error);
 
 /* ---- Text stream ---------------------------------------------------------------------------------------------- */
 

@@ -419,6 +419,93 @@ class Tokenizer {
   Placed<pith_tokenizer> placed_;
 };
 
+// ---- Chat
+// ------------------------------------------------------------------------------------------------------------
+
+inline pith_chat_options chat_options() {
+  pith_chat_options options;
+  pith_chat_options_init(&options, sizeof options);
+  return options;
+}
+
+// The templates that pith_chat_options may name.
+inline std::vector<std::string_view> chat_template_names() {
+  std::vector<std::string_view> out;
+  for (size_t i = 0; const char* name = pith_chat_template_name(i); ++i) out.emplace_back(name);
+  return out;
+}
+
+struct Message {
+  pith_role role;
+  std::string content;
+};
+
+class Chat {
+ public:
+  // Keep the model and the tokenizer alive.
+  static Result<Chat> create(const Model& model, const Tokenizer& tokenizer,
+                             const pith_chat_options& options = chat_options()) {
+    Result<Placed<pith_chat>> placed = place<pith_chat>(
+        [&](size_t* bytes, pith_error* error) {
+          return pith_chat_bytes(model.get(), tokenizer.get(), &options, bytes, error);
+        },
+        [&](void* memory, size_t bytes, pith_chat** out, pith_error* error) {
+          return pith_chat_init(model.get(), tokenizer.get(), &options, memory, bytes, out, error);
+        });
+    if (!placed) return placed.error();
+    return Chat(std::move(*placed));
+  }
+
+  const pith_chat* get() const { return placed_.object; }
+  std::string_view template_name() const { return pith_chat_template(get()); }
+  bool is_end(int32_t token) const { return pith_chat_is_end(get(), token) != 0; }
+  // For a TextStream.
+  std::vector<std::string> stops() const {
+    std::vector<std::string> out;
+    for (size_t i = 0; const char* stop = pith_chat_stop(get(), i); ++i) out.emplace_back(stop);
+    return out;
+  }
+  Result<std::vector<int32_t>> try_encode(std::span<const Message> messages, uint32_t flags) const {
+    std::vector<pith_message> list;
+    for (const Message& m : messages) list.push_back({uint32_t(m.role), 0, m.content.data(), m.content.size()});
+    // One byte at least: an empty vector may have no address.
+    std::vector<uint8_t> work(pith_chat_work_bytes(get(), list.data(), list.size(), flags) + 1);
+    std::vector<int32_t> tokens(64);
+    const auto encode = [&](size_t* count, pith_error* error) {
+      return pith_chat_encode(get(), list.data(), list.size(), flags, tokens.data(), tokens.size(), count, work.data(),
+                              work.size(), error);
+    };
+    size_t count = 0;
+    pith_error error;
+    pith_status status = encode(&count, &error);
+    if (status == PITH_E_CAPACITY) {
+      tokens.resize(count);
+      status = encode(&count, &error);
+    }
+    if (status != PITH_OK) return Failure(status, error);
+    tokens.resize(count);
+    return tokens;
+  }
+  Result<std::vector<int32_t>> try_encode(const Message& message, uint32_t flags) const {
+    return try_encode(std::span(&message, 1), flags);
+  }
+
+#if PITH_EXCEPTIONS
+  explicit Chat(const Model& model, const Tokenizer& tokenizer, const pith_chat_options& options = chat_options())
+      : Chat(create(model, tokenizer, options).value()) {}
+  std::vector<int32_t> encode(std::span<const Message> messages, uint32_t flags) const {
+    return try_encode(messages, flags).value();
+  }
+  std::vector<int32_t> encode(const Message& message, uint32_t flags) const {
+    return try_encode(message, flags).value();
+  }
+#endif
+
+ private:
+  explicit Chat(Placed<pith_chat> placed) : placed_(std::move(placed)) {}
+  Placed<pith_chat> placed_;
+};
+
 // ---- Text stream
 // -----------------------------------------------------------------------------------------------------
 

@@ -34,6 +34,7 @@ PITH_STRUCT_SIZES(pith_tensor, PITH_END_OF(pith_tensor, sha256));
 PITH_STRUCT_SIZES(pith_session_options, PITH_END_OF(pith_session_options, clock_context));
 PITH_STRUCT_SIZES(pith_session_plan, PITH_END_OF(pith_session_plan, pool_bytes));
 PITH_STRUCT_SIZES(pith_sampler_options, PITH_END_OF(pith_sampler_options, seed));
+PITH_STRUCT_SIZES(pith_chat_options, PITH_END_OF(pith_chat_options, date));
 PITH_STRUCT_SIZES(pith_stream, PITH_END_OF(pith_stream, held));
 
 // `given` has the size that its first word says: one of `sizes` [n_sizes], or a larger one with zeros beyond.
