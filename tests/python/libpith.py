@@ -112,3 +112,49 @@ class Tokenizer:
             assert self.lib.pith_tokenizer_decode(self.handle, token, ctypes.byref(text), ctypes.byref(size), None) == 0
             out.append(ctypes.string_at(text, size.value))
         return b"".join(out)
+
+
+class Message(ctypes.Structure):
+    """pith_message"""
+    _fields_ = [("role", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("content", ctypes.c_char_p),
+                ("content_bytes", ctypes.c_size_t)]
+
+
+class ChatOptions(ctypes.Structure):
+    """pith_chat_options"""
+    _fields_ = [("struct_size", ctypes.c_uint32), ("reserved", ctypes.c_uint32), ("template_name", ctypes.c_char_p),
+                ("date", ctypes.c_char_p)]
+
+
+ROLES = {"system": 0, "user": 1, "assistant": 2}  # pith_role
+ANSWER, AFTER_ANSWER, NO_THOUGHT = 1, 2, 4        # pith_chat_flags
+
+
+class Chat:
+    """Of a tokenizer, with the template of its file or the named one."""
+
+    def __init__(self, tokenizer, name=None, date=None):
+        self.tokenizer, self.lib = tokenizer, tokenizer.lib
+        self.lib.pith_chat_work_bytes.restype = ctypes.c_size_t
+        self.lib.pith_chat_template.restype = ctypes.c_char_p
+        options = ChatOptions(ctypes.sizeof(ChatOptions), 0, name and name.encode(), date and date.encode())
+        arguments = (tokenizer.model.handle, tokenizer.handle, ctypes.byref(options))
+        error, n, self.handle = tokenizer.model.error, ctypes.c_size_t(), ctypes.c_void_p()
+        check(self.lib.pith_chat_bytes(*arguments, ctypes.byref(n), error), error)
+        self.memory = Memory(n.value)
+        check(self.lib.pith_chat_init(*arguments, self.memory.address, n, ctypes.byref(self.handle), error), error)
+
+    def name(self):
+        return self.lib.pith_chat_template(self.handle).decode()
+
+    def encode(self, messages, flags=0):
+        """Ids of [{"role", "content"}]."""
+        texts = [m["content"].encode() for m in messages]
+        list_ = (Message * max(len(messages), 1))(*(Message(ROLES[m["role"]], 0, t, len(t)) for m, t in zip(messages, texts)))
+        n, error, count = ctypes.c_size_t(len(messages)), self.tokenizer.model.error, ctypes.c_size_t()
+        size = self.lib.pith_chat_work_bytes(self.handle, list_, n, flags)
+        work = ctypes.create_string_buffer(size + 1)
+        ids = (ctypes.c_int32 * (size + 64))()
+        check(self.lib.pith_chat_encode(self.handle, list_, n, flags, ids, ctypes.c_size_t(len(ids)), ctypes.byref(count), work,
+                                        ctypes.c_size_t(size), error), error)
+        return ids[:count.value]

@@ -41,7 +41,7 @@ class Published:
 
 @pytest.fixture(scope="module", params=NAMES)
 def published(request, tmp_path_factory):
-    path = model_folder() / "vocabularies" / f"ggml-vocab-{request.param}.gguf"
+    path = model_folder() / "llama_cpp_python-0.3.36" / f"ggml-vocab-{request.param}.gguf"
     if not path.exists():
         pytest.skip(f"no {path}: tools/ci/fetch_models fetches it")
     libpith.library()

@@ -17,7 +17,8 @@ def command():
     return path
 
 
-def model_of(folder, tokens, types, merges=None, scores=None, model="gpt2", pre="gpt-2", ids=None, flags=None):
+def model_of(folder, tokens, types, merges=None, scores=None, model="gpt2", pre="gpt-2", ids=None, flags=None,
+             chat_template=None):
     """The bytes of a packed model; `ids` such as {"unknown": 0}, `flags` such as {"add_bos_token": True}."""
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(folder / "float.gguf", "egmla")
@@ -27,6 +28,8 @@ def model_of(folder, tokens, types, merges=None, scores=None, model="gpt2", pre=
         writer.add_uint32(f"egmla.{key}", value)
     writer.add_tokenizer_model(model)
     writer.add_tokenizer_pre(pre)
+    if chat_template is not None:
+        writer.add_chat_template(chat_template)
     writer.add_token_list(tokens)
     writer.add_token_types(types)
     if merges is not None:
