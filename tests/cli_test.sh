@@ -149,6 +149,48 @@ expect 1 "option --load-state: state: " "$pith" run --load-state "$work/short"
 cmp -s "$work/state" "$work/before" || fail "a refused run changed the state"
 [ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
 
+# A conversation through pipes. Greedily, so that the same conversation has the same answers.
+expect 1 "key tokenizer.chat_template: missing" "$pith" chat
+expect 1 'option --template: option template_name: "chatlm" is none of' "$pith" chat --template chatlm
+expect 1 "option --chat" "$pith" run --chat --template chatml
+expect 1 "option n_keep" "$pith" chat --template chatml --system "You are a fox with a lantern." --context 16
+say() { "$pith" chat --template mistral --temp 0 -n 12 "$@" 2>"$work/err"; }
+printf 'The fox\nThe hen\n' | say >"$work/talk" || fail "chat: $(cat "$work/err")"
+[ "$(wc -l <"$work/talk")" -ge 2 ] || fail "chat gave fewer answers than questions: $(cat "$work/talk")"
+printf 'The fox\n' | say >"$work/first"
+"$pith" run --chat --template mistral --temp 0 -n 12 -p "The fox" 2>/dev/null | cmp -s - "$work/first" || fail "run --chat answers otherwise"
+printf 'The hen\n' | say >"$work/second"
+cat "$work/first" "$work/second" | cmp -s - "$work/talk" && fail "the second answer knows nothing of the first question"
+printf 'The fox\n/reset\nThe hen\n' | say | cmp -s - <(cat "$work/first" "$work/second") || fail "/reset does not forget"
+printf 'The fox\n/save %s\n' "$work/said" | say | cmp -s - "$work/first" || fail "/save changes the answer: $(cat "$work/err")"
+printf '/load %s\nThe hen\n' "$work/said" | say >"$work/rest"
+cat "$work/first" "$work/rest" | cmp -s - "$work/talk" || fail "/load goes on otherwise: $(cat "$work/err")"
+printf 'The fox\n/load %s\n/load %s\n/nonsense\n/save\nThe hen\n' "$work/text" "$work/absent" | say | cmp -s - "$work/talk" || fail "a refused /load changes the talk"
+for word in "not a whole file" "absent" '"/nonsense" is no command' '"/save" is no command'; do
+  grep -qF "$word" "$work/err" || fail "chat does not say $word: $(cat "$work/err")"
+done
+printf 'The fox \\\nand the hen\n' | say >"$work/a"
+printf '"""The fox \nand the hen"""\n' | say >"$work/b"
+printf '"""\nThe fox \nand the hen\n"""\n' | say >"$work/c"
+cmp -s "$work/a" "$work/b" || fail "two ways to say two lines differ"
+[ -s "$work/c" ] || fail "a message between quotes has no answer"
+printf 'The fox\n' | say --system "You are a hen." | cmp -s - "$work/first" && fail "--system changes nothing"
+# Longer than the cache: the system's message stays, and the answers go on.
+for _ in $(seq 12); do echo "The fox and the hen"; done | say --system "Hen." --context 96 >"$work/long" || fail "a long talk: $(cat "$work/err")"
+[ ! -s "$work/err" ] || fail "a long talk: $(cat "$work/err")"
+# Ctrl-C ends an answer and not the program.
+mkfifo "$work/questions"
+"$pith" chat --template chatml --temp 0 -n 0 <"$work/questions" >"$work/out" 2>"$work/err" &
+exec 9>"$work/questions"
+echo "The fox" >&9
+for _ in $(seq 100); do [ "$(wc -c <"$work/out")" -gt 200 ] && break; sleep 0.1; done
+kill -INT $! || fail "chat ended before Ctrl-C: $(cat "$work/err")"
+for _ in $(seq 100); do [ "$(tail -c 1 "$work/out" | wc -l)" -eq 1 ] && break; sleep 0.1; done
+echo "/nonsense" >&9
+exec 9>&-
+wait $! || fail "chat ends with $? after Ctrl-C"
+grep -q nonsense "$work/err" || fail "chat took no line after Ctrl-C"
+
 # The runtime against the reference of the same file, against a golden trace, and what it refuses.
 golden=$(cd "$(dirname "$0")" && pwd)/golden
 float=(--activations f32 --cache f32)

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "chat_options.h"
 #include "options.h"
 
 namespace pith::cli {
@@ -16,12 +17,23 @@ struct RunOptions {
   ModelOption model;
   SessionOptions session;
   SamplingOptions sampling;
+  ChatTextOptions chat;
   std::string prompt, file, load_state, save_state;
   bool has_prompt = false;
+  bool asks = false;  // the prompt is a question, in the model's chat template
   uint32_t n_tokens = 400;
   bool json = false;
 };
 void run(RunOptions options);
+
+struct ChatOptions {
+  ModelOption model;
+  SessionOptions session;
+  SamplingOptions sampling;
+  ChatTextOptions chat;
+  uint32_t n_tokens = 4096;  // of an answer
+};
+void chat(const ChatOptions& options);
 
 struct QuantizeOptions {
   std::string input, output, type;  // "": as the file has them

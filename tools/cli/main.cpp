@@ -68,6 +68,32 @@ void add_sampling(CLI::App* command, SamplingOptions* o) {
   command->add_option("--stop", o->stops, "Stop before this text; may be given several times")->allow_extra_args(false);
 }
 
+std::string template_names() {
+  std::string out;
+  for (const std::string_view name : chat_template_names()) out += (out.empty() ? "" : ", ") + std::string(name);
+  return out;
+}
+
+void add_chat_texts(CLI::App* command, ChatTextOptions* o) {
+  command->add_option("--system", o->system,
+                      "What the model is told before the conversation; the template's own if left out");
+  command->add_option("--template", o->template_name,
+                      "Chat template, if that of the file is missing or unknown: " + template_names());
+  command->add_flag("!--no-think", o->thinks, "Answer without thinking first, where the template has words for it");
+}
+
+void add_chat(CLI::App* app, int*) {
+  auto options = std::make_shared<ChatOptions>();
+  CLI::App* command = app->add_subcommand("chat", "Talk to a model");
+  add_model(command, &options->model);
+  add_session(command, &options->session);
+  add_sampling(command, &options->sampling);
+  add_chat_texts(command, &options->chat);
+  command->add_option("-n,--tokens", options->n_tokens, "Tokens of an answer at most; 0: until it ends")
+      ->capture_default_str();
+  command->callback([options] { chat(*options); });
+}
+
 void add_run(CLI::App* app, int*) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app->add_subcommand("run", "Stream a text");
@@ -80,6 +106,8 @@ void add_run(CLI::App* app, int*) {
       ->capture_default_str();
   command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
   command->add_option("--save-state", options->save_state, "Write the state of the text to a file at the end");
+  command->add_flag("--chat", options->asks, "The prompt is a question: put it as the model's chat template does");
+  add_chat_texts(command, &options->chat);
   command->add_flag("--json", options->json, "One JSON document instead of the text");
   command->callback([options, prompt] {
     options->has_prompt = prompt->count() > 0;
@@ -243,7 +271,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   int status = 0;
   using namespace pith::cli;
-  for (const auto add : {add_run, add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
+  for (const auto add :
+       {add_run, add_chat, add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
     add(&app, &status);
   try {
     app.parse(argc, argv);

@@ -1,77 +1,20 @@
 // pith run: stream a text to standard output.
-#include <unistd.h>
-
-#include <csignal>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <span>
 
 #include <fmt/core.h>
 
+#include "chat_options.h"
 #include "commands.h"
+#include "ctrl_c.h"
 #include "output_file.h"
+#include "prompt_progress.h"
 #include "run_state.h"
 
 namespace pith::cli {
 namespace {
-
-volatile std::sig_atomic_t interrupted = 0;
-pith_session* volatile running = nullptr;
-
-// While it lives, Ctrl-C ends the evaluation that runs, and those that would follow.
-class CtrlC {
- public:
-  explicit CtrlC(const Session& session) {
-    running = session.get();
-    std::signal(SIGINT, [](int) {
-      interrupted = 1;
-      pith_session_cancel(running);
-    });
-  }
-  ~CtrlC() {
-    std::signal(SIGINT, SIG_DFL);
-    running = nullptr;
-  }
-  CtrlC(const CtrlC&) = delete;
-  CtrlC& operator=(const CtrlC&) = delete;
-};
-
-// How far a prompt is, on a terminal, once it takes longer than a moment; and a Ctrl-C that came between two evaluations.
-class PromptProgress {
- public:
-  explicit PromptProgress(pith_session_options* options) : is_shown_(isatty(STDERR_FILENO) == 1) {
-    options->progress_context = this;
-    options->progress = [](void* self, uint64_t done, uint64_t total) {
-      static_cast<PromptProgress*>(self)->report(done, total);
-    };
-  }
-  void begin(size_t n_tokens) {
-    n_tokens_ = double(n_tokens);
-    start_ = shown_at_ = seconds();
-  }
-  void end() {
-    if (is_drawn_) fmt::print(stderr, "\r\033[K");
-    is_drawn_ = false;
-  }
-
- private:
-  static constexpr double kMoment = 0.5, kRefresh = 0.1;
-  static constexpr size_t kWidth = 30;
-
-  void report(uint64_t done, uint64_t total) {
-    if (interrupted) pith_session_cancel(running);
-    const double now = seconds(), share = double(done) / double(total);
-    if (!is_shown_ || now - start_ < kMoment || now - shown_at_ < kRefresh) return;
-    shown_at_ = now;
-    is_drawn_ = true;
-    const size_t filled = size_t(share * kWidth);
-    fmt::print(stderr, "\rprompt [{}{}] {:3.0f} %, {:.0f} tokens/s\033[K", std::string(filled, '#'),
-               std::string(kWidth - filled, ' '), 100 * share, share * n_tokens_ / (now - start_));
-  }
-
-  bool is_shown_, is_drawn_ = false;
-  double n_tokens_ = 0, start_ = 0, shown_at_ = 0;
-};
 
 struct Report {
   size_t n_prompt = 0, n_drawn = 0;
@@ -87,9 +30,10 @@ bool leads_with_bos(const Model& model, const Tokenizer& tokenizer) {
 // Tokens of the prompt; where the text begins here, led by the begin-of-text token as the model wants it. A text of nothing
 // else begins with it in any case.
 std::vector<int32_t> prompt_tokens(const RunOptions& options, const Model& model, const Session& session,
-                                   const Tokenizer& tokenizer) {
+                                   const Tokenizer& tokenizer, const std::optional<Chat>& chat) {
   const std::string text = options.file.empty() ? options.prompt : read_file(options.file);
   const bool goes_on = !options.load_state.empty() && session.position() > 0;
+  if (chat) return goes_on ? next_turn(*chat, options.chat, text) : first_turn(*chat, options.chat, text);
   const bool is_alone = text.empty() && tokenizer.bos() >= 0;
   const bool has_bos = !goes_on && (is_alone || leads_with_bos(model, tokenizer));
   const std::vector<int32_t> tokens = tokenizer.encode(text, has_bos ? PITH_ENCODE_BOS : PITH_ENCODE_NO_BOS);
@@ -140,34 +84,42 @@ struct Run {
   TextStream stream;
 };
 
-void load(const RunOptions& options, Run* run) {
+void load(const RunOptions& options, const std::vector<std::string>& stops, Run* run) try {
   load_run_state(options.load_state, &run->session, &run->sampler, &run->stream);
   if (options.sampling.has_seed) run->sampler.set_seed(options.sampling.seed);
-  if (run->stream.stopped()) run->stream = TextStream(options.sampling.stops);  // that text has ended; another begins
+  if (run->stream.stopped()) run->stream = TextStream(stops);  // that text has ended; another begins
+} catch (const std::exception& error) {
+  throw std::runtime_error(fmt::format("option --load-state: {}", error.what()));
+}
+
+void save(OutputFile* file, Run* run) try {
+  save_run_state(file, &run->session, run->sampler, run->stream);
+} catch (const std::exception& error) {
+  throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
 }
 
 Report generate(const RunOptions& options, const Model& model, Run* run, const Tokenizer& tokenizer,
-                PromptProgress* progress, Output* output) {
+                const std::optional<Chat>& chat, PromptProgress* progress, Output* output) {
   Report report;
-  const std::vector<int32_t> prompt = prompt_tokens(options, model, run->session, tokenizer);
+  const std::vector<int32_t> prompt = prompt_tokens(options, model, run->session, tokenizer, chat);
   report.n_prompt = prompt.size();
   const double start = seconds();
   progress->begin(prompt.size());
   const uint64_t position = run->session.position();
-  const bool is_whole = !interrupted && eval(&run->session, prompt);
+  const bool is_whole = !CtrlC::was_pressed() && eval(&run->session, prompt);
   progress->end();
   for (const int32_t token : std::span(prompt).first(size_t(run->session.position() - position)))
     run->sampler.accept(token);
   if (!is_whole) return report;
   if (!prompt.empty()) output->write(run->stream.finish());  // held back before the state was saved
-  output->write(options.file.empty() ? options.prompt : std::string());
+  output->write(options.file.empty() && !chat ? options.prompt : std::string());
   const double prompt_end = seconds();
   report.prompt_seconds = prompt_end - start;
   bool has_ended = false;
-  while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !interrupted && output->is_open()) {
+  while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && output->is_open()) {
     const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
-    has_ended = token == tokenizer.eos();
+    has_ended = chat ? chat->is_end(token) : token == tokenizer.eos();
     if (has_ended) break;
     output->write(run->stream.push(tokenizer.decode(token)));
     has_ended = run->stream.stopped();
@@ -197,21 +149,25 @@ void print_report(const RunOptions& options, const Session& session, const Repor
 // Without a prompt the built-in model begins as tales do.
 void run(RunOptions options) {
   const bool is_new = options.load_state.empty();
+  if (options.asks && !options.has_prompt && options.file.empty())
+    throw std::runtime_error("option --chat: give the question with -p or --file");
   if (is_new && !options.has_prompt && options.file.empty() && options.model.path.empty())
     options.prompt = "Once upon a time";
   const Model model = options.model.load();
   const Tokenizer tokenizer(model);
+  std::optional<Chat> chat;
+  if (options.asks) chat.emplace(make_chat(model, tokenizer, options.chat));
+  const std::vector<std::string> stops = chat ? all_stops(*chat, options.sampling) : options.sampling.stops;
   pith_session_options resolved = options.session.resolve();
   PromptProgress progress(&resolved);
-  Run run{Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()),
-          TextStream(options.sampling.stops)};
+  Run run{Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()), TextStream(stops)};
   const Session& session = run.session;
-  if (!is_new) load(options, &run);
+  if (!is_new) load(options, stops, &run);
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
   Output output(options.json);
   const CtrlC ctrl_c(session);
-  const Report r = generate(options, model, &run, tokenizer, &progress, &output);
-  if (file != nullptr) save_run_state(file.get(), &run.session, run.sampler, run.stream);
+  const Report r = generate(options, model, &run, tokenizer, chat, &progress, &output);
+  if (file != nullptr) save(file.get(), &run);
   if (options.json) {
     print_json({{"model", options.model.name()},
                 {"tier", session.tier()},

@@ -5,8 +5,6 @@
 #include <stdexcept>
 #include <vector>
 
-#include <fmt/core.h>
-
 namespace pith::cli {
 namespace {
 
@@ -18,11 +16,11 @@ constexpr char kKind[9] = "PITHRUN1";
 
 }  // namespace
 
-void load_run_state(const std::string& path, Session* session, Sampler* sampler, TextStream* stream) try {
+void load_run_state(const std::string& path, Session* session, Sampler* sampler, TextStream* stream) {
   const MappedFile file(path);
   std::span<const uint8_t> rest(static_cast<const uint8_t*>(file.data()), file.size());
   FileHeader header{};
-  const auto refuse = [] { throw std::runtime_error("state: not a whole file that --save-state wrote"); };
+  const auto refuse = [] { throw std::runtime_error("state: not a whole file that --save-state or /save wrote"); };
   if (rest.size() < sizeof header) refuse();
   std::memcpy(&header, rest.data(), sizeof header);
   rest = rest.subspan(sizeof header);
@@ -37,11 +35,9 @@ void load_run_state(const std::string& path, Session* session, Sampler* sampler,
   session->restore(states[0]);
   sampler->restore(states[1]);
   stream->restore(states[2]);
-} catch (const std::exception& error) {
-  throw std::runtime_error(fmt::format("option --load-state: {}", error.what()));
 }
 
-void save_run_state(OutputFile* file, Session* session, const Sampler& sampler, const TextStream& stream) try {
+void save_run_state(OutputFile* file, Session* session, const Sampler& sampler, const TextStream& stream) {
   const std::vector<uint8_t> states[3] = {session->save(), sampler.save(), stream.save()};
   FileHeader header{};
   std::memcpy(header.kind, kKind, sizeof header.kind);
@@ -49,8 +45,6 @@ void save_run_state(OutputFile* file, Session* session, const Sampler& sampler, 
   file->write(&header, sizeof header);
   for (const std::vector<uint8_t>& state : states) file->write(state.data(), state.size());
   file->commit();
-} catch (const std::exception& error) {
-  throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
 }
 
 }  // namespace pith::cli

@@ -1,4 +1,4 @@
-// The file of --save-state and --load-state: a session, its sampler and its text stream, each with the checks of its own.
+// The file of --save-state and --load-state, and of /save and /load in a chat: a session, its sampler and its text stream, each with the checks of its own.
 //
 //   "PITHRUN1" | u64 bytes of the session's state | u64 of the sampler's | u64 of the stream's | the three states
 #ifndef PITH_CLI_RUN_STATE_H

@@ -1,0 +1,72 @@
+// pith chat: talk to a model, on a terminal or through pipes.
+#include <csignal>
+#include <cstdio>
+#include <exception>
+#include <string>
+
+#include <fmt/core.h>
+
+#include "commands.h"
+#include "conversation.h"
+#include "line_reader.h"
+
+namespace pith::cli {
+namespace {
+
+constexpr const char* kHelp =
+    "/reset         forget the conversation\n"
+    "/save FILE     write it to a file\n"
+    "/load FILE     go on from such a file\n"
+    "/help          this\n"
+    "A line that ends in \\ goes on in the next one, and so does all between two \"\"\".\n"
+    "Ctrl-C stops an answer, and drops a line that is being typed. Ctrl-D ends the chat.\n";
+
+bool write(const std::string& text) {
+  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+}
+
+// What stands behind a command's name, or nothing.
+std::string argument_of(const std::string& line, const std::string& name) {
+  const size_t first = line.find_first_not_of(' ', name.size());
+  return first == std::string::npos ? std::string() : line.substr(first, line.find_last_not_of(' ') + 1 - first);
+}
+
+void obey(const std::string& line, Conversation* conversation) {
+  const std::string name = line.substr(0, line.find(' ')), path = argument_of(line, name);
+  if (name == "/reset" && path.empty()) return conversation->reset();
+  if (name == "/help" && path.empty()) return fmt::print(stderr, "{}", kHelp);
+  if (name == "/save" && !path.empty()) return conversation->save(path);
+  if (name == "/load" && !path.empty()) return conversation->load(path);
+  throw std::runtime_error(fmt::format("\"{}\" is no command; /help lists them", line));
+}
+
+}  // namespace
+
+void chat(const ChatOptions& options) {
+  Conversation conversation(options);
+  LineReader reader;
+  if (reader.is_terminal()) {
+    std::signal(SIGINT, SIG_IGN);  // one that comes when an answer has just ended
+    fmt::print(stderr, "{}, template {}. /help lists what you can type.\n", options.model.name(),
+               conversation.template_name());
+  }
+  bool is_open = true;
+  while (is_open) {
+    const std::optional<std::string> line = read_message(&reader);
+    if (!line) break;
+    if (line->find_first_not_of(" \t\r\n") == std::string::npos) continue;
+    try {
+      if (line->starts_with('/') && line->find('\n') == std::string::npos) {
+        obey(*line, &conversation);
+        continue;
+      }
+      conversation.ask(*line, [&](const std::string& text) { return is_open = write(text); });
+      is_open = is_open && write("\n");
+    } catch (const std::exception& error) {  // of one turn: the conversation goes on
+      fmt::print(stderr, "pith: {}\n", error.what());
+    }
+  }
+  if (reader.is_terminal()) fmt::print(stderr, "\n");
+}
+
+}  // namespace pith::cli

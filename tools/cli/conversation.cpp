@@ -1,0 +1,95 @@
+#include "conversation.h"
+
+#include <span>
+
+#include <fmt/core.h>
+
+#include "ctrl_c.h"
+#include "output_file.h"
+#include "run_state.h"
+
+namespace pith::cli {
+namespace {
+
+// False: Ctrl-C.
+bool eval(Session* session, std::span<const int32_t> tokens) {
+  const Result<void> result = session->try_eval(tokens);
+  if (!result && result.error().status() != PITH_E_CANCELLED) result.value();
+  return result.has_value() && !CtrlC::was_pressed();
+}
+
+pith_session_options with_pinned(pith_session_options options, size_t n_pinned) {
+  if (options.n_keep < n_pinned) options.n_keep = uint32_t(n_pinned);
+  return options;
+}
+
+}  // namespace
+
+Conversation::Conversation(const ChatOptions& options)
+    : options_(options),
+      model_(options.model.load()),
+      tokenizer_(model_),
+      chat_(make_chat(model_, tokenizer_, options.chat)),
+      resolved_(with_pinned(options.session.resolve(), lead(chat_, options.chat).size())),
+      progress_(&resolved_),
+      session_(model_, resolved_),
+      sampler_(model_.info().vocab_size, options.sampling.resolve()) {}
+
+void Conversation::ask(const std::string& text, const Show& show) {
+  CtrlC::forget();
+  const CtrlC ctrl_c(session_);
+  const uint64_t start = session_.position();
+  if (!read(start == 0 ? first_turn(chat_, options_.chat, text) : next_turn(chat_, options_.chat, text))) {
+    // The question is taken back, or where its tokens have pushed others out, all.
+    if (!session_.try_rewind(start)) reset();
+    return;
+  }
+  answer(show);
+}
+
+bool Conversation::read(const std::vector<int32_t>& tokens) {
+  progress_.begin(tokens.size());
+  const bool is_whole = eval(&session_, tokens);
+  progress_.end();
+  if (is_whole) {
+    for (const int32_t token : tokens) sampler_.accept(token);
+  }
+  return is_whole;
+}
+
+void Conversation::answer(const Show& show) {
+  TextStream stream(all_stops(chat_, options_.sampling));
+  uint64_t shown = session_.position();  // the session holds what was shown up to here
+  for (uint32_t n = 0; (options_.n_tokens == 0 || n < options_.n_tokens) && !CtrlC::was_pressed(); ++n) {
+    const int32_t token = sampler_.draw(session_.logits());
+    if (chat_.is_end(token)) break;
+    const std::string text = stream.push(tokenizer_.decode(token));
+    if (!text.empty() && !show(text)) break;
+    if (stream.stopped() || !eval(&session_, {&token, 1})) break;
+    if (!text.empty()) shown = session_.position();
+  }
+  // What the model had begun of a stop string is taken back, if the ring still has what it pushed out.
+  if (stream.stopped()) (void)session_.try_rewind(shown);
+  else show(stream.finish());
+}
+
+void Conversation::reset() { session_.reset(); }
+
+void Conversation::save(const std::string& path) {
+  OutputFile file(path);
+  save_run_state(&file, &session_, sampler_, TextStream(std::vector<std::string>()));
+}
+
+void Conversation::load(const std::string& path) {
+  const std::vector<uint8_t> session = session_.save(), sampler = sampler_.save();
+  try {
+    TextStream stream{std::vector<std::string>()};
+    load_run_state(path, &session_, &sampler_, &stream);
+  } catch (...) {
+    session_.restore(session);
+    sampler_.restore(sampler);
+    throw;
+  }
+}
+
+}  // namespace pith::cli

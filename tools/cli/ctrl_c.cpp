@@ -1,0 +1,34 @@
+#include "ctrl_c.h"
+
+#include <csignal>
+
+namespace pith::cli {
+namespace {
+
+volatile std::sig_atomic_t interrupted = 0;
+pith_session* volatile running = nullptr;
+
+}  // namespace
+
+CtrlC::CtrlC(const Session& session) {
+  running = session.get();
+  before_ = std::signal(SIGINT, [](int) {
+    interrupted = 1;
+    pith_session_cancel(running);
+  });
+}
+
+CtrlC::~CtrlC() {
+  std::signal(SIGINT, before_);
+  running = nullptr;
+}
+
+bool CtrlC::was_pressed() { return interrupted != 0; }
+
+void CtrlC::forget() { interrupted = 0; }
+
+void CtrlC::pass_on() {
+  if (interrupted != 0 && running != nullptr) pith_session_cancel(running);
+}
+
+}  // namespace pith::cli
