@@ -272,6 +272,7 @@ TEST_CASE("chat: a file's template says its family and its system message") {
     const std::string message = refused.error.message;
     for (const std::string_view name : pith::chat_template_names()) CHECK(message.find(name) != std::string::npos);
   }
+  CHECK(LoadedChat(file_with(kMarks, plain + std::string(1 << 20, ' '))).status == PITH_E_UNSUPPORTED);
   CHECK(LoadedChat(file_with(kMarks)).status == PITH_E_MISSING);
   CHECK(LoadedChat(file_with(kMarks, "{{ messages }}"), "chatml").status == PITH_OK);
   const LoadedChat misnamed(file_with(kMarks), "chatmI");

@@ -11,7 +11,7 @@ for example in embed chat cancel; do
   cmake --build "$work/$example" >/dev/null
 done
 by_cmake=$("$work/embed/embed" "$model" "The fox")
-answers=$(printf 'Who are you?\nWhere is the fox?\n' | timeout 60 "$work/chat/chat" "$model")
+answers=$(printf 'Who are you?\nWhere is the fox?\n' | timeout 60 "$work/chat/chat" "$model" chatml)
 [ "$(echo "$answers" | grep -c '^> ')" -ge 2 ] || { echo "chat does not answer: $answers"; exit 1; }
 cancelled=$(timeout 60 "$work/cancel/cancel" "$model")
 echo "$cancelled" | grep '^session: cancelled after [0-9]* of 1000000 tokens' || { echo "not cancelled: $cancelled"; exit 1; }

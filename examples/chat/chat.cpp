@@ -1,8 +1,8 @@
-// A conversation on the terminal: chat MODEL. Every line that you type is a turn; the answer streams; Ctrl-C ends the
-// answer and not the conversation; an empty line or end of file ends the program.
+// A conversation on the terminal: chat MODEL [TEMPLATE]. Every line that you type is a turn; the answer streams; Ctrl-C ends
+// the answer and not the conversation; an empty line or end of file ends the program. TEMPLATE is for files without a chat
+// template of their own.
 //
-// The session keeps the conversation: a turn costs its own tokens alone, not those before. A stop string ends the
-// answer where the model would speak for the user, and what it had begun of that is taken back by a rewind.
+// The session keeps the conversation: a turn costs its own tokens alone, not those before.
 #include <csignal>
 #include <iostream>
 #include <string>
@@ -15,7 +15,6 @@ volatile std::sig_atomic_t interrupted = 0;
 pith_session* volatile running = nullptr;
 
 constexpr uint32_t kMaxTokens = 200;  // of an answer
-const std::string kUser = "\nUser:", kModel = "\nAssistant:";
 
 // False: Ctrl-C.
 bool eval(pith::Session* session, std::span<const int32_t> tokens) {
@@ -24,27 +23,26 @@ bool eval(pith::Session* session, std::span<const int32_t> tokens) {
   return result.has_value() && !interrupted;
 }
 
-void answer(const pith::Tokenizer& tokenizer, pith::Session* session, pith::Sampler* sampler) {
-  pith::TextStream stream({kUser});
-  uint64_t shown = session->position();  // up to here the session holds what the user has seen
+void answer(const pith::Tokenizer& tokenizer, const pith::Chat& chat, pith::Session* session, pith::Sampler* sampler) {
+  pith::TextStream stream(chat.stops());
   for (uint32_t i = 0; i < kMaxTokens; ++i) {
     const int32_t token = sampler->draw(session->logits());
-    if (token == tokenizer.eos()) break;
-    const std::string text = stream.push(tokenizer.decode(token));
-    std::cout << text << std::flush;
+    if (chat.is_end(token)) break;  // the next turn begins with the end that the template has
+    std::cout << stream.push(tokenizer.decode(token)) << std::flush;
     if (stream.stopped() || !eval(session, {&token, 1})) break;
-    if (!text.empty()) shown = session->position();
   }
-  if (!stream.stopped()) std::cout << stream.finish();
-  else if (!session->try_rewind(shown)) std::cout << " (the context is full)";  // then a few tokens more stay
-  std::cout << std::endl;
+  std::cout << stream.finish() << std::endl;
 }
 
-void chat(const std::string& path) {
+void talk(const std::string& path, const char* template_name) {
   const pith::Model model = pith::Model::open(path);
   const pith::Tokenizer tokenizer(model);
+  pith_chat_options chat_options = pith::chat_options();
+  chat_options.template_name = template_name;
+  const pith::Chat chat(model, tokenizer, chat_options);
   pith_session_options options = pith::session_options();
   options.max_threads = pith::count_fast_cpus();
+  options.n_keep = uint32_t(chat.encode(std::span<const pith::Message>(), 0).size());  // stays when the cache is full
   pith::Session session(model, options);
   pith::Sampler sampler(model.info().vocab_size);
   running = session.get();
@@ -54,21 +52,20 @@ void chat(const std::string& path) {
   });
   for (std::string line; std::cout << "> " << std::flush && std::getline(std::cin, line) && !line.empty();) {
     interrupted = 0;
-    // The begin-of-text token once, where the model wants one; the user's text never makes special tokens.
-    const bool is_first = session.position() == 0;
-    const std::string turn = kUser + " " + line + kModel;
-    const std::vector<int32_t> tokens =
-        tokenizer.encode(is_first ? turn.substr(1) : turn, is_first ? PITH_ENCODE_DEFAULT : PITH_ENCODE_NO_BOS);
+    const uint64_t start = session.position();
+    const uint32_t flags = PITH_CHAT_ANSWER | (start == 0 ? 0u : uint32_t(PITH_CHAT_AFTER_ANSWER));
+    const std::vector<int32_t> tokens = chat.encode(pith::Message{PITH_ROLE_USER, line}, flags);
     for (const int32_t token : tokens) sampler.accept(token);
-    if (eval(&session, tokens)) answer(tokenizer, &session, &sampler);
+    if (eval(&session, tokens)) answer(tokenizer, chat, &session, &sampler);
+    else if (!session.try_rewind(start)) session.reset();  // the question is taken back
   }
 }
 
 }  // namespace
 
 int main(int argc, char** argv) try {
-  if (argc != 2) return 2;
-  chat(argv[1]);
+  if (argc < 2 || argc > 3) return 2;
+  talk(argv[1], argc == 3 ? argv[2] : nullptr);
   return 0;
 } catch (const std::exception& error) {
   std::cerr << "chat: " << error.what() << "\n";

@@ -407,6 +407,7 @@ const ChatFamily* find_chat_family(std::string_view name) {
 }
 
 const ChatFamily* recognise_chat_family(std::string_view chat_template) {
+  if (chat_template.size() > kMaxChatTemplate) return nullptr;
   for (const ChatFamily& family : kFamilies) {
     if (fits(chat_template, family)) return &family;
   }

@@ -60,6 +60,9 @@ const ChatFamily* chat_family_at(size_t index);
 // NULL: no such name.
 const ChatFamily* find_chat_family(std::string_view name);
 
+// Published templates have up to 20,000 bytes; longer ones than this are of no family.
+constexpr size_t kMaxChatTemplate = 1u << 20;
+
 // The family of a file's template; NULL: none that is known.
 const ChatFamily* recognise_chat_family(std::string_view chat_template);
 
