@@ -27,7 +27,7 @@ size_t space_at_start(std::string_view text) {
 
 size_t space_at_end(std::string_view text) {
   for (size_t n = 1; n <= 3 && n <= text.size(); ++n) {
-    if (space_at_start(text.substr(text.size() - n)) == n) return n;
+    if (space_at_start(tail(text, text.size() - n)) == n) return n;
   }
   return 0;
 }
@@ -49,7 +49,7 @@ struct Thought {
   explicit Thought(std::string_view text) : answer(text) {
     const size_t first = text.find(kThoughtEnd);
     if (first == std::string_view::npos) return;
-    answer = text.substr(text.rfind(kThoughtEnd) + kThoughtEnd.size());
+    answer = tail(text, text.rfind(kThoughtEnd) + kThoughtEnd.size());
     while (!answer.empty() && answer.front() == '\n') answer.remove_prefix(1);
     thought = text.substr(0, first);
     const size_t begin = thought.rfind(kThoughtBegin);
@@ -94,18 +94,18 @@ class ChatScript {
   void format(std::string_view bytes) {
     size_t start = 0;
     for (size_t i = 0; i < bytes.size();) {
-      const std::string_view marker = marker_at(bytes.substr(i));
+      const std::string_view marker = marker_at(tail(bytes, i));
       const bool is_placeholder = bytes[i] == kBos || bytes[i] == kEos || bytes[i] == kDate;
       if (marker.empty() && !is_placeholder) {
         ++i;
         continue;
       }
-      text(bytes.substr(start, i - start));
+      text(tail(bytes, start).substr(0, i - start));
       if (is_placeholder) placeholder(bytes[i]);
       else token(tokenizer_.token_id(marker));
       start = i += is_placeholder ? 1 : marker.size();
     }
-    text(bytes.substr(start));
+    text(tail(bytes, start));
   }
   // None for -1.
   void token(int32_t id) {
@@ -321,7 +321,7 @@ void ChatTemplate::write_past_answer(std::string_view text, ChatScript* out) con
     case ChatThoughts::stay: return out->text(text);
     case ChatThoughts::go: {
       const size_t end = text.rfind(kThoughtEnd);
-      return out->text(end == std::string_view::npos ? text : text.substr(end + kThoughtEnd.size()));
+      return out->text(end == std::string_view::npos ? text : tail(text, end + kThoughtEnd.size()));
     }
     default: return out->text(Thought(text).answer);
   }
