@@ -321,7 +321,16 @@ class JinjaCode {
 
   // -1 at the end.
   int32_t next() {
-    if (waiting_ != 0) return std::exchange(waiting_, 0);
+    int32_t c = kNothing;
+    while (c == kNothing) c = step();
+    return c;
+  }
+
+ private:
+  static constexpr int32_t kNothing = -2;  // what was read is no character of its own
+
+  int32_t step() {
+    if (waiting_ != 0) return uint8_t(std::exchange(waiting_, 0));
     if (quote_ == 0) {
       while (at_ < text_.size() && is_blank(text_[at_])) ++at_;
     }
@@ -329,20 +338,18 @@ class JinjaCode {
     const char c = text_[at_++];
     return quote_ != 0 ? in_literal(c) : in_code(c);
   }
-
- private:
   int32_t in_literal(char c) {
     if (c == '\n') {
       waiting_ = 'n';
       return '\\';
     }
     if (c == '\\' && at_ < text_.size()) waiting_ = text_[at_++];
-    if (c != quote_) return c;
+    if (c != quote_) return uint8_t(c);
     quote_ = 0;
     if (!is_index_) return '\'';
     if (at_ < text_.size() && text_[at_] == ']') ++at_;
     is_index_ = false;
-    return next();
+    return kNothing;
   }
   int32_t in_code(char c) {
     if (c == '[' && at_ < text_.size() && is_quote(text_[at_])) {
@@ -350,7 +357,7 @@ class JinjaCode {
       is_index_ = true;
       return '.';
     }
-    if (!is_quote(c)) return c;
+    if (!is_quote(c)) return uint8_t(c);
     quote_ = c;
     return '\'';
   }
@@ -365,7 +372,7 @@ class JinjaCode {
 bool begins_with_code(std::string_view text, std::string_view code) {
   JinjaCode characters(text);
   for (const char c : code) {
-    if (characters.next() != int32_t(c)) return false;
+    if (characters.next() != int32_t(uint8_t(c))) return false;
   }
   return true;
 }
