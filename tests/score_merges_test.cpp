@@ -53,7 +53,7 @@ struct Scored {
 Ids encode(const Loaded& loaded, const std::string& text, Specials specials = Specials::are_text,
            size_t* missing = nullptr) {
   Ids out(4 * text.size() + 4);
-  const Block work = block_of(BpeTokenizer::work_bytes(text.size()));
+  const Block work = block_of(TextTokenizer::work_bytes(text.size()));
   out.resize(loaded.tokenizer->encode(text, out.data(), out.size(), work.get(), specials, missing));
   return out;
 }
@@ -117,7 +117,7 @@ TEST_CASE("scores: blanks, bytes and special tokens") {
   const int32_t tool = vocabulary.add("<tool>", 0, 4), pad = vocabulary.add("[PAD0]", -1000, 5);
   const Loaded loaded(vocabulary.file());
   REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
-  const BpeTokenizer& t = *loaded.tokenizer;
+  const TextTokenizer& t = *loaded.tokenizer;
   CHECK(encode(loaded, "") == Ids{});
   CHECK(encode(loaded, "a") == Ids{both});
   CHECK(encode(loaded, " a") == Ids{blank, both});

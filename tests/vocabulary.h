@@ -50,7 +50,7 @@ struct Loaded {
   size_t need = 0;
   pith_status status = PITH_OK;
   pith_error error{};
-  BpeTokenizer* tokenizer = nullptr;
+  TextTokenizer* tokenizer = nullptr;
 
   explicit Loaded(const RawGguf& raw) {
     const Bytes content = raw.build();
@@ -59,15 +59,15 @@ struct Loaded {
     REQUIRE(ModelFile::directory_bytes(bytes.get(), content.size(), &directory_bytes, &error) == PITH_OK);
     directory.resize(directory_bytes / 8 + 1);
     REQUIRE_MESSAGE(file.open(bytes.get(), content.size(), directory.data(), &error) == PITH_OK, error.message);
-    status = BpeTokenizer::bytes(file, &need, &error);
+    status = TextTokenizer::bytes(file, &need, &error);
     if (status != PITH_OK) return;
     memory = block_of(need);
-    tokenizer = reinterpret_cast<BpeTokenizer*>(memory.get());
+    tokenizer = reinterpret_cast<TextTokenizer*>(memory.get());
     status = tokenizer->init(file, memory.get(), &error);
   }
   Ids encode(std::string_view text) const {
     Ids out(text.size());
-    const Block work = block_of(BpeTokenizer::work_bytes(text.size()));
+    const Block work = block_of(TextTokenizer::work_bytes(text.size()));
     out.resize(tokenizer->encode(text, out.data(), out.size(), work.get()));
     return out;
   }

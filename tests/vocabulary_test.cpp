@@ -45,11 +45,11 @@ TEST_CASE("vocabulary: a byte that it lacks is the unknown token, or refused by 
   vocabulary.tokens[1 + 0xff] = "ff";
   const auto encode = [](const Loaded& loaded, std::string_view text, uint32_t flags, Ids* ids, pith_error* error) {
     ids->assign(text.size() + 1, -7);
-    const Block work = block_of(BpeTokenizer::work_bytes(text.size()));
+    const Block work = block_of(TextTokenizer::work_bytes(text.size()));
     size_t count = 0;
     const pith_status status = pith_tokenizer_encode(reinterpret_cast<const pith_tokenizer*>(loaded.tokenizer),
                                                      text.data(), text.size(), flags, ids->data(), ids->size(), &count,
-                                                     work.get(), BpeTokenizer::work_bytes(text.size()), error);
+                                                     work.get(), TextTokenizer::work_bytes(text.size()), error);
     ids->resize(count);
     return status;
   };

@@ -586,7 +586,7 @@ PITH_API const char* pith_chat_template(const pith_chat* chat);
 
 /* 1 if an answer ends with this token: the file's end-of-text, end-of-turn or end-of-message token, or one of the
  * family. It need not be evaluated: PITH_CHAT_AFTER_ANSWER writes the end that the family has. */
-PITH_API int pith_chat_is_end(const pith_chat* chat, int32_t token);
+PITH_API int32_t pith_chat_is_end(const pith_chat* chat, int32_t token);
 
 /* Texts that end an answer as well, for pith_stream_init: marks of the family that this vocabulary has no token for.
  * NULL past the end; at most PITH_STREAM_MAX_STOPS. */

@@ -71,7 +71,9 @@ const char* pith_chat_template(const pith_chat* chat) {
   return chat == nullptr ? "" : chat->chat.name().data();  // of a literal
 }
 
-int pith_chat_is_end(const pith_chat* chat, int32_t token) { return chat != nullptr && chat->chat.is_end(token); }
+int32_t pith_chat_is_end(const pith_chat* chat, int32_t token) {
+  return chat != nullptr && chat->chat.is_end(token) ? 1 : 0;
+}
 
 const char* pith_chat_stop(const pith_chat* chat, size_t index) {
   return chat == nullptr ? nullptr : chat->chat.stop(index);

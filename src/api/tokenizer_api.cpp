@@ -7,7 +7,7 @@ using namespace pith::internal;
 
 namespace {
 
-pith_status check_flags(const BpeTokenizer& tokenizer, uint32_t flags, bool* out_bos, pith_error* error) {
+pith_status check_flags(const TextTokenizer& tokenizer, uint32_t flags, bool* out_bos, pith_error* error) {
   constexpr uint32_t kAll = PITH_ENCODE_BOS | PITH_ENCODE_NO_BOS | PITH_ENCODE_SPECIALS;
   if ((flags & ~kAll) != 0)
     return fail(error, PITH_E_ARGUMENT, "argument flags: ", flags, " has bits that are no pith_encode_flags");
@@ -46,7 +46,7 @@ extern "C" {
 pith_status pith_tokenizer_bytes(const pith_model* model, size_t* out_bytes, pith_error* error) {
   clear(error);
   PITH_TRY(check_arguments({{"model", model}, {"out_bytes", out_bytes}}, error));
-  return BpeTokenizer::bytes(model->file, out_bytes, error);
+  return TextTokenizer::bytes(model->file, out_bytes, error);
 }
 
 pith_status pith_tokenizer_init(const pith_model* model, void* memory, size_t memory_bytes,
@@ -54,7 +54,7 @@ pith_status pith_tokenizer_init(const pith_model* model, void* memory, size_t me
   clear(error);
   PITH_TRY(check_arguments({{"model", model}, {"out_tokenizer", out_tokenizer}}, error));
   size_t need = 0;
-  PITH_TRY(BpeTokenizer::bytes(model->file, &need, error));
+  PITH_TRY(TextTokenizer::bytes(model->file, &need, error));
   PITH_TRY(check_memory("tokenizer", memory, memory_bytes, need, error));
   pith_tokenizer* tokenizer = static_cast<pith_tokenizer*>(memory);
   PITH_TRY(tokenizer->tokenizer.init(model->file, memory, error));
@@ -82,7 +82,7 @@ int32_t pith_tokenizer_token_id(const pith_tokenizer* tokenizer, const char* tex
   return tokenizer == nullptr || text == nullptr ? -1 : tokenizer->tokenizer.token_id({text, text_bytes});
 }
 
-size_t pith_tokenizer_work_bytes(size_t text_bytes) { return BpeTokenizer::work_bytes(text_bytes); }
+size_t pith_tokenizer_work_bytes(size_t text_bytes) { return TextTokenizer::work_bytes(text_bytes); }
 
 pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* text, size_t text_bytes, uint32_t flags,
                                   int32_t* tokens, size_t capacity, size_t* out_count, void* work, size_t work_bytes,
@@ -91,13 +91,13 @@ pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* t
   PITH_TRY(check_arguments({{"tokenizer", tokenizer}, {"out_count", out_count}}, error));
   if (text_bytes > 0) PITH_TRY(check_arguments({{"text", text}, {"work", work}}, error));
   if (capacity > 0) PITH_TRY(check_arguments({{"tokens", tokens}}, error));
-  if (text_bytes > BpeTokenizer::kMaxText)
+  if (text_bytes > TextTokenizer::kMaxText)
     return fail(error, PITH_E_ARGUMENT, "argument text_bytes: ", uint64_t(text_bytes),
                 " are more than 1 GiB; encode the text in parts");
-  const BpeTokenizer& t = tokenizer->tokenizer;
+  const TextTokenizer& t = tokenizer->tokenizer;
   bool has_bos = false;
   PITH_TRY(check_flags(t, flags, &has_bos, error));
-  const size_t need = BpeTokenizer::work_bytes(text_bytes);
+  const size_t need = TextTokenizer::work_bytes(text_bytes);
   if (work_bytes < need)
     return fail(error, PITH_E_MEMORY, "argument work_bytes: a text of ", uint64_t(text_bytes), " bytes needs ",
                 uint64_t(need), " bytes of work memory, has ", uint64_t(work_bytes));

@@ -11,8 +11,8 @@
 namespace pith::internal {
 
 // text[at ..], at <= text.size(), and at most n bytes of it: substr would refer to an exception.
-inline std::string_view from(std::string_view text, size_t at) { return {text.data() + at, text.size() - at}; }
-inline std::string_view from(std::string_view text, size_t at, size_t n) {
+constexpr std::string_view from(std::string_view text, size_t at) { return {text.data() + at, text.size() - at}; }
+constexpr std::string_view from(std::string_view text, size_t at, size_t n) {
   return {text.data() + at, n < text.size() - at ? n : text.size() - at};
 }
 

@@ -379,7 +379,7 @@ bool begins_with_code(std::string_view text, std::string_view code) {
 
 bool has(std::string_view text, std::string_view what) {
   constexpr std::string_view kText = "text:";
-  if (what.substr(0, kText.size()) == kText) return text.find(tail(what, kText.size())) != std::string_view::npos;
+  if (what.substr(0, kText.size()) == kText) return text.find(from(what, kText.size())) != std::string_view::npos;
   return has_code(text, what);
 }
 
@@ -399,7 +399,7 @@ bool fits(std::string_view text, const ChatFamily& family) {
 bool has_code(std::string_view chat_template, std::string_view code) {
   for (size_t i = 0; i < chat_template.size(); ++i) {
     const char c = is_quote(chat_template[i]) ? '\'' : chat_template[i];
-    if (c == code[0] && begins_with_code(tail(chat_template, i), code)) return true;
+    if (c == code[0] && begins_with_code(from(chat_template, i), code)) return true;
   }
   return false;
 }
@@ -424,7 +424,7 @@ const ChatFamily* recognise_chat_family(std::string_view chat_template) {
 std::string_view default_system_of(std::string_view chat_template) {
   constexpr std::string_view kStart = "<|im_start|>system";
   for (size_t at = chat_template.find(kStart); at != std::string_view::npos; at = chat_template.find(kStart, at + 1)) {
-    std::string_view rest = tail(chat_template, at + kStart.size());
+    std::string_view rest = from(chat_template, at + kStart.size());
     const size_t n_line_feed = rest.substr(0, 2) == "\\n" ? 2 : rest.substr(0, 1) == "\n" ? 1 : 0;
     if (n_line_feed == 0 || at == 0 || !is_quote(chat_template[at - 1])) continue;
     rest.remove_prefix(n_line_feed);

@@ -7,11 +7,9 @@
 #include <string_view>
 
 #include "ground/status.h"
+#include "text/characters.h"
 
 namespace pith::internal {
-
-// The text from `at` on, at <= text.size(). (string_view::substr throws.)
-constexpr std::string_view tail(std::string_view text, size_t at) { return {text.data() + at, text.size() - at}; }
 
 // In the texts of a format: the token of that meaning, or the date of pith_chat_options.
 constexpr char kBos = '\1', kEos = '\2', kDate = '\3';

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <iterator>
 
 namespace pith::internal {
 namespace {
@@ -27,7 +28,7 @@ size_t space_at_start(std::string_view text) {
 
 size_t space_at_end(std::string_view text) {
   for (size_t n = 1; n <= 3 && n <= text.size(); ++n) {
-    if (space_at_start(tail(text, text.size() - n)) == n) return n;
+    if (space_at_start(from(text, text.size() - n)) == n) return n;
   }
   return 0;
 }
@@ -49,7 +50,7 @@ struct Thought {
   explicit Thought(std::string_view text) : answer(text) {
     const size_t first = text.find(kThoughtEnd);
     if (first == std::string_view::npos) return;
-    answer = tail(text, text.rfind(kThoughtEnd) + kThoughtEnd.size());
+    answer = from(text, text.rfind(kThoughtEnd) + kThoughtEnd.size());
     while (!answer.empty() && answer.front() == '\n') answer.remove_prefix(1);
     thought = text.substr(0, first);
     const size_t begin = thought.rfind(kThoughtBegin);
@@ -73,7 +74,7 @@ std::string_view strip(std::string_view text) {
 // sees them. Without memory it measures.
 class ChatScript {
  public:
-  ChatScript(const BpeTokenizer& tokenizer, const ChatFamily& family, std::string_view date)
+  ChatScript(const TextTokenizer& tokenizer, const ChatFamily& family, std::string_view date)
       : tokenizer_(tokenizer), family_(family), date_(date) {}
   ChatScript(const ChatScript& measured, int32_t* tokens, size_t capacity, void* work)
       : tokenizer_(measured.tokenizer_),
@@ -94,18 +95,18 @@ class ChatScript {
   void format(std::string_view bytes) {
     size_t start = 0;
     for (size_t i = 0; i < bytes.size();) {
-      const std::string_view marker = marker_at(tail(bytes, i));
+      const std::string_view marker = marker_at(from(bytes, i));
       const bool is_placeholder = bytes[i] == kBos || bytes[i] == kEos || bytes[i] == kDate;
       if (marker.empty() && !is_placeholder) {
         ++i;
         continue;
       }
-      text(tail(bytes, start).substr(0, i - start));
+      text(from(bytes, start).substr(0, i - start));
       if (is_placeholder) placeholder(bytes[i]);
       else token(tokenizer_.token_id(marker));
       start = i += is_placeholder ? 1 : marker.size();
     }
-    text(tail(bytes, start));
+    text(from(bytes, start));
   }
   // None for -1.
   void token(int32_t id) {
@@ -143,7 +144,7 @@ class ChatScript {
     return {};
   }
 
-  const BpeTokenizer& tokenizer_;
+  const TextTokenizer& tokenizer_;
   const ChatFamily& family_;
   std::string_view date_;
   int32_t* tokens_ = nullptr;
@@ -154,7 +155,7 @@ class ChatScript {
   int32_t missing_ = -1;
 };
 
-pith_status ChatTemplate::init(const ModelFile& file, const BpeTokenizer& tokenizer, std::string_view name,
+pith_status ChatTemplate::init(const ModelFile& file, const TextTokenizer& tokenizer, std::string_view name,
                                std::string_view date, pith_error* error) {
   *this = ChatTemplate();
   tokenizer_ = &tokenizer;
@@ -164,7 +165,9 @@ pith_status ChatTemplate::init(const ModelFile& file, const BpeTokenizer& tokeni
   if (date.empty()) date = kPublishedDate;
   std::memcpy(date_, date.data(), date.size());
   PITH_TRY(choose(file, name, error));
-  return read_ends(file, error);
+  for (size_t i = 0; i < ChatFamily::kMaxTexts; ++i)
+    ends_[i] = family_->ends[i].empty() ? -1 : tokenizer.token_id(family_->ends[i]);
+  return PITH_OK;
 }
 
 pith_status ChatTemplate::choose(const ModelFile& file, std::string_view name, pith_error* error) {
@@ -191,28 +194,10 @@ pith_status ChatTemplate::choose(const ModelFile& file, std::string_view name, p
   return PITH_OK;
 }
 
-void ChatTemplate::add_end(int32_t token) {
-  if (token >= 0 && !is_end(token)) ends_[n_ends_++] = token;
+bool ChatTemplate::is_end(int32_t token) const {
+  if (token < 0 || token >= tokenizer_->n_tokens()) return false;
+  return tokenizer_->is_end(token) || std::find(std::begin(ends_), std::end(ends_), token) != std::end(ends_);
 }
-
-pith_status ChatTemplate::read_ends(const ModelFile& file, pith_error* error) {
-  add_end(tokenizer_->eos());
-  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"}) {
-    uint64_t id = 0;
-    bool found = false;
-    PITH_TRY(file.get_uint(key, &id, &found, error));
-    if (!found) continue;
-    if (id >= uint64_t(tokenizer_->n_tokens()))
-      return fail(error, PITH_E_VOCABULARY, "key ", key, ": ", id, " is not below ", tokenizer_->n_tokens());
-    add_end(int32_t(id));
-  }
-  for (const std::string_view name : family_->ends) {
-    if (!name.empty()) add_end(tokenizer_->token_id(name));
-  }
-  return PITH_OK;
-}
-
-bool ChatTemplate::is_end(int32_t token) const { return std::find(ends_, ends_ + n_ends_, token) != ends_ + n_ends_; }
 
 const char* ChatTemplate::stop(size_t index) const {
   for (const std::string_view name : family_->ends) {
@@ -247,7 +232,7 @@ size_t ChatTemplate::work_bytes(const pith_message* messages, size_t n_messages,
   ChatScript script(*tokenizer_, *family_, date_);
   write(messages, n_messages, flags, &script);
   if (script.longest() > kMaxText) return SIZE_MAX;
-  const size_t work = BpeTokenizer::work_bytes(script.longest());
+  const size_t work = TextTokenizer::work_bytes(script.longest());
   return work > SIZE_MAX - script.longest() ? SIZE_MAX : script.longest() + work;
 }
 
@@ -321,7 +306,7 @@ void ChatTemplate::write_past_answer(std::string_view text, ChatScript* out) con
     case ChatThoughts::stay: return out->text(text);
     case ChatThoughts::go: {
       const size_t end = text.rfind(kThoughtEnd);
-      return out->text(end == std::string_view::npos ? text : tail(text, end + kThoughtEnd.size()));
+      return out->text(end == std::string_view::npos ? text : from(text, end + kThoughtEnd.size()));
     }
     default: return out->text(Thought(text).answer);
   }

@@ -22,12 +22,12 @@ class ChatTemplate {
 
   // `name` of a family, or empty: that of the file's template. `date`: empty for that of the published templates.
   // The tokenizer and the file's bytes must outlive it.
-  pith_status init(const ModelFile& file, const BpeTokenizer& tokenizer, std::string_view name, std::string_view date,
+  pith_status init(const ModelFile& file, const TextTokenizer& tokenizer, std::string_view name, std::string_view date,
                    pith_error* error);
 
   std::string_view name() const { return family_->name; }
 
-  // Whether answers end with this token.
+  // Whether answers end with this token: all that end one in the vocabulary, and the family's own. Any number may be asked.
   bool is_end(int32_t token) const;
 
   // The texts that end an answer where the vocabulary has no token for them, NUL-terminated; NULL past the end.
@@ -46,8 +46,6 @@ class ChatTemplate {
 
  private:
   pith_status choose(const ModelFile& file, std::string_view name, pith_error* error);
-  pith_status read_ends(const ModelFile& file, pith_error* error);
-  void add_end(int32_t token);
   void write(const pith_message* messages, size_t n_messages, uint32_t flags, ChatScript* out) const;
   void write_past_answer(std::string_view text, ChatScript* out) const;
   void write_last_answer(std::string_view text, bool is_last, ChatScript* out) const;
@@ -57,16 +55,13 @@ class ChatTemplate {
   std::string_view trimmed(const pith_message& message) const;
   std::string_view trimmed_end(const pith_message& message) const;
 
-  static constexpr size_t kMaxEnds = ChatFamily::kMaxTexts + 3;
-
-  const BpeTokenizer* tokenizer_ = nullptr;
+  const TextTokenizer* tokenizer_ = nullptr;
   const ChatFamily* family_ = nullptr;
   std::string_view default_system_;  // a literal with escapes, or plain
   bool has_default_system_ = false, has_escapes_ = false;
   bool has_bos_ = false;
   char date_[kMaxDate + 1] = {};
-  int32_t ends_[kMaxEnds] = {};
-  size_t n_ends_ = 0;
+  int32_t ends_[ChatFamily::kMaxTexts] = {};  // tokens of the family's ends; -1: none
 };
 
 // White space off both ends, as Python's str.strip() takes it.

@@ -47,27 +47,27 @@ pith_status find_arrays(const ModelFile& file, TokenArrays* a, size_t* out_merge
 
 }  // namespace
 
-void BpeTokenizer::lay_out(Arena* arena, const TokenArrays& arrays, size_t n_merges) {
-  arena->take<BpeTokenizer>(1);
+void TextTokenizer::lay_out(Arena* arena, const TokenArrays& arrays, size_t n_merges) {
+  arena->take<TextTokenizer>(1);
   vocabulary_.lay_out(arena, arrays);
   merges_.lay_out(arena, n_merges);
 }
 
-pith_status BpeTokenizer::bytes(const ModelFile& file, size_t* out_bytes, pith_error* error) {
+pith_status TextTokenizer::bytes(const ModelFile& file, size_t* out_bytes, pith_error* error) {
   TokenArrays arrays;
   size_t n_merges = 0;
   PITH_TRY(find_arrays(file, &arrays, &n_merges, error));
   Arena measure;
-  BpeTokenizer().lay_out(&measure, arrays, n_merges);
+  TextTokenizer().lay_out(&measure, arrays, n_merges);
   *out_bytes = measure.used();
   return PITH_OK;
 }
 
-pith_status BpeTokenizer::init(const ModelFile& file, void* memory, pith_error* error) {
+pith_status TextTokenizer::init(const ModelFile& file, void* memory, pith_error* error) {
   TokenArrays arrays;
   size_t n_merges = 0;
   PITH_TRY(find_arrays(file, &arrays, &n_merges, error));
-  *this = BpeTokenizer();
+  *this = TextTokenizer();
   Arena arena(memory);
   lay_out(&arena, arrays, n_merges);
   PITH_TRY(vocabulary_.read(file, arrays, error));
@@ -80,14 +80,14 @@ pith_status BpeTokenizer::init(const ModelFile& file, void* memory, pith_error* 
   return arrays.merges == nullptr ? PITH_OK : read_byte_merges(vocabulary_, *arrays.merges, &merges_, error);
 }
 
-int32_t BpeTokenizer::token_id(std::string_view text) const {
+int32_t TextTokenizer::token_id(std::string_view text) const {
   int32_t id = vocabulary_.added().find(text);
   if (id < 0) id = vocabulary_.find(text);
   return id < 0 && text.size() == 1 ? vocabulary_.byte_id(uint8_t(text[0])) : id;
 }
 
 // Room for a text of n bytes, and for the blank that SentencePiece puts in front.
-struct BpeTokenizer::Work {
+struct TextTokenizer::Work {
   int32_t* starts;  // of added tokens: AddedTokens::find_all; [n + 1]
   Symbol* symbols;  // [n + 1]
   Candidate* heap;  // [2 (n + 1)]
@@ -105,13 +105,13 @@ struct BpeTokenizer::Work {
   }
 };
 
-size_t BpeTokenizer::work_bytes(size_t n_bytes) {
+size_t TextTokenizer::work_bytes(size_t n_bytes) {
   constexpr size_t kShift = 3;
   return n_bytes >= (SIZE_MAX - kShift) / Work::kPerByte ? SIZE_MAX : (n_bytes + 1) * Work::kPerByte + kShift;
 }
 
 // The ids of a text, as far as there is room, and how many there are.
-class BpeTokenizer::Ids {
+class TextTokenizer::Ids {
  public:
   Ids(int32_t* tokens, size_t capacity) : tokens_(tokens), capacity_(capacity) {}
   void put(int32_t id) {
@@ -131,8 +131,8 @@ class BpeTokenizer::Ids {
   const char* missing_ = nullptr;
 };
 
-size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* memory, Specials specials,
-                            size_t* out_missing) const {
+size_t TextTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* memory, Specials specials,
+                             size_t* out_missing) const {
   Ids out(tokens, capacity);
   if (!text.empty()) {
     const Work work(memory, text.size());
@@ -146,7 +146,7 @@ size_t BpeTokenizer::encode(std::string_view text, int32_t* tokens, size_t capac
 // Parts a text at its added tokens: `encode` (of a first byte and an end) for what is between them, an id for each of them.
 // `encode` may overwrite starts[first .. end].
 template <typename Encode>
-void BpeTokenizer::part(std::string_view text, const int32_t* starts, Ids* out, const Encode& encode) const {
+void TextTokenizer::part(std::string_view text, const int32_t* starts, Ids* out, const Encode& encode) const {
   size_t first = 0;
   for (size_t at = 0; at < text.size();) {
     const int32_t token = starts[at];
@@ -163,7 +163,7 @@ void BpeTokenizer::part(std::string_view text, const int32_t* starts, Ids* out, 
 
 // ---- Byte-level BPE
 
-void BpeTokenizer::encode_bytes(std::string_view text, Specials specials, const Work& work, Ids* out) const {
+void TextTokenizer::encode_bytes(std::string_view text, Specials specials, const Work& work, Ids* out) const {
   const auto which = specials == Specials::are_found ? AddedTokens::Which::all : AddedTokens::Which::user_defined;
   if (!vocabulary_.added().has(which)) return merge_pieces(text, work, out);
   vocabulary_.added().find_all(text, which, work.starts);
@@ -171,12 +171,12 @@ void BpeTokenizer::encode_bytes(std::string_view text, Specials specials, const 
        [&](size_t first, size_t end) { merge_pieces(from(text, first, end - first), work, out); });
 }
 
-void BpeTokenizer::merge_pieces(std::string_view text, const Work& work, Ids* out) const {
+void TextTokenizer::merge_pieces(std::string_view text, const Work& work, Ids* out) const {
   Pieces pieces(*pattern_, text);
   for (std::string_view piece; pieces.next(&piece);) merge_piece(piece, work, out);
 }
 
-void BpeTokenizer::merge_piece(std::string_view piece, const Work& work, Ids* out) const {
+void TextTokenizer::merge_piece(std::string_view piece, const Work& work, Ids* out) const {
   if (pattern_->whole_pieces) {
     const int32_t whole = vocabulary_.find(piece);
     if (whole >= 0) return out->put(whole);
@@ -192,7 +192,7 @@ void BpeTokenizer::merge_piece(std::string_view piece, const Work& work, Ids* ou
 // ---- SentencePiece
 
 // Special tokens part a text into chunks that are encoded as if each were a text.
-void BpeTokenizer::encode_blanked(std::string_view text, Specials specials, const Work& work, Ids* out) const {
+void TextTokenizer::encode_blanked(std::string_view text, Specials specials, const Work& work, Ids* out) const {
   const AddedTokens& added = vocabulary_.added();
   if (specials == Specials::are_text || !added.has(AddedTokens::Which::special))
     return encode_chunk(text, work, work.starts, out);
@@ -203,7 +203,7 @@ void BpeTokenizer::encode_blanked(std::string_view text, Specials specials, cons
 
 // With a blank in front and blanks for U+2581, user-defined tokens are found, and what is between them is merged.
 // `starts`: [chunk.size() + 1].
-void BpeTokenizer::encode_chunk(std::string_view chunk, const Work& work, int32_t* starts, Ids* out) const {
+void TextTokenizer::encode_chunk(std::string_view chunk, const Work& work, int32_t* starts, Ids* out) const {
   if (chunk.empty()) return;
   size_t n = 0;
   if (vocabulary_.adds_space()) work.text[n++] = ' ';
@@ -218,7 +218,7 @@ void BpeTokenizer::encode_chunk(std::string_view chunk, const Work& work, int32_
 
 // A character that is no token becomes the tokens of its bytes; in a vocabulary without those, a run of such characters
 // becomes one unknown token.
-void BpeTokenizer::merge_characters(std::string_view text, std::string_view chunk, const Work& work, Ids* out) const {
+void TextTokenizer::merge_characters(std::string_view text, std::string_view chunk, const Work& work, Ids* out) const {
   if (text.empty()) return;
   list_characters(vocabulary_, text, work.symbols);
   merges_.merge_all(work.symbols, work.heap);
@@ -234,8 +234,8 @@ void BpeTokenizer::merge_characters(std::string_view text, std::string_view chun
 }
 
 // The character at text[at], of which a blank is U+2581.
-void BpeTokenizer::put_bytes(std::string_view text, size_t at, std::string_view chunk, const Work& work,
-                             Ids* out) const {
+void TextTokenizer::put_bytes(std::string_view text, size_t at, std::string_view chunk, const Work& work,
+                              Ids* out) const {
   const std::string_view bytes = text[at] == ' ' ? "\xe2\x96\x81" : from(text, at, character_at(text, at).bytes);
   for (const char byte : bytes) {
     const int32_t id = vocabulary_.byte_id(uint8_t(byte));

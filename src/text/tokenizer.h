@@ -18,7 +18,7 @@ namespace pith::internal {
 
 enum class Specials : uint8_t { are_text, are_found };  // what their names in a text are
 
-class BpeTokenizer {
+class TextTokenizer {
  public:
   static constexpr size_t kMaxText = Vocabulary::kMaxBytes;  // bytes of a text: they are counted in 32 bits
 
@@ -77,7 +77,7 @@ class BpeTokenizer {
 }  // namespace pith::internal
 
 struct pith_tokenizer {
-  pith::internal::BpeTokenizer tokenizer;
+  pith::internal::TextTokenizer tokenizer;
 };
 
 #endif

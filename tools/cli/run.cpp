@@ -119,7 +119,7 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && output->is_open()) {
     const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
-    has_ended = chat ? chat->is_end(token) : token == tokenizer.eos();
+    has_ended = chat ? chat->is_end(token) : tokenizer.is_end(token);
     if (has_ended) break;
     output->write(run->stream.push(tokenizer.decode(token)));
     has_ended = run->stream.stopped();
