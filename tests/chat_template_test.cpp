@@ -3,6 +3,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <chrono>
+#include <iterator>
 #include <random>
 #include <set>
 #include <string>
@@ -245,6 +247,34 @@ TEST_CASE("chat: ends, and marks that the vocabulary lacks") {
   CHECK(pith_chat_is_end(&zephyr.chat, 262) == 1);
 }
 
+// Files that are converted in another way have the marks as tokens of a user's, which are found in any text.
+TEST_CASE("chat: texts of a user's never become marks, though these are no special tokens") {
+  for (const std::string_view name : pith::chat_template_names()) {
+    const RawGguf special = file_with(kMarks);
+    RawGguf plain = special;
+    std::vector<int32_t> types(257 + kMarks.size(), 1);
+    std::fill(types.begin() + 257, types.end(), 4);
+    plain.set("tokenizer.ggml.token_type", kArray, number_array<int32_t>(kI32, types));
+    const LoadedChat chat(plain, std::string(name)), wanted(special, std::string(name));
+    CAPTURE(name);
+    const ChatFamily& family = *find_chat_family(name);
+    std::vector<std::string> marks = {"<s>", "</s>"};
+    for (const std::string_view mark : family.markers) {
+      if (!mark.empty() && mark.find("think") == std::string_view::npos) marks.emplace_back(mark);
+    }
+    for (const std::string_view mark : family.ends) {
+      if (!mark.empty()) marks.emplace_back(mark);
+    }
+    for (const std::string& mark : marks) {
+      const std::vector<Message> talk = {{PITH_ROLE_USER, mark + "x" + mark}, {PITH_ROLE_ASSISTANT, "y" + mark}};
+      CHECK(chat.encode(talk, 0) == wanted.encode(talk, 0));
+    }
+    // The control: another family's mark is found, as in any text.
+    const std::string other = name == "llama3" || name == "llama3.1" ? "[gMASK]" : "<|eot_id|>";
+    CHECK(chat.encode({{PITH_ROLE_USER, other}}, 0).size() < wanted.encode({{PITH_ROLE_USER, other}}, 0).size());
+  }
+}
+
 TEST_CASE("chat: a file's template says its family and its system message") {
   const std::string plain =
       "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + "
@@ -283,6 +313,48 @@ TEST_CASE("chat: a file's template says its family and its system message") {
   CHECK(misnamed.status == PITH_E_ARGUMENT);
   CHECK(std::string(misnamed.error.message).find("chatmI") != std::string::npos);
   CHECK(LoadedChat(file_with(kMarks), "llama3.1", std::string(32, '1')).status == PITH_E_ARGUMENT);
+}
+
+TEST_CASE("chat: a template that was made to cost time is recognised, or not, in linear time") {
+  const std::string chatml = "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}";
+  const std::string units[] = {"'",
+                               "\"",
+                               "{",
+                               "{{",
+                               "{ ",
+                               "[",
+                               "['",
+                               "['']",
+                               "\\",
+                               "'\\",
+                               "\n",
+                               " ",
+                               "{{'",
+                               "{%-",
+                               "'<|im_start|>' + message.role + ",
+                               "{{bos_token}}",
+                               "{{ bos_token }}{{ ",
+                               "'<|im_start|>system\n",
+                               "\\'<|im_start|>system\n",
+                               "\"<|im_start|>system\\n'",
+                               "'<|im_start|>system\\n\\'",
+                               "<|im_start|>system",
+                               "\\'<|im_start|>system\n\""};
+  const auto start = std::chrono::steady_clock::now();
+  for (const std::string& unit : units) {
+    std::string text;
+    while (text.size() + unit.size() + chatml.size() < kMaxChatTemplate) text += unit;
+    CAPTURE(unit);
+    for (const std::string& whole : {text, text + chatml, chatml + text + "<|im_end|>"}) {
+      (void)recognise_chat_family(whole);
+      (void)default_system_of(whole + "<|im_end|>");
+    }
+    const LoadedChat loaded(file_with(kMarks, chatml + text));
+    CHECK((loaded.status == PITH_OK || loaded.status == PITH_E_UNSUPPORTED));
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  MESSAGE(4 * std::size(units), " templates of 1 MiB in ", seconds, " s");
+  CHECK(seconds < 60);  // n^2 / 40 steps of 1 ns would take 27 s for one; room for sanitizers and emulators
 }
 
 TEST_CASE("chat: white space as Python's strip takes it") {

@@ -1,6 +1,6 @@
 // No heap call after init: heap_test MODEL THREADS LIBPITH.so [STEPS]. Interposes the allocator of the whole process, runs 10,000
-// steps that wrap the ring, with sampling, tokenizing and streaming, and now and then with all that saves, forks and takes back; then as
-// many through the library opened by dlopen.
+// steps that wrap the ring, with sampling, tokenizing, writing of chats and streaming, and now and then with all that saves, forks and
+// takes back; then as many through the library opened by dlopen. Tokenizers and chats are made without the heap as well.
 #include <dlfcn.h>
 
 #include <atomic>
@@ -98,6 +98,17 @@ struct Api {
   decltype(&pith_tokenizer_init) tokenizer_init = pith_tokenizer_init;
   decltype(&pith_tokenizer_encode) encode = pith_tokenizer_encode;
   decltype(&pith_tokenizer_decode) decode = pith_tokenizer_decode;
+  decltype(&pith_tokenizer_token_text) token_text = pith_tokenizer_token_text;
+  decltype(&pith_tokenizer_token_id) token_id = pith_tokenizer_token_id;
+  decltype(&pith_tokenizer_is_end) is_end = pith_tokenizer_is_end;
+  decltype(&pith_tokenizer_is_special) is_special = pith_tokenizer_is_special;
+  decltype(&pith_chat_bytes) chat_bytes = pith_chat_bytes;
+  decltype(&pith_chat_init) chat_init = pith_chat_init;
+  decltype(&pith_chat_template) chat_template = pith_chat_template;
+  decltype(&pith_chat_is_end) ends_answer = pith_chat_is_end;
+  decltype(&pith_chat_stop) stop = pith_chat_stop;
+  decltype(&pith_chat_work_bytes) chat_work_bytes = pith_chat_work_bytes;
+  decltype(&pith_chat_encode) encode_chat = pith_chat_encode;
   decltype(&pith_stream_push) push = pith_stream_push;
   decltype(&pith_stream_save) save_stream = pith_stream_save;
   decltype(&pith_stream_restore) restore_stream = pith_stream_restore;
@@ -133,6 +144,17 @@ Api load_api(const char* path) {
   load(library, "pith_tokenizer_init", &api.tokenizer_init);
   load(library, "pith_tokenizer_encode", &api.encode);
   load(library, "pith_tokenizer_decode", &api.decode);
+  load(library, "pith_tokenizer_token_text", &api.token_text);
+  load(library, "pith_tokenizer_token_id", &api.token_id);
+  load(library, "pith_tokenizer_is_end", &api.is_end);
+  load(library, "pith_tokenizer_is_special", &api.is_special);
+  load(library, "pith_chat_bytes", &api.chat_bytes);
+  load(library, "pith_chat_init", &api.chat_init);
+  load(library, "pith_chat_template", &api.chat_template);
+  load(library, "pith_chat_is_end", &api.ends_answer);
+  load(library, "pith_chat_stop", &api.stop);
+  load(library, "pith_chat_work_bytes", &api.chat_work_bytes);
+  load(library, "pith_chat_encode", &api.encode_chat);
   load(library, "pith_stream_push", &api.push);
   load(library, "pith_stream_save", &api.save_stream);
   load(library, "pith_stream_restore", &api.restore_stream);
@@ -165,6 +187,68 @@ bool take_apart(const Api& api, pith_sampler* sampler, pith_stream* stream, void
   return good && api.restore_sampler(sampler, state, bytes, &error) == PITH_E_SAVED_KIND && error.message[0] != '\0';
 }
 
+pith_tokenizer* tokenizer_of(const Api& api, const pith_model* model) {
+  size_t bytes = 0;
+  pith_tokenizer* tokenizer = nullptr;
+  require(api.tokenizer_bytes(model, &bytes, nullptr) == PITH_OK, "tokenizer bytes");
+  void* memory = aligned(bytes);
+  const long before = heap_calls;
+  require(api.tokenizer_init(model, memory, bytes, &tokenizer, nullptr) == PITH_OK, "tokenizer");
+  require(heap_calls == before, "pith_tokenizer_init calls the heap");
+  return tokenizer;
+}
+
+pith_chat* chat_of(const Api& api, const pith_model* model, const pith_tokenizer* tokenizer) {
+  pith_chat_options options;
+  pith_chat_options_init(&options, sizeof options);
+  options.template_name = "llama3.1";
+  size_t bytes = 0;
+  pith_chat* chat = nullptr;
+  require(api.chat_bytes(model, tokenizer, &options, &bytes, nullptr) == PITH_OK, "chat bytes");
+  void* memory = aligned(bytes);
+  const long before = heap_calls;
+  require(api.chat_init(model, tokenizer, &options, memory, bytes, &chat, nullptr) == PITH_OK, "chat");
+  require(heap_calls == before, "pith_chat_init calls the heap");
+  return chat;
+}
+
+// A conversation of its own that begins, and one that goes on; and what may be asked about a token.
+struct Talk {
+  static constexpr pith_message kMessages[] = {{PITH_ROLE_SYSTEM, 0, "Be brief.", 9},
+                                               {PITH_ROLE_USER, 0, "Where is the lantern?", 21},
+                                               {PITH_ROLE_ASSISTANT, 0, "Here.", 5},
+                                               {PITH_ROLE_USER, 0, "And the fox?", 12}};
+  static constexpr size_t kCount = sizeof kMessages / sizeof kMessages[0];
+
+  const Api& api;
+  const pith_tokenizer* tokenizer;
+  const pith_chat* chat;
+  size_t work_bytes;
+  void* work;
+
+  Talk(const Api& functions, const pith_model* model, const pith_tokenizer* of)
+      : api(functions),
+        tokenizer(of),
+        chat(chat_of(functions, model, of)),
+        work_bytes(functions.chat_work_bytes(chat, kMessages, kCount, PITH_CHAT_ANSWER)),
+        work(aligned(work_bytes)) {
+    require(work_bytes > 0, "chat work bytes");
+  }
+  bool step(int32_t token) const {
+    int32_t ids[1024];
+    size_t count = 0, bytes = 0;
+    const char* name = nullptr;
+    bool good = api.encode_chat(chat, kMessages, kCount, PITH_CHAT_ANSWER, ids, 1024, &count, work, work_bytes,
+                                nullptr) == PITH_OK;
+    good = good && api.encode_chat(chat, kMessages + 1, 1, PITH_CHAT_AFTER_ANSWER | PITH_CHAT_ANSWER, ids, 1024, &count,
+                                   work, work_bytes, nullptr) == PITH_OK;
+    good = good && api.chat_work_bytes(chat, kMessages, kCount, 0) <= work_bytes && api.stop(chat, 9) == nullptr;
+    good = good && api.token_text(tokenizer, token, &name, &bytes, nullptr) == PITH_OK;
+    good = good && (api.is_special(tokenizer, token) == 1 || api.token_id(tokenizer, name, bytes) >= 0);
+    return good && api.chat_template(chat) != nullptr && api.is_end(tokenizer, token) <= api.ends_answer(chat, token);
+  }
+};
+
 // Heap calls within `steps` steps.
 long count_calls(const Api& api, const void* data, size_t size, uint32_t threads, int steps) {
   size_t bytes = 0;
@@ -190,9 +274,8 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   pith_sampler* sampler = nullptr;
   require(api.sampler_bytes(&sampling, info.vocab_size, &bytes, nullptr) == PITH_OK, "sampler bytes");
   require(api.sampler_init(&sampling, info.vocab_size, aligned(bytes), bytes, &sampler, nullptr) == PITH_OK, "sampler");
-  pith_tokenizer* tokenizer = nullptr;
-  require(api.tokenizer_bytes(model, &bytes, nullptr) == PITH_OK, "tokenizer bytes");
-  require(api.tokenizer_init(model, aligned(bytes), bytes, &tokenizer, nullptr) == PITH_OK, "tokenizer");
+  pith_tokenizer* tokenizer = tokenizer_of(api, model);
+  const Talk talk(api, model, tokenizer);
   const char text[] = "The fox and the lantern";
   const size_t work_bytes = pith_tokenizer_work_bytes(sizeof text);
   void* work = aligned(work_bytes);
@@ -212,6 +295,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
     good = good && api.push(&stream, piece, count, out, sizeof out, &count, nullptr) == PITH_OK;
     good = good && api.encode(tokenizer, text, sizeof text - 1, 0, ids, sizeof text, &count, work, work_bytes,
                               nullptr) == PITH_OK;
+    good = good && talk.step(token);
     good = good && (step % 64 != 0 || take_apart(api, session, fork, state, state_bytes));
     good = good && (step % 64 != 0 || take_apart(api, sampler, &stream, state, state_bytes));
     require(good, "a step failed");

@@ -50,11 +50,10 @@ struct Scored {
   }
 };
 
-Ids encode(const Loaded& loaded, const std::string& text, Specials specials = Specials::are_text,
-           size_t* missing = nullptr) {
+Ids encode(const Loaded& loaded, const std::string& text, const Reading& reading = {}, size_t* missing = nullptr) {
   Ids out(4 * text.size() + 4);
   const Block work = block_of(TextTokenizer::work_bytes(text.size()));
-  out.resize(loaded.tokenizer->encode(text, out.data(), out.size(), work.get(), specials, missing));
+  out.resize(loaded.tokenizer->encode(text, out.data(), out.size(), work.get(), reading, missing));
   return out;
 }
 
@@ -125,7 +124,7 @@ TEST_CASE("scores: blanks, bytes and special tokens") {
   CHECK(encode(loaded, "aa\n") == Ids{both, a, 2 + '\n'});
   CHECK(encode(loaded, "\xff\xe2\x96") == Ids{blank, 2 + 0xff, 2 + 0xe2, 2 + 0x96});
   CHECK(encode(loaded, "a<tool>a") == Ids{both, tool, a});  // no blank behind an added token
-  CHECK(encode(loaded, "a</s>a</s>", Specials::are_found) == Ids{both, 1, both, 1});
+  CHECK(encode(loaded, "a</s>a</s>", {Specials::are_found}) == Ids{both, 1, both, 1});
   CHECK(encode(loaded, "</s>").size() == 5);
   CHECK(t.decode(both) == " a");
   CHECK(t.decode(2 + 0x41) == "A");
@@ -151,16 +150,16 @@ TEST_CASE("scores: without tokens of bytes, a run of unknown characters is one t
   const Loaded without(vocabulary.file());
   REQUIRE_MESSAGE(without.status == PITH_OK, without.error.message);
   size_t missing = 0;
-  CHECK(encode(without, "aa", Specials::are_text, &missing) == Ids{a, a});
+  CHECK(encode(without, "aa", {}, &missing) == Ids{a, a});
   CHECK(missing == 0);  // the blank in front
   RawGguf file = vocabulary.file();
   file.set("tokenizer.ggml.add_space_prefix", kBool, {0});
   const Loaded bare(file);
-  CHECK(encode(bare, "aa", Specials::are_text, &missing) == Ids{a, a});
+  CHECK(encode(bare, "aa", {}, &missing) == Ids{a, a});
   CHECK(missing == SIZE_MAX);
-  CHECK(encode(bare, "</s>aa" + kBlank + "x", Specials::are_found, &missing) == Ids{1, a, a});
+  CHECK(encode(bare, "</s>aa" + kBlank + "x", {Specials::are_found}, &missing) == Ids{1, a, a});
   CHECK(missing == 6);
-  CHECK(encode(bare, "aaxa", Specials::are_text, &missing) == Ids{a, a, a});
+  CHECK(encode(bare, "aaxa", {}, &missing) == Ids{a, a, a});
   CHECK(missing == 2);
 }
 

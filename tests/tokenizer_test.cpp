@@ -201,7 +201,7 @@ TEST_CASE("tokenizer: names of special tokens become tokens where the program sa
   const auto with_specials = [&](const std::string& text) {
     Ids out(text.size());
     const Block work = block_of(TextTokenizer::work_bytes(text.size()));
-    out.resize(loaded.tokenizer->encode(text, out.data(), out.size(), work.get(), Specials::are_found));
+    out.resize(loaded.tokenizer->encode(text, out.data(), out.size(), work.get(), {Specials::are_found}));
     return out;
   };
   const auto plain = [](const std::string& text) {

@@ -70,7 +70,7 @@ extern "C" {
 /* ---- Version -------------------------------------------------------------------------------------------------- */
 
 #define PITH_VERSION_MAJOR 0
-#define PITH_VERSION_MINOR 2
+#define PITH_VERSION_MINOR 3
 #define PITH_VERSION_PATCH 0
 
 /* The version of this header as one number that grows: 2000 for 0.2.0, 1002003 for 1.2.3. */

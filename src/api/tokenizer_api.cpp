@@ -103,9 +103,10 @@ pith_status pith_tokenizer_encode(const pith_tokenizer* tokenizer, const char* t
                 uint64_t(need), " bytes of work memory, has ", uint64_t(work_bytes));
   const size_t first = has_bos ? 1 : 0, is_seen = first < capacity ? first : capacity;
   if (is_seen == 1) tokens[0] = t.bos();
-  const Specials specials = (flags & PITH_ENCODE_SPECIALS) != 0 ? Specials::are_found : Specials::are_text;
+  Reading reading;
+  if ((flags & PITH_ENCODE_SPECIALS) != 0) reading.specials = Specials::are_found;
   size_t missing = 0;
-  *out_count = first + t.encode({text, text_bytes}, tokens + is_seen, capacity - is_seen, work, specials, &missing);
+  *out_count = first + t.encode({text, text_bytes}, tokens + is_seen, capacity - is_seen, work, reading, &missing);
   if (missing < text_bytes)
     return fail(error, PITH_E_ARGUMENT, "argument text: the vocabulary has no token for the byte ",
                 int32_t(uint8_t(text[missing])), ", which is at ", uint64_t(missing), ", and no unknown token");

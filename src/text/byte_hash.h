@@ -7,6 +7,10 @@
 
 namespace pith::internal {
 
+// How far from its place a hash table puts an entry. Tables that are at most half full need some 100 slots with 2^26 random
+// entries; entries that a file was made to have in one place are refused, for they would cost quadratic time.
+constexpr uint32_t kMaxProbes = 256;
+
 inline uint64_t mix(uint64_t x) {  // the finaliser of SplitMix64
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;

@@ -24,8 +24,9 @@ pith_status read_merge(const Vocabulary& vocabulary, int32_t rank, std::string_v
   const int32_t left = vocabulary.find({text, size_t(n_left)});
   const int32_t right = vocabulary.find({text + n_left, size_t(n_right)});
   const int32_t merged = vocabulary.find({text, size_t(n_left + n_right)});
-  if (left >= 0 && right >= 0 && merged >= 0) out->add(left, right, rank, merged);
-  return PITH_OK;
+  if (left < 0 || right < 0 || merged < 0 || out->add(left, right, rank, merged)) return PITH_OK;
+  return fail(error, PITH_E_LIMIT, "key ", Vocabulary::kMergesKey, ": merge ", rank, " collides with more than ",
+              kMaxProbes, " others in a hash table");
 }
 
 }  // namespace

@@ -394,6 +394,13 @@ bool fits(std::string_view text, const ChatFamily& family) {
   return true;
 }
 
+// What stands before the quote that ends a literal, or all.
+std::string_view literal_of(std::string_view text, char quote) {
+  size_t end = 0;
+  while (end < text.size() && text[end] != quote) end += text[end] == '\\' && end + 1 < text.size() ? 2 : 1;
+  return from(text, 0, end);
+}
+
 }  // namespace
 
 bool has_code(std::string_view chat_template, std::string_view code) {
@@ -423,20 +430,19 @@ const ChatFamily* recognise_chat_family(std::string_view chat_template) {
 
 std::string_view default_system_of(std::string_view chat_template) {
   constexpr std::string_view kStart = "<|im_start|>system";
-  for (size_t at = chat_template.find(kStart); at != std::string_view::npos; at = chat_template.find(kStart, at + 1)) {
-    std::string_view rest = from(chat_template, at + kStart.size());
-    const size_t n_line_feed = rest.substr(0, 2) == "\\n" ? 2 : rest.substr(0, 1) == "\n" ? 1 : 0;
-    if (n_line_feed == 0 || at == 0 || !is_quote(chat_template[at - 1])) continue;
-    rest.remove_prefix(n_line_feed);
-    const size_t end = rest.find(kImEnd);
-    if (end == std::string_view::npos) return {};
-    const std::string_view text = rest.substr(0, end);
-    bool is_whole = true;  // one literal from the marker to the end
-    for (size_t i = 0; i < text.size(); ++i) {
-      if (text[i] == '\\') ++i;
-      else is_whole = is_whole && text[i] != chat_template[at - 1];
+  size_t at = chat_template.find(kStart);
+  while (at != std::string_view::npos) {
+    const std::string_view rest = from(chat_template, at + kStart.size());
+    const size_t n_line_feed = rest.starts_with("\\n") ? 2 : rest.starts_with('\n') ? 1 : 0;
+    if (n_line_feed > 0 && at > 0 && is_quote(chat_template[at - 1])) {
+      const std::string_view literal = literal_of(from(rest, n_line_feed), chat_template[at - 1]);
+      const size_t end = literal.find(kImEnd);
+      if (end != std::string_view::npos) return from(literal, 0, end);
+      at += kStart.size() + n_line_feed + literal.size();
+    } else {
+      at += kStart.size();
     }
-    if (is_whole) return text;
+    at = chat_template.find(kStart, at);
   }
   return {};
 }

@@ -74,12 +74,14 @@ std::string_view strip(std::string_view text) {
 // sees them. Without memory it measures.
 class ChatScript {
  public:
-  ChatScript(const TextTokenizer& tokenizer, const ChatFamily& family, std::string_view date)
-      : tokenizer_(tokenizer), family_(family), date_(date) {}
+  // `reading`: of what it begins with.
+  ChatScript(const TextTokenizer& tokenizer, const ChatFamily& family, std::string_view date, const Reading& reading)
+      : tokenizer_(tokenizer), family_(family), date_(date), reading_(reading) {}
   ChatScript(const ChatScript& measured, int32_t* tokens, size_t capacity, void* work)
       : tokenizer_(measured.tokenizer_),
         family_(measured.family_),
         date_(measured.date_),
+        reading_(measured.reading_),
         tokens_(tokens),
         capacity_(capacity),
         run_(static_cast<char*>(work)),
@@ -112,6 +114,7 @@ class ChatScript {
   void token(int32_t id) {
     if (id < 0) return;
     end_run();
+    reading_.place = Place::at_start;
     if (count_ < capacity_ && tokens_ != nullptr) tokens_[count_] = id;
     ++count_;
   }
@@ -119,8 +122,7 @@ class ChatScript {
     if (run_ != nullptr && n_run_ > 0) {
       const size_t used = std::min(count_, capacity_);
       size_t missing = SIZE_MAX;
-      count_ +=
-          tokenizer_.encode({run_, n_run_}, tokens_ + used, capacity_ - used, work_, Specials::are_text, &missing);
+      count_ += tokenizer_.encode({run_, n_run_}, tokens_ + used, capacity_ - used, work_, reading_, &missing);
       if (missing < n_run_ && missing_ < 0) missing_ = uint8_t(run_[missing]);
     }
     n_run_ = 0;
@@ -147,6 +149,7 @@ class ChatScript {
   const TextTokenizer& tokenizer_;
   const ChatFamily& family_;
   std::string_view date_;
+  Reading reading_;
   int32_t* tokens_ = nullptr;
   size_t capacity_ = 0, count_ = 0;
   char* run_ = nullptr;  // [longest] the text since the last token
@@ -167,7 +170,25 @@ pith_status ChatTemplate::init(const ModelFile& file, const TextTokenizer& token
   PITH_TRY(choose(file, name, error));
   for (size_t i = 0; i < ChatFamily::kMaxTexts; ++i)
     ends_[i] = family_->ends[i].empty() ? -1 : tokenizer.token_id(family_->ends[i]);
+  find_marks();
   return PITH_OK;
+}
+
+void ChatTemplate::find_marks() {
+  int32_t* out = marks_;
+  *out++ = tokenizer_->bos();
+  *out++ = tokenizer_->eos();
+  out = std::copy(std::begin(ends_), std::end(ends_), out);
+  for (const std::string_view mark : family_->markers) {
+    const bool is_mark = !mark.empty() && mark != kThoughtBegin && mark != kThoughtEnd;
+    *out++ = is_mark ? tokenizer_->token_id(mark) : -1;
+  }
+}
+
+// An answer that the session holds stands before what is written with PITH_CHAT_AFTER_ANSWER.
+Reading ChatTemplate::reading(uint32_t flags) const {
+  const bool goes_on = (flags & PITH_CHAT_AFTER_ANSWER) != 0;
+  return {Specials::are_text, goes_on ? Place::within : Place::at_start, marks_, kMaxMarks};
 }
 
 pith_status ChatTemplate::choose(const ModelFile& file, std::string_view name, pith_error* error) {
@@ -229,7 +250,7 @@ pith_status ChatTemplate::check(const pith_message* messages, size_t n_messages,
 }
 
 size_t ChatTemplate::work_bytes(const pith_message* messages, size_t n_messages, uint32_t flags) const {
-  ChatScript script(*tokenizer_, *family_, date_);
+  ChatScript script(*tokenizer_, *family_, date_, reading(flags));
   write(messages, n_messages, flags, &script);
   if (script.longest() > kMaxText) return SIZE_MAX;
   const size_t work = TextTokenizer::work_bytes(script.longest());
@@ -238,7 +259,7 @@ size_t ChatTemplate::work_bytes(const pith_message* messages, size_t n_messages,
 
 size_t ChatTemplate::encode(const pith_message* messages, size_t n_messages, uint32_t flags, int32_t* tokens,
                             size_t capacity, void* work, int32_t* out_missing) const {
-  ChatScript measured(*tokenizer_, *family_, date_);
+  ChatScript measured(*tokenizer_, *family_, date_, reading(flags));
   write(messages, n_messages, flags, &measured);
   ChatScript script(measured, tokens, capacity, work);
   write(messages, n_messages, flags, &script);

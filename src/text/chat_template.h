@@ -50,10 +50,15 @@ class ChatTemplate {
   void write_past_answer(std::string_view text, ChatScript* out) const;
   void write_last_answer(std::string_view text, bool is_last, ChatScript* out) const;
   void write_default_system(ChatScript* out) const;
+  void find_marks();
+  Reading reading(uint32_t flags) const;
   static size_t asked(const pith_message* messages, size_t n_messages);
   const ChatFormat& format_of(const pith_message& message, bool is_first) const;
   std::string_view trimmed(const pith_message& message) const;
   std::string_view trimmed_end(const pith_message& message) const;
+
+  // Tokens that no message makes: begin and end of text, the family's ends, and its marks, but those of thoughts.
+  static constexpr size_t kMaxMarks = 2 + 2 * ChatFamily::kMaxTexts;
 
   const TextTokenizer* tokenizer_ = nullptr;
   const ChatFamily* family_ = nullptr;
@@ -62,6 +67,7 @@ class ChatTemplate {
   bool has_bos_ = false;
   char date_[kMaxDate + 1] = {};
   int32_t ends_[ChatFamily::kMaxTexts] = {};  // tokens of the family's ends; -1: none
+  int32_t marks_[kMaxMarks] = {};
 };
 
 // White space off both ends, as Python's str.strip() takes it.

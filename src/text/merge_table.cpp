@@ -16,15 +16,19 @@ void MergeTable::lay_out(Arena* arena, size_t n_merges) {
 void MergeTable::clear() { std::fill(slots_, slots_ + size_t(mask_) + 1, Merge{-1, -1, 0, 0}); }
 
 uint32_t MergeTable::find_slot(int32_t left, int32_t right) const {
-  uint32_t slot = uint32_t(mix(uint64_t(uint32_t(left)) << 32 | uint32_t(right))) & mask_;
-  while (slots_[slot].left >= 0 && (slots_[slot].left != left || slots_[slot].right != right))
-    slot = (slot + 1) & mask_;
-  return slot;
+  const uint32_t first = uint32_t(mix(uint64_t(uint32_t(left)) << 32 | uint32_t(right)));
+  for (uint32_t i = 0; i < kMaxProbes; ++i) {
+    const uint32_t slot = (first + i) & mask_;
+    const Merge& merge = slots_[slot];
+    if (merge.left < 0 || (merge.left == left && merge.right == right)) return slot;
+  }
+  return kNoSlot;
 }
 
-void MergeTable::add(int32_t left, int32_t right, int32_t rank, int32_t merged) {
-  Merge& slot = slots_[find_slot(left, right)];
-  if (slot.left < 0) slot = {left, right, rank, merged};
+bool MergeTable::add(int32_t left, int32_t right, int32_t rank, int32_t merged) {
+  const uint32_t slot = find_slot(left, right);
+  if (slot != kNoSlot && slots_[slot].left < 0) slots_[slot] = {left, right, rank, merged};
+  return slot != kNoSlot;
 }
 
 class MergeTable::Queue {
@@ -57,7 +61,7 @@ class MergeTable::Queue {
     const Symbol& left = symbols_[at];
     if (left.id < 0 || left.next == kNoSymbol || symbols_[left.next].id < 0) return;
     const uint32_t slot = table_.find_slot(left.id, symbols_[left.next].id);
-    if (table_.slots_[slot].left < 0) return;
+    if (slot == kNoSlot || table_.slots_[slot].left < 0) return;
     heap_[size_++] = {table_.slots_[slot].rank, at, slot};
     std::push_heap(heap_, heap_ + size_);
   }

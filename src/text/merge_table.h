@@ -35,8 +35,8 @@ class MergeTable {
   void lay_out(Arena* arena, size_t n_merges);  // at most so many, <= kMaxMerges
   void clear();
 
-  // Ids >= 0. Of equal pairs the first counts.
-  void add(int32_t left, int32_t right, int32_t rank, int32_t merged);
+  // Ids >= 0. Of equal pairs the first counts. False: there is no place for it (kMaxProbes).
+  bool add(int32_t left, int32_t right, int32_t rank, int32_t merged);
 
   // Merges the list that begins at symbols[0], n symbols long, in O(n log n). heap: [2 n].
   void merge_all(Symbol* symbols, Candidate* heap) const;
@@ -48,7 +48,8 @@ class MergeTable {
   };
   class Queue;
 
-  uint32_t find_slot(int32_t left, int32_t right) const;  // of the pair, or the empty one where it belongs
+  static constexpr uint32_t kNoSlot = ~0u;
+  uint32_t find_slot(int32_t left, int32_t right) const;  // of the pair, or the empty one where it belongs, or kNoSlot
 
   Merge* slots_ = nullptr;  // hash table by (left, right); [mask + 1], at most half full
   uint32_t mask_ = 0;

@@ -30,8 +30,8 @@ int32_t symbol_of(const Vocabulary& vocabulary, uint64_t hash, std::string_view 
   return c.bytes == part.size() ? vocabulary.n_tokens() + int32_t(c.code) : -1;
 }
 
-// All ways to put one token together from two symbols.
-void find_merges_to(const Vocabulary& vocabulary, int32_t id, float score, uint64_t base_inverse, MergeTable* out) {
+// All ways to put one token together from two symbols. False: one of them has no place.
+bool find_merges_to(const Vocabulary& vocabulary, int32_t id, float score, uint64_t base_inverse, MergeTable* out) {
   const std::string_view token = vocabulary.bytes(id);
   const uint64_t whole = ByteHash::of(token);
   uint64_t power = ByteHash::power(ByteHash::kBase, token.size());  // B^(bytes of the right part)
@@ -41,13 +41,14 @@ void find_merges_to(const Vocabulary& vocabulary, int32_t id, float score, uint6
       left.append(token[at]);
       power = ByteHash::times(power, base_inverse);
     }
-    if (at == token.size()) return;
+    if (at == token.size()) break;
     const uint64_t right = ByteHash::subtract(whole, ByteHash::times(left.value(), power));
     const int32_t left_id = symbol_of(vocabulary, left.value(), from(token, 0, at));
     if (left_id < 0) continue;
     const int32_t right_id = symbol_of(vocabulary, right, from(token, at));
-    if (right_id >= 0) out->add(left_id, right_id, rank_of(score), id);
+    if (right_id >= 0 && !out->add(left_id, right_id, rank_of(score), id)) return false;
   }
+  return true;
 }
 
 }  // namespace
@@ -74,13 +75,17 @@ pith_status count_score_merges(const TokenArrays& arrays, size_t* out_count, pit
   return PITH_OK;
 }
 
-void find_score_merges(const Vocabulary& vocabulary, const TokenArrays& arrays, MergeTable* out) {
+pith_status find_score_merges(const Vocabulary& vocabulary, const TokenArrays& arrays, MergeTable* out,
+                              pith_error* error) {
   const uint64_t base_inverse = ByteHash::inverse_of_base();
   for (int32_t id = 0; id < vocabulary.n_tokens(); ++id) {
     // Of equal tokens the first is the one that there is.
-    if (merges_make(vocabulary.type(id)) && vocabulary.find(vocabulary.bytes(id)) == id)
-      find_merges_to(vocabulary, id, score_of(arrays, id), base_inverse, out);
+    if (!merges_make(vocabulary.type(id)) || vocabulary.find(vocabulary.bytes(id)) != id) continue;
+    if (!find_merges_to(vocabulary, id, score_of(arrays, id), base_inverse, out))
+      return fail(error, PITH_E_LIMIT, "key ", Vocabulary::kTokensKey, ": a merge to token ", id,
+                  " collides with more than ", kMaxProbes, " others in a hash table");
   }
+  return PITH_OK;
 }
 
 void list_characters(const Vocabulary& vocabulary, std::string_view text, Symbol* symbols) {

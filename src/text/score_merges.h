@@ -19,7 +19,8 @@ constexpr size_t kMaxScoredToken = 1024;
 // Checks tokenizer.ggml.scores, and counts the merges that there may be: every place between two characters of a token.
 pith_status count_score_merges(const TokenArrays& arrays, size_t* out_count, pith_error* error);
 
-void find_score_merges(const Vocabulary& vocabulary, const TokenArrays& arrays, MergeTable* out);
+pith_status find_score_merges(const Vocabulary& vocabulary, const TokenArrays& arrays, MergeTable* out,
+                              pith_error* error);
 
 // The characters of a text, not empty, as symbols [text.size()]: each at its first byte. One that is no token has a number
 // of its own from n_tokens on, for there may be tokens that have it in them.

@@ -72,10 +72,7 @@ pith_status TextTokenizer::init(const ModelFile& file, void* memory, pith_error*
   lay_out(&arena, arrays, n_merges);
   PITH_TRY(vocabulary_.read(file, arrays, error));
   merges_.clear();
-  if (arrays.alphabet == TokenAlphabet::sentence_piece) {
-    find_score_merges(vocabulary_, arrays, &merges_);
-    return PITH_OK;
-  }
+  if (arrays.alphabet == TokenAlphabet::sentence_piece) return find_score_merges(vocabulary_, arrays, &merges_, error);
   pattern_ = find_pre_tokenizer(arrays.pattern);
   return arrays.merges == nullptr ? PITH_OK : read_byte_merges(vocabulary_, *arrays.merges, &merges_, error);
 }
@@ -86,8 +83,9 @@ int32_t TextTokenizer::token_id(std::string_view text) const {
   return id < 0 && text.size() == 1 ? vocabulary_.byte_id(uint8_t(text[0])) : id;
 }
 
-// Room for a text of n bytes, and for the blank that SentencePiece puts in front.
+// How a text of n bytes is read, and room for that, and for the blank that SentencePiece puts in front.
 struct TextTokenizer::Work {
+  const Reading& reading;
   int32_t* starts;  // of added tokens: AddedTokens::find_all; [n + 1]
   Symbol* symbols;  // [n + 1]
   Candidate* heap;  // [2 (n + 1)]
@@ -95,7 +93,7 @@ struct TextTokenizer::Work {
 
   static constexpr size_t kPerByte = sizeof(int32_t) + sizeof(Symbol) + 2 * sizeof(Candidate) + 1;
 
-  Work(void* memory, size_t n_bytes) {
+  Work(const Reading& how, void* memory, size_t n_bytes) : reading(how) {
     static_assert(alignof(Symbol) == 4 && alignof(Candidate) == 4);
     const size_t n = n_bytes + 1, shift = (4 - reinterpret_cast<uintptr_t>(memory) % 4) % 4;
     starts = reinterpret_cast<int32_t*>(static_cast<char*>(memory) + shift);
@@ -131,16 +129,25 @@ class TextTokenizer::Ids {
   const char* missing_ = nullptr;
 };
 
-size_t TextTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* memory, Specials specials,
-                             size_t* out_missing) const {
+size_t TextTokenizer::encode(std::string_view text, int32_t* tokens, size_t capacity, void* memory,
+                             const Reading& reading, size_t* out_missing) const {
   Ids out(tokens, capacity);
   if (!text.empty()) {
-    const Work work(memory, text.size());
-    if (pattern_ != nullptr) encode_bytes(text, specials, work, &out);
-    else encode_blanked(text, specials, work, &out);
+    const Work work(reading, memory, text.size());
+    if (pattern_ != nullptr) encode_bytes(text, work, &out);
+    else encode_blanked(text, work, &out);
   }
   if (out_missing != nullptr) *out_missing = out.missing() == nullptr ? SIZE_MAX : size_t(out.missing() - text.data());
   return out.count();
+}
+
+// Where added tokens begin in a text: AddedTokens::find_all, without those that it never makes.
+void TextTokenizer::find_added(std::string_view text, AddedTokens::Which which, const Reading& reading,
+                               int32_t* starts) const {
+  vocabulary_.added().find_all(text, which, starts);
+  for (size_t i = 0; i < text.size() && reading.n_never > 0; ++i) {
+    if (starts[i] >= 0 && !reading.makes(starts[i])) starts[i] = -1;
+  }
 }
 
 // Parts a text at its added tokens: `encode` (of a first byte and an end) for what is between them, an id for each of them.
@@ -163,10 +170,11 @@ void TextTokenizer::part(std::string_view text, const int32_t* starts, Ids* out,
 
 // ---- Byte-level BPE
 
-void TextTokenizer::encode_bytes(std::string_view text, Specials specials, const Work& work, Ids* out) const {
-  const auto which = specials == Specials::are_found ? AddedTokens::Which::all : AddedTokens::Which::user_defined;
+void TextTokenizer::encode_bytes(std::string_view text, const Work& work, Ids* out) const {
+  const bool finds_all = work.reading.specials == Specials::are_found;
+  const auto which = finds_all ? AddedTokens::Which::all : AddedTokens::Which::user_defined;
   if (!vocabulary_.added().has(which)) return merge_pieces(text, work, out);
-  vocabulary_.added().find_all(text, which, work.starts);
+  find_added(text, which, work.reading, work.starts);
   part(text, work.starts, out,
        [&](size_t first, size_t end) { merge_pieces(from(text, first, end - first), work, out); });
 }
@@ -192,11 +200,11 @@ void TextTokenizer::merge_piece(std::string_view piece, const Work& work, Ids* o
 // ---- SentencePiece
 
 // Special tokens part a text into chunks that are encoded as if each were a text.
-void TextTokenizer::encode_blanked(std::string_view text, Specials specials, const Work& work, Ids* out) const {
-  const AddedTokens& added = vocabulary_.added();
-  if (specials == Specials::are_text || !added.has(AddedTokens::Which::special))
+void TextTokenizer::encode_blanked(std::string_view text, const Work& work, Ids* out) const {
+  constexpr auto kSpecial = AddedTokens::Which::special;
+  if (work.reading.specials == Specials::are_text || !vocabulary_.added().has(kSpecial))
     return encode_chunk(text, work, work.starts, out);
-  added.find_all(text, AddedTokens::Which::special, work.starts);
+  find_added(text, kSpecial, work.reading, work.starts);
   part(text, work.starts, out,
        [&](size_t first, size_t end) { encode_chunk(from(text, first, end - first), work, work.starts + first, out); });
 }
@@ -206,30 +214,42 @@ void TextTokenizer::encode_blanked(std::string_view text, Specials specials, con
 void TextTokenizer::encode_chunk(std::string_view chunk, const Work& work, int32_t* starts, Ids* out) const {
   if (chunk.empty()) return;
   size_t n = 0;
-  if (vocabulary_.adds_space()) work.text[n++] = ' ';
+  if (has_blank_in_front(work.reading)) work.text[n++] = ' ';
   n += with_blanks(chunk, work.text + n);
   const std::string_view text(work.text, n);
-  const AddedTokens& added = vocabulary_.added();
-  if (!added.has(AddedTokens::Which::user_defined)) return merge_characters(text, chunk, work, out);
-  added.find_all(text, AddedTokens::Which::user_defined, starts);
+  constexpr auto kUserDefined = AddedTokens::Which::user_defined;
+  if (!vocabulary_.added().has(kUserDefined)) return merge_characters(text, chunk, work, out);
+  find_added(text, kUserDefined, work.reading, starts);
   part(text, starts, out,
        [&](size_t first, size_t end) { merge_characters(from(text, first, end - first), chunk, work, out); });
 }
 
-// A character that is no token becomes the tokens of its bytes; in a vocabulary without those, a run of such characters
-// becomes one unknown token.
 void TextTokenizer::merge_characters(std::string_view text, std::string_view chunk, const Work& work, Ids* out) const {
   if (text.empty()) return;
   list_characters(vocabulary_, text, work.symbols);
   merges_.merge_all(work.symbols, work.heap);
-  const bool has_bytes = vocabulary_.has_byte_tokens();
   bool is_run = false;  // the symbol before was the unknown token
-  for (uint32_t i = 0; i != kNoSymbol; i = work.symbols[i].next) {
-    const bool is_token = work.symbols[i].id < n_tokens();
-    if (is_token) out->put(work.symbols[i].id);
-    else if (has_bytes || vocabulary_.unknown() < 0) put_bytes(text, i, chunk, work, out);
+  for (uint32_t i = 0, next = 0; i != kNoSymbol; i = next) {
+    const int32_t id = work.symbols[i].id;
+    const bool is_token = id < n_tokens();
+    next = work.symbols[i].next;
+    if (is_token && work.reading.makes(id)) out->put(id);
+    else if (is_token) put_characters(text, i, next == kNoSymbol ? text.size() : next, chunk, work, out);
+    else if (has_bytes()) put_bytes(text, i, chunk, work, out);
     else if (!is_run) out->put(vocabulary_.unknown());
     is_run = !is_token;
+  }
+}
+
+// What merged to a token that this text does not make, each character by itself.
+void TextTokenizer::put_characters(std::string_view text, size_t first, size_t end, std::string_view chunk,
+                                   const Work& work, Ids* out) const {
+  for (size_t n = 0; first < end; first += n) {
+    n = character_at(text, first).bytes;
+    const int32_t id = vocabulary_.find(from(text, first, n));
+    if (id >= 0 && work.reading.makes(id)) out->put(id);
+    else if (has_bytes()) put_bytes(text, first, chunk, work, out);
+    else out->put(vocabulary_.unknown());
   }
 }
 
@@ -245,7 +265,7 @@ void TextTokenizer::put_bytes(std::string_view text, size_t at, std::string_view
     }
     // The first that is missing: where is it in the chunk, before blanks took the place of U+2581?
     size_t left = size_t(text.data() + at - work.text), place = 0;
-    if (vocabulary_.adds_space() && left > 0) --left;
+    if (has_blank_in_front(work.reading) && left > 0) --left;
     for (; left > 0; --left) place += from(chunk, place).starts_with("\xe2\x96\x81") ? 3u : 1u;
     out->put_or_miss(-1, chunk.data() + place);
   }

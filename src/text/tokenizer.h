@@ -17,6 +17,22 @@
 namespace pith::internal {
 
 enum class Specials : uint8_t { are_text, are_found };  // what their names in a text are
+enum class Place : uint8_t { at_start, within };        // where SentencePiece puts a blank in front, and where not
+
+// How a text is read.
+struct Reading {
+  Specials specials = Specials::are_text;
+  Place place = Place::at_start;
+  const int32_t* never = nullptr;  // [n_never <= 16]: added tokens that the text does not make, whatever it spells
+  size_t n_never = 0;
+
+  bool makes(int32_t token) const {
+    for (size_t i = 0; i < n_never; ++i) {
+      if (never[i] == token) return false;
+    }
+    return true;
+  }
+};
 
 class TextTokenizer {
  public:
@@ -40,11 +56,11 @@ class TextTokenizer {
   static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
 
   // Writes at most `capacity` ids and returns how many the text has. work: [work_bytes], any alignment. Specials::are_found:
-  // the names of special tokens become these tokens; those of user-defined tokens always do.
+  // the names of special tokens become these tokens; those of user-defined tokens do unless `reading` has them as `never`.
   // *out_missing: where the first byte is that has no token, neither its own nor the unknown one; SIZE_MAX if all have.
   // It may be NULL; such bytes are left out.
-  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work,
-                Specials specials = Specials::are_text, size_t* out_missing = nullptr) const;
+  size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, const Reading& reading = {},
+                size_t* out_missing = nullptr) const;
 
   // The bytes of a token, 0 <= token < n_tokens; none for special and unused tokens.
   std::string_view decode(int32_t token) const {
@@ -61,12 +77,20 @@ class TextTokenizer {
   void lay_out(Arena* arena, const TokenArrays& arrays, size_t n_merges);
   template <typename Encode>
   void part(std::string_view text, const int32_t* starts, Ids* out, const Encode& encode) const;
-  void encode_bytes(std::string_view text, Specials specials, const Work& work, Ids* out) const;
+  bool has_blank_in_front(const Reading& reading) const {
+    return vocabulary_.adds_space() && reading.place == Place::at_start;
+  }
+  // Whether a character that is no token becomes tokens of its bytes.
+  bool has_bytes() const { return vocabulary_.has_byte_tokens() || vocabulary_.unknown() < 0; }
+  void find_added(std::string_view text, AddedTokens::Which which, const Reading& reading, int32_t* starts) const;
+  void encode_bytes(std::string_view text, const Work& work, Ids* out) const;
   void merge_pieces(std::string_view text, const Work& work, Ids* out) const;
   void merge_piece(std::string_view piece, const Work& work, Ids* out) const;
-  void encode_blanked(std::string_view text, Specials specials, const Work& work, Ids* out) const;
+  void encode_blanked(std::string_view text, const Work& work, Ids* out) const;
   void encode_chunk(std::string_view chunk, const Work& work, int32_t* starts, Ids* out) const;
   void merge_characters(std::string_view text, std::string_view chunk, const Work& work, Ids* out) const;
+  void put_characters(std::string_view text, size_t first, size_t end, std::string_view chunk, const Work& work,
+                      Ids* out) const;
   void put_bytes(std::string_view text, size_t at, std::string_view chunk, const Work& work, Ids* out) const;
 
   Vocabulary vocabulary_;

@@ -126,7 +126,7 @@ pith_status Vocabulary::read_token(const TokenArrays& arrays, int32_t id, std::s
     n = with_blanks(stored, out);
   }
   offsets_[id + 1] = offsets_[id] + uint32_t(n);
-  if (type == TokenType::normal || (!is_gpt2 && type == TokenType::user_defined)) enter(id);
+  if (type == TokenType::normal || (!is_gpt2 && type == TokenType::user_defined)) PITH_TRY(enter(id, error));
   if (is_added(type))
     added_.add(bytes(id), id,
                type == TokenType::user_defined ? AddedTokens::Kind::user_defined : AddedTokens::Kind::special);
@@ -134,16 +134,24 @@ pith_status Vocabulary::read_token(const TokenArrays& arrays, int32_t id, std::s
   return PITH_OK;
 }
 
-void Vocabulary::enter(int32_t id) {
-  uint32_t slot = uint32_t(mix(ByteHash::of(bytes(id)))) & id_mask_;
-  while (id_slots_[slot] >= 0 && bytes(id_slots_[slot]) != bytes(id)) slot = (slot + 1) & id_mask_;
-  if (id_slots_[slot] < 0) id_slots_[slot] = id;
+pith_status Vocabulary::enter(int32_t id, pith_error* error) {
+  const uint32_t first = uint32_t(mix(ByteHash::of(bytes(id))));
+  for (uint32_t i = 0; i < kMaxProbes; ++i) {
+    int32_t& slot = id_slots_[(first + i) & id_mask_];
+    if (slot < 0) slot = id;
+    if (slot == id || bytes(slot) == bytes(id)) return PITH_OK;
+  }
+  return fail(error, PITH_E_LIMIT, "key ", kTokensKey, ": token ", id, " collides with more than ", kMaxProbes,
+              " others in a hash table");
 }
 
 int32_t Vocabulary::find(uint64_t hash, std::string_view wanted) const {
-  uint32_t slot = uint32_t(mix(hash)) & id_mask_;
-  while (id_slots_[slot] >= 0 && bytes(id_slots_[slot]) != wanted) slot = (slot + 1) & id_mask_;
-  return id_slots_[slot];
+  const uint32_t first = uint32_t(mix(hash));
+  for (uint32_t i = 0; i < kMaxProbes; ++i) {
+    const int32_t id = id_slots_[(first + i) & id_mask_];
+    if (id < 0 || bytes(id) == wanted) return id;
+  }
+  return -1;
 }
 
 // A byte of byte-level BPE is a token like the others.

@@ -73,7 +73,7 @@ class Vocabulary {
 
   pith_status read_tokens(const TokenArrays& arrays, pith_error* error);
   pith_status read_token(const TokenArrays& arrays, int32_t id, std::string_view stored, pith_error* error);
-  void enter(int32_t id);
+  pith_status enter(int32_t id, pith_error* error);
   void read_bytes();
   pith_status read_specials(const ModelFile& file, pith_error* error);
   pith_status read_special(const ModelFile& file, const char* key, int32_t* id, pith_error* error) const;
