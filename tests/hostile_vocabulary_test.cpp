@@ -144,7 +144,7 @@ TEST_CASE("hostile vocabulary: merges that go round in a circle end, in a time t
   const Loaded loaded(RawVocabulary(words, merges).file());
   REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);
   const double seconds = seconds_of([&] {
-    for (const std::string& unit : {"a", "ab", "aab", "abba", "aaaaaaaaaaaab"}) {
+    for (const std::string unit : {"a", "ab", "aab", "abba", "aaaaaaaaaaaab"}) {
       std::string text, back;
       while (text.size() < 1u << 18) text += unit;
       const Ids ids = loaded.encode(text);

@@ -1,5 +1,6 @@
 // Tokens with a text of their own, found in a text before it is split and merged: special ones (control tokens and the
-// unknown token) and those that a program's user added. Where several begin, the longest is taken; the first place first.
+// unknown token) and those that a program's user added. Where several begin, the longest is taken; the first place
+// first.
 //
 // The names are read from their ends, in an automaton of Aho and Corasick: going through a text from its end, its state
 // after a byte knows all names that begin there. That takes linear time, whatever the names are.

@@ -7,8 +7,8 @@
 
 namespace pith::internal {
 
-// How far from its place a hash table puts an entry. Tables that are at most half full need some 100 slots with 2^26 random
-// entries; entries that a file was made to have in one place are refused, for they would cost quadratic time.
+// How far from its place a hash table puts an entry. Tables that are at most half full need some 100 slots with 2^26
+// random entries; entries that a file was made to have in one place are refused, for they would cost quadratic time.
 constexpr uint32_t kMaxProbes = 256;
 
 inline uint64_t mix(uint64_t x) {  // the finaliser of SplitMix64

@@ -6,8 +6,8 @@
 namespace pith::internal {
 namespace {
 
-// "left right". The merged token is found by its bytes, put together in the vocabulary's room: what does not fit there is no
-// token.
+// "left right". The merged token is found by its bytes, put together in the vocabulary's room: what does not fit there
+// is no token.
 pith_status read_merge(const Vocabulary& vocabulary, int32_t rank, std::string_view line, MergeTable* out,
                        pith_error* error) {
   const size_t space = line.find(' ');

@@ -11,7 +11,8 @@
 
 namespace pith::internal {
 
-// Reads tokenizer.ggml.merges. A merge of a token that the vocabulary lacks, or to one, can never happen: it is left out.
+// Reads tokenizer.ggml.merges. A merge of a token that the vocabulary lacks, or to one, can never happen: it is left
+// out.
 pith_status read_byte_merges(const Vocabulary& vocabulary, const MetaEntry& merges, MergeTable* out, pith_error* error);
 
 // The bytes of a piece, not empty, as symbols [piece.size()]: ids of tokens, -1 for a byte that has none.

@@ -28,7 +28,8 @@ struct Character {
   bool is_line_end() const { return code == '\n' || code == '\r'; }
 };
 
-// The character at `at`, 0 <= at <= text.size(); a byte that does not begin valid UTF-8 is one of its own, without a kind.
+// The character at `at`, 0 <= at <= text.size(); a byte that does not begin valid UTF-8 is one of its own, without a
+// kind.
 Character character_at(std::string_view text, size_t at);
 
 }  // namespace pith::internal

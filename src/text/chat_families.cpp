@@ -130,7 +130,8 @@ constexpr ChatFamily llama2() {
   return f;
 }
 
-// Before its vocabularies had tokens for [INST]. The system's message leads the first question, as later templates have it.
+// Before its vocabularies had tokens for [INST]. The system's message leads the first question, as later templates have
+// it.
 constexpr ChatFamily mistral() {
   ChatFamily f;
   f.name = "mistral";
@@ -286,8 +287,8 @@ constexpr ChatFamily youtu() {
   return f;
 }
 
-// The first that fits a template is its family; qwen2 and the like are chosen by name, for a file's template says itself
-// what its system message is.
+// The first that fits a template is its family; qwen2 and the like are chosen by name, for a file's template says
+// itself what its system message is.
 constexpr ChatFamily kFamilies[] = {
     minicpm5(),
     qwen3(),

@@ -1,5 +1,5 @@
-// The families of chat templates that the library renders by hand: what stands around the texts of a conversation, and by
-// what the template of a file is recognised. Nothing of a file's template is ever run.
+// The families of chat templates that the library renders by hand: what stands around the texts of a conversation, and
+// by what the template of a file is recognised. Nothing of a file's template is ever run.
 #ifndef PITH_TEXT_CHAT_FAMILIES_H
 #define PITH_TEXT_CHAT_FAMILIES_H
 

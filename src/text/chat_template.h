@@ -27,7 +27,8 @@ class ChatTemplate {
 
   std::string_view name() const { return family_->name; }
 
-  // Whether answers end with this token: all that end one in the vocabulary, and the family's own. Any number may be asked.
+  // Whether answers end with this token: all that end one in the vocabulary, and the family's own. Any number may be
+  // asked.
   bool is_end(int32_t token) const;
 
   // The texts that end an answer where the vocabulary has no token for them, NUL-terminated; NULL past the end.

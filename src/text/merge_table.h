@@ -1,5 +1,5 @@
-// Which neighbouring symbols of a piece of text become one, and in which order: the lowest rank first, leftmost first of
-// equal ones, until no two neighbours have a merge.
+// Which neighbouring symbols of a piece of text become one, and in which order: the lowest rank first, leftmost first
+// of equal ones, until no two neighbours have a merge.
 #ifndef PITH_TEXT_MERGE_TABLE_H
 #define PITH_TEXT_MERGE_TABLE_H
 

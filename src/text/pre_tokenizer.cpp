@@ -1,6 +1,7 @@
-// Every pattern stands over the function that matches it by hand. The patterns are those of the published tokenizer.json
-// files (Kimi-K2's is that of its own Python code), alternatives in their order; one that is "isolated" leaves what it does not
-// match as pieces of their own. Characters are those of Unicode 16; a byte that is not UTF-8 is a character of no kind.
+// Every pattern stands over the function that matches it by hand. The patterns are those of the published
+// tokenizer.json files (Kimi-K2's is that of its own Python code), alternatives in their order; one that is "isolated"
+// leaves what it does not match as pieces of their own. Characters are those of Unicode 16; a byte that is not UTF-8 is
+// a character of no kind.
 #include "text/pre_tokenizer.h"
 
 #include "text/characters.h"
@@ -40,8 +41,8 @@ bool is_line_end(const Character& c) { return c.is_line_end(); }
 bool is_punctuation(const Character& c) { return c.is(kPunctuation); }
 bool is_rest(const Character& c) { return c.bytes > 0 && !c.is(kSpace | kLetter | kNumber); }  // [^\s\p{L}\p{N}]
 
-// \s+(?!\S)|\s+   All white space at the end of a text; otherwise all but its last character, which may go with the word
-// that follows; or that one alone.
+// \s+(?!\S)|\s+   All white space at the end of a text; otherwise all but its last character, which may go with the
+// word that follows; or that one alone.
 size_t match_space(Text text, size_t at) {
   size_t end = at, before_last = at;
   for (Character c = character_at(text, end); c.is(kSpace); c = character_at(text, end)) {
@@ -231,10 +232,13 @@ size_t match_deepseek3(Text text, size_t at) {
   return end > at ? end : match_lines_or_space(text, at);
 }
 
-// ---- Youtu:  [Hangul]+|[Chinese punctuation]+|[Bopomofo]+|[CJK]+  and the words below, one digit, [\r\n/]* after signs.
+// ---- Youtu:  [Hangul]+|[Chinese punctuation]+|[Bopomofo]+|[CJK]+  and the words below, one digit, [\r\n/]* after
+// signs.
 // ---- Kimi-K2:  [\p{Han}]+ first, words without Han, up to three digits, [\r\n]* after signs.
-// X?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+C?|X?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*C?
-// |\p{N}{1,n}| ?[^\s\p{L}\p{N}]+Y*|\s*[\r\n]+|\s+(?!\S)|\s+   where X is [^\r\n\p{L}\p{N}] and C a contraction in any case
+// X?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+C?
+// |X?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*C?
+// |\p{N}{1,n}| ?[^\s\p{L}\p{N}]+Y*|\s*[\r\n]+|\s+(?!\S)|\s+   where X is [^\r\n\p{L}\p{N}]
+// and C a contraction in any case
 
 bool is_hangul(const Character& c) { return is_within(c, 0xac00, 0xd7a3) || is_within(c, 0x3131, 0x318e); }
 bool is_bopomofo(const Character& c) { return is_within(c, 0x3105, 0x312f); }
@@ -270,7 +274,8 @@ struct Words {
   static bool is_head(const Character& c) { return c.is(kUpper | kCaseless | kMark) && !is_excluded(c); }
   static bool is_tail(const Character& c) { return c.is(kLower | kCaseless | kMark) && !is_excluded(c); }
 
-  // The first of the two, without X and C: a head, and a tail of at least one character, which may be the head's last ones.
+  // The first of the two, without X and C: a head, and a tail of at least one character, which may be the head's last
+  // ones.
   static size_t match_with_tail(Text text, size_t at) {
     size_t end = at, after_tail = at;
     for (Character c = character_at(text, end); is_head(c); c = character_at(text, end)) {

@@ -1,5 +1,5 @@
-// How a text is split into pieces before each is merged by itself: one entry for every published pattern, under the name
-// that tokenizer.ggml.pre has for it.
+// How a text is split into pieces before each is merged by itself: one entry for every published pattern, under the
+// name that tokenizer.ggml.pre has for it.
 #ifndef PITH_TEXT_PRE_TOKENIZER_H
 #define PITH_TEXT_PRE_TOKENIZER_H
 
@@ -8,8 +8,8 @@
 
 namespace pith::internal {
 
-// One step of splitting: the length in bytes of the first piece of a text, 0 for no text. It looks at nothing in front of
-// the text, so the pieces of a text are found one after the other. Splitting all of a text takes linear time.
+// One step of splitting: the length in bytes of the first piece of a text, 0 for no text. It looks at nothing in front
+// of the text, so the pieces of a text are found one after the other. Splitting all of a text takes linear time.
 using SplitStep = size_t (*)(std::string_view text);
 
 constexpr int kMaxSplitSteps = 6;

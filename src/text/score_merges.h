@@ -1,5 +1,5 @@
-// SentencePiece's BPE: two neighbours merge if together they are a token, the token of the highest score first. A text's
-// symbols are its characters, blanks among them; there are no pieces before.
+// SentencePiece's BPE: two neighbours merge if together they are a token, the token of the highest score first. A
+// text's symbols are its characters, blanks among them; there are no pieces before.
 #ifndef PITH_TEXT_SCORE_MERGES_H
 #define PITH_TEXT_SCORE_MERGES_H
 
@@ -22,8 +22,8 @@ pith_status count_score_merges(const TokenArrays& arrays, size_t* out_count, pit
 pith_status find_score_merges(const Vocabulary& vocabulary, const TokenArrays& arrays, MergeTable* out,
                               pith_error* error);
 
-// The characters of a text, not empty, as symbols [text.size()]: each at its first byte. One that is no token has a number
-// of its own from n_tokens on, for there may be tokens that have it in them.
+// The characters of a text, not empty, as symbols [text.size()]: each at its first byte. One that is no token has a
+// number of its own from n_tokens on, for there may be tokens that have it in them.
 void list_characters(const Vocabulary& vocabulary, std::string_view text, Symbol* symbols);
 
 }  // namespace pith::internal

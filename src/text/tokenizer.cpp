@@ -150,8 +150,8 @@ void TextTokenizer::find_added(std::string_view text, AddedTokens::Which which, 
   }
 }
 
-// Parts a text at its added tokens: `encode` (of a first byte and an end) for what is between them, an id for each of them.
-// `encode` may overwrite starts[first .. end].
+// Parts a text at its added tokens: `encode` (of a first byte and an end) for what is between them, an id for each of
+// them. `encode` may overwrite starts[first .. end].
 template <typename Encode>
 void TextTokenizer::part(std::string_view text, const int32_t* starts, Ids* out, const Encode& encode) const {
   size_t first = 0;

@@ -1,6 +1,6 @@
 // Text to token ids and back: added tokens are found in the text, and what is between them is split and merged, by
-// byte-level BPE (pre_tokenizer.h, byte_merges.h) or SentencePiece's (score_merges.h). A vocabulary may lack tokens of bytes
-// that its texts never had: text with such a byte has the unknown token there, or no ids at all.
+// byte-level BPE (pre_tokenizer.h, byte_merges.h) or SentencePiece's (score_merges.h). A vocabulary may lack tokens of
+// bytes that its texts never had: text with such a byte has the unknown token there, or no ids at all.
 #ifndef PITH_TEXT_TOKENIZER_H
 #define PITH_TEXT_TOKENIZER_H
 
@@ -55,10 +55,10 @@ class TextTokenizer {
 
   static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
 
-  // Writes at most `capacity` ids and returns how many the text has. work: [work_bytes], any alignment. Specials::are_found:
-  // the names of special tokens become these tokens; those of user-defined tokens do unless `reading` has them as `never`.
-  // *out_missing: where the first byte is that has no token, neither its own nor the unknown one; SIZE_MAX if all have.
-  // It may be NULL; such bytes are left out.
+  // Writes at most `capacity` ids and returns how many the text has. work: [work_bytes], any alignment.
+  // Specials::are_found: the names of special tokens become these tokens; those of user-defined tokens do unless
+  // `reading` has them as `never`. *out_missing: where the first byte is that has no token, neither its own nor the
+  // unknown one; SIZE_MAX if all have. It may be NULL; such bytes are left out.
   size_t encode(std::string_view text, int32_t* tokens, size_t capacity, void* work, const Reading& reading = {},
                 size_t* out_missing = nullptr) const;
 

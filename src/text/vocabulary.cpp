@@ -8,8 +8,8 @@
 namespace pith::internal {
 namespace {
 
-// Tokens that end an answer whatever the file's keys say: published models end their turns with them. They count where they
-// are control tokens or added ones.
+// Tokens that end an answer whatever the file's keys say: published models end their turns with them. They count where
+// they are control tokens or added ones.
 constexpr std::string_view kEndNames[] = {"<|im_end|>",
                                           "<|eot_id|>",
                                           "<|eom_id|>",
