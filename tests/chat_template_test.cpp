@@ -353,7 +353,7 @@ TEST_CASE("chat: a template that was made to cost time is recognised, or not, in
     CHECK((loaded.status == PITH_OK || loaded.status == PITH_E_UNSUPPORTED));
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  MESSAGE(4 * std::size(units), " templates of 1 MiB in ", seconds, " s");
+  MESSAGE((4 * std::size(units)), " templates of 1 MiB in ", seconds, " s");
   CHECK(seconds < 60);  // n^2 / 40 steps of 1 ns would take 27 s for one; room for sanitizers and emulators
 }
 

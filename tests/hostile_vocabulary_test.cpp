@@ -104,7 +104,7 @@ TEST_CASE("hostile vocabulary: merges that collide in the hash table are refused
   CHECK_MESSAGE(some.status == PITH_OK, some.error.message);
 }
 
-TEST_CASE("hostile vocabulary: a random one of a million tokens is far from the limit of a hash table") {
+TEST_CASE("hostile vocabulary: a random one of half a million tokens is far from the limit of a hash table") {
   const uint64_t seed = std::random_device{}();
   INFO("seed ", seed);
   std::mt19937_64 random(seed);

@@ -22,7 +22,7 @@
  *            end; one of a newer program is taken if what this version does not know is zeros, otherwise PITH_E_ABI.
  * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so
  *            they must not change. Replace a model file by renaming a new one over it, never by writing into it.
- * Threads.   Models, tokenizers and chats are immutable after init: share them freely. A session, a sampler or a stream is
+ * Threads.   Models, tokenizers and chats are immutable after init: share them freely. A session, sampler or stream is
  *            used by one thread at a time; a session entered by a second thread answers PITH_E_BUSY and is unharmed.
  * Same bits. The same calls give bit-identical logits on every CPU, instruction set and thread count.
  * Strings    are UTF-8. Those that the library hands out as (pointer, bytes) are not NUL-terminated; `const char*`

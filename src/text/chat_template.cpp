@@ -105,7 +105,7 @@ class ChatScript {
       }
       text(from(bytes, start).substr(0, i - start));
       if (is_placeholder) placeholder(bytes[i]);
-      else token(tokenizer_.token_id(marker));
+      else token(tokenizer_.added_id(marker));
       start = i += is_placeholder ? 1 : marker.size();
     }
     text(from(bytes, start));
@@ -114,13 +114,13 @@ class ChatScript {
   void token(int32_t id) {
     if (id < 0) return;
     end_run();
-    reading_.place = Place::at_start;
     if (count_ < capacity_ && tokens_ != nullptr) tokens_[count_] = id;
     ++count_;
   }
   void end_run() {
     if (run_ != nullptr && n_run_ > 0) {
       const size_t used = std::min(count_, capacity_);
+      if (count_ > 0) reading_.place = Place::at_start;
       size_t missing = SIZE_MAX;
       count_ += tokenizer_.encode({run_, n_run_}, tokens_ + used, capacity_ - used, work_, reading_, &missing);
       if (missing < n_run_ && missing_ < 0) missing_ = uint8_t(run_[missing]);
@@ -140,7 +140,7 @@ class ChatScript {
   // The marker that bytes begin with, if it is a token.
   std::string_view marker_at(std::string_view bytes) const {
     for (const std::string_view marker : family_.markers) {
-      if (!marker.empty() && bytes.substr(0, marker.size()) == marker && tokenizer_.token_id(marker) >= 0)
+      if (!marker.empty() && bytes.substr(0, marker.size()) == marker && tokenizer_.added_id(marker) >= 0)
         return marker;
     }
     return {};
@@ -169,7 +169,7 @@ pith_status ChatTemplate::init(const ModelFile& file, const TextTokenizer& token
   std::memcpy(date_, date.data(), date.size());
   PITH_TRY(choose(file, name, error));
   for (size_t i = 0; i < ChatFamily::kMaxTexts; ++i)
-    ends_[i] = family_->ends[i].empty() ? -1 : tokenizer.token_id(family_->ends[i]);
+    ends_[i] = family_->ends[i].empty() ? -1 : tokenizer.added_id(family_->ends[i]);
   find_marks();
   return PITH_OK;
 }
@@ -181,7 +181,7 @@ void ChatTemplate::find_marks() {
   out = std::copy(std::begin(ends_), std::end(ends_), out);
   for (const std::string_view mark : family_->markers) {
     const bool is_mark = !mark.empty() && mark != kThoughtBegin && mark != kThoughtEnd;
-    *out++ = is_mark ? tokenizer_->token_id(mark) : -1;
+    *out++ = is_mark ? tokenizer_->added_id(mark) : -1;
   }
 }
 
@@ -222,7 +222,7 @@ bool ChatTemplate::is_end(int32_t token) const {
 
 const char* ChatTemplate::stop(size_t index) const {
   for (const std::string_view name : family_->ends) {
-    if (name.empty() || tokenizer_->token_id(name) >= 0) continue;
+    if (name.empty() || tokenizer_->added_id(name) >= 0) continue;
     if (index-- == 0) return name.data();  // of a literal
   }
   return nullptr;
@@ -288,12 +288,20 @@ void ChatTemplate::write(const pith_message* messages, size_t n_messages, uint32
     if (!is_role(m, PITH_ROLE_ASSISTANT)) out->text(is_begun ? trimmed_end(m) : trimmed(m));
     else if (i < n_asked) write_past_answer(trimmed(m), out);
     else write_last_answer(trimmed(m), i + 1 == n_messages, out);
-    out->format(format.after);
+    const bool is_blank =
+        family_->merges_system && i == 0 && is_role(m, PITH_ROLE_SYSTEM) && asks_nothing(messages, n_messages);
+    out->format(is_blank ? strip_end(format.after) : format.after);
   }
   if ((flags & PITH_CHAT_ANSWER) != 0) {
     out->format(family_->answer);
     if ((flags & PITH_CHAT_NO_THOUGHT) != 0) out->format(family_->unthinking);
   }
+}
+
+// Whether a question of white space alone follows the first message, in one turn that is trimmed as a whole.
+bool ChatTemplate::asks_nothing(const pith_message* messages, size_t n_messages) const {
+  return n_messages > 1 && family_->trim != ChatTrim::nothing && is_role(messages[1], PITH_ROLE_USER) &&
+         trimmed_end(messages[1]).empty();
 }
 
 // How many messages stand up to the last question; all, if there is none.

@@ -52,6 +52,7 @@ class ChatTemplate {
   void write_last_answer(std::string_view text, bool is_last, ChatScript* out) const;
   void write_default_system(ChatScript* out) const;
   void find_marks();
+  bool asks_nothing(const pith_message* messages, size_t n_messages) const;
   Reading reading(uint32_t flags) const;
   static size_t asked(const pith_message* messages, size_t n_messages);
   const ChatFormat& format_of(const pith_message& message, bool is_first) const;

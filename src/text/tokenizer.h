@@ -52,6 +52,7 @@ class TextTokenizer {
 
   // -1: none. An added token by its text in the file, any other by its bytes.
   int32_t token_id(std::string_view text) const;
+  int32_t added_id(std::string_view text) const { return vocabulary_.added().find(text); }  // -1: no added token
 
   static size_t work_bytes(size_t n_bytes);  // SIZE_MAX for a text that is too long
 

@@ -112,8 +112,9 @@ def test_turn_by_turn(family, make):
             continue
         shown = bytes_of(both, both.ours.encode(talk[:first + 1], ANSWER))
         for i in range(first + 1, len(talk), 2):
-            before = " " if family == "llama2" else ""
-            shown += (before + talk[i]["content"].strip() if family == "llama2" else talk[i]["content"]).encode()
+            answer = " " + talk[i]["content"].strip() if family == "llama2" else talk[i]["content"]
+            begins = any(shown.endswith(name.encode()) for name in both.names)
+            shown += (" " * begins + answer).encode()
             shown += bytes_of(both, both.ours.encode(talk[i + 1:i + 2], AFTER_ANSWER | ANSWER))
         wanted = rendered(FAMILIES[family], talk, True)
         assert shown.decode() == "".join(part if part in both.names else " " + part for part in split(both, wanted) if part)
