@@ -150,8 +150,9 @@ cmp -s "$work/state" "$work/before" || fail "a refused run changed the state"
 [ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
 
 # A conversation through pipes. Greedily, so that the same conversation has the same answers.
-expect 1 "key tokenizer.chat_template: missing" "$pith" chat
-expect 1 'option --template: option template_name: "chatlm" is none of' "$pith" chat --template chatlm
+expect 1 "pith chat MODEL" "$pith" chat
+expect 1 "key tokenizer.chat_template: missing; choose one with --template: " "$pith" run --chat -p Hi
+expect 1 'option --template: "chatlm" is none of' "$pith" chat --template chatlm
 expect 1 "option --chat" "$pith" run --chat --template chatml
 expect 1 "option n_keep" "$pith" chat --template chatml --system "You are a fox with a lantern." --context 16
 say() { "$pith" chat --template mistral --temp 0 -n 12 "$@" 2>"$work/err"; }

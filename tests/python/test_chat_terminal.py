@@ -95,6 +95,10 @@ def test_a_talk(tmp_path):
     terminal.send(CTRL_C)
     terminal.wait_for(b"^C")
     terminal.wait_for_prompt()
+    for command, told in (("/save", b" tokens written"), ("/reset", b"a new conversation"), ("/load", b" tokens read")):
+        terminal.send(f"{command}{'' if command == '/reset' else f' {tmp_path}/talk'}\r".encode())
+        terminal.wait_for(told)
+        terminal.wait_for_prompt()
     terminal.send(CTRL_D)
     assert terminal.status() == 0
     history = tmp_path / "pith" / "chat_history"
@@ -104,7 +108,7 @@ def test_a_talk(tmp_path):
     again = Terminal(tmp_path, "-n", "5")
     again.wait_for_prompt()
     again.send(UP)
-    again.wait_for(b"/nonsense")
+    again.wait_for(b"/load")
     again.send(CTRL_C)
     again.wait_for(b"^C")
     again.wait_for_prompt()

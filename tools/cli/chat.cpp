@@ -2,6 +2,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <stdexcept>
 #include <string>
 
 #include <fmt/core.h>
@@ -31,18 +32,30 @@ std::string argument_of(const std::string& line, const std::string& name) {
   return first == std::string::npos ? std::string() : line.substr(first, line.find_last_not_of(' ') + 1 - first);
 }
 
-void obey(const std::string& line, Conversation* conversation) {
+// Returns what a person is told about it.
+std::string obey(const std::string& line, Conversation* conversation) {
   const std::string name = line.substr(0, line.find(' ')), path = argument_of(line, name);
-  if (name == "/reset" && path.empty()) return conversation->reset();
-  if (name == "/help" && path.empty()) return fmt::print(stderr, "{}", kHelp);
-  if (name == "/save" && !path.empty()) return conversation->save(path);
-  if (name == "/load" && !path.empty()) return conversation->load(path);
+  if (name == "/help" && path.empty()) return kHelp;
+  if (name == "/reset" && path.empty()) {
+    conversation->reset();
+    return "a new conversation\n";
+  }
+  if (name == "/save" && !path.empty()) {
+    conversation->save(path);
+    return fmt::format("{}: {} tokens written\n", path, conversation->n_tokens());
+  }
+  if (name == "/load" && !path.empty()) {
+    conversation->load(path);
+    return fmt::format("{}: {} tokens read, go on\n", path, conversation->n_tokens());
+  }
   throw std::runtime_error(fmt::format("\"{}\" is no command; /help lists them", line));
 }
 
 }  // namespace
 
 void chat(const ChatOptions& options) {
+  if (options.model.path.empty() && options.chat.template_name.empty())
+    throw std::runtime_error("the built-in model tells tales and answers no questions: pith chat MODEL");
   Conversation conversation(options);
   LineReader reader;
   if (reader.is_terminal()) {
@@ -57,7 +70,8 @@ void chat(const ChatOptions& options) {
     if (line->find_first_not_of(" \t\r\n") == std::string::npos) continue;
     try {
       if (line->starts_with('/') && line->find('\n') == std::string::npos) {
-        obey(*line, &conversation);
+        const std::string told = obey(*line, &conversation);
+        if (reader.is_terminal() || told == kHelp) fmt::print(stderr, "{}", told);
         continue;
       }
       conversation.ask(*line, [&](const std::string& text) { return is_open = write(text); });

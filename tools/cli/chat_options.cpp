@@ -1,6 +1,7 @@
 #include "chat_options.h"
 
 #include <ctime>
+#include <string_view>
 
 namespace pith::cli {
 namespace {
@@ -14,6 +15,12 @@ std::string today() {
   if (localtime_r(&now, &local) == nullptr) return {};
   const std::string day = std::to_string(local.tm_mday);
   return (day.size() < 2 ? "0" : "") + day + " " + kMonths[local.tm_mon] + " " + std::to_string(1900 + local.tm_year);
+}
+
+// The library's sentence in the words of the command.
+std::string with(std::string text, std::string_view old, std::string_view name) {
+  const size_t at = text.find(old);
+  return at == std::string::npos ? text : text.replace(at, old.size(), name);
 }
 
 std::vector<Message> begun(const ChatTextOptions& options) {
@@ -36,8 +43,9 @@ Chat make_chat(const Model& model, const Tokenizer& tokenizer, const ChatTextOpt
   try {
     return Chat(model, tokenizer, resolved);
   } catch (const Error& error) {
-    if (error.status() == PITH_E_ARGUMENT) throw std::runtime_error(std::string("option --template: ") + error.what());
-    throw std::runtime_error(std::string(error.what()) + " with --template");
+    const std::string message = error.what();
+    throw std::runtime_error(with(with(message, "option template_name", "option --template"), "choose a template",
+                                  "choose one with --template"));
   }
 }
 

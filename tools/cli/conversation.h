@@ -26,6 +26,8 @@ class Conversation {
   using Show = std::function<bool(const std::string& text)>;
   void ask(const std::string& text, const Show& show);
 
+  uint64_t n_tokens() const { return session_.position(); }  // of all that was said
+
   void reset();
   void save(const std::string& path);
   // A state that is refused leaves the conversation as it was.

@@ -79,18 +79,19 @@ void add_chat_texts(CLI::App* command, ChatTextOptions* o) {
                       "What the model is told before the conversation; the template's own if left out");
   command->add_option("--template", o->template_name,
                       "Chat template, if that of the file is missing or unknown: " + template_names());
-  command->add_flag("!--no-think", o->thinks, "Answer without thinking first, where the template has words for it");
+  command->add_flag_callback(
+      "--no-think", [o] { o->thinks = false; }, "Answer without thinking first, where the template has words for it");
 }
 
 void add_chat(CLI::App* app, int*) {
   auto options = std::make_shared<ChatOptions>();
-  CLI::App* command = app->add_subcommand("chat", "Talk to a model");
+  CLI::App* command = app->add_subcommand("chat", "Talk to a model; /help lists what can be typed there");
   add_model(command, &options->model);
-  add_session(command, &options->session);
-  add_sampling(command, &options->sampling);
   add_chat_texts(command, &options->chat);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens of an answer at most; 0: until it ends")
       ->capture_default_str();
+  add_sampling(command, &options->sampling);
+  add_session(command, &options->session);
   command->callback([options] { chat(*options); });
 }
 
