@@ -80,7 +80,7 @@ TEST_CASE("hostile vocabulary: tokens that collide in the hash table are refused
   for (int i = 0; i < 600; ++i) words.push_back(letters(&random, 8));
   const Loaded control(RawVocabulary(words).file());
   CHECK(control.status == PITH_OK);
-  std::vector<std::string> some = colliding_words(200, mask, &random);
+  std::vector<std::string> some = colliding_words(120, mask, &random);
   while (some.size() < 600) some.push_back(letters(&random, 9));
   const Loaded loaded(RawVocabulary(some).file());
   REQUIRE_MESSAGE(loaded.status == PITH_OK, loaded.error.message);

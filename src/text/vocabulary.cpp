@@ -10,20 +10,9 @@ namespace {
 
 // Tokens that end an answer whatever the file's keys say: published models end their turns with them. They count where
 // they are control tokens or added ones.
-constexpr std::string_view kEndNames[] = {"<|im_end|>",
-                                          "<|eot_id|>",
-                                          "<|eom_id|>",
-                                          "<|end|>",
-                                          "<|endoftext|>",
-                                          "<|end_of_text|>",
-                                          "<|eot|>",
-                                          "<end_of_turn>",
-                                          "<end_of_utterance>",
-                                          "<EOT>",
-                                          "_<EOT>",
-                                          "[EOT]",
-                                          "<\xef\xbd\x9c"
-                                          "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>"};
+constexpr std::string_view kEndNames[] = {
+    "<|im_end|>",    "<|eot_id|>",         "<|eom_id|>", "<|end|>", "<|endoftext|>", "<|end_of_text|>",      "<|eot|>",
+    "<end_of_turn>", "<end_of_utterance>", "<EOT>",      "_<EOT>",  "[EOT]",         "<｜end▁of▁sentence｜>"};
 
 bool is_added(TokenType type) {
   return type == TokenType::control || type == TokenType::unknown || type == TokenType::user_defined;
