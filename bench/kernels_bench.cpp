@@ -180,7 +180,7 @@ void weigh_rows(benchmark::State& state, const Kernels& k, int32_t n) {
   state.counters["sum"] = checksum(x) + checksum(sum);
 }
 
-// The sums of a prompt's attention: 64 queries, and n rows that all of them share.
+// The sums of a prompt's attention: 64 queries, and n rows that all of them share, with what goes before.
 void query_sums(benchmark::State& state, const Kernels& k, int32_t width, int32_t n) {
   constexpr int32_t kQueries = 64;
   const Bytes rows = allocate(size_t(width * n));
@@ -188,15 +188,76 @@ void query_sums(benchmark::State& state, const Kernels& k, int32_t width, int32_
   std::vector<int32_t> index;
   for (int32_t i = 0; i < n; ++i) index.push_back(i);
   const std::vector<float> weights(size_t(kQueries * n), 0.125f), halves(kQueries, 0.5f);
-  std::vector<float> sums(size_t(kQueries * width));
+  std::vector<float> sums(size_t(kQueries * width)), steps(kQueries);
+  std::vector<uint8_t> p(size_t(n) / 4 * kQuadBytes * kQueries), values(size_t(n) / 4 * kQuadBytes * size_t(width));
   for (auto _ : state) {
-    k.blend_sums_i8(weights.data(), kQueries, kQueries, width,
-                    {reinterpret_cast<const int8_t*>(rows.get()), size_t(width), index.data()}, n, halves.data(),
-                    halves.data(), sums.data(), size_t(width));
+    k.round_weights(weights.data(), nullptr, 0, n, kQueries, p.data(), steps.data());
+    k.interleave_rows({reinterpret_cast<const int8_t*>(rows.get()), size_t(width), index.data()}, n, values.data(),
+                      width);
+    k.blend_quad_sums({p.data(), steps.data(), kQueries}, kQueries, values.data(), width, n, halves.data(),
+                      halves.data(), sums.data(), size_t(width));
     benchmark::ClobberMemory();
   }
   rates(state, 0, double(kQueries) * width * n);
   state.counters["sum"] = checksum(sums);
+}
+
+// Absorbed attention of a tile of 64 tokens: scores of heads with latents in blocks of 32 channels, and sums of one block.
+struct Latents {
+  static constexpr int32_t kRows = 64, kBlock = 32;
+  int32_t n_heads, lanes, n_blocks;
+  size_t stride;
+  Bytes bytes;
+  Input query;
+  std::vector<int32_t> index, sums;
+  std::vector<float> ones;
+
+  Latents(int32_t heads, int32_t width)
+      : n_heads(heads),
+        lanes((heads + 15) / 16 * 16),
+        n_blocks(width / kBlock),
+        stride(size_t(width)),
+        bytes(allocate(stride * kRows)),
+        query(lanes * width, 1),
+        sums(size_t(lanes * n_blocks)),
+        ones(size_t(std::max(lanes, kRows) * n_blocks), 1.0f) {
+    fill(bytes.get(), stride * kRows);
+    for (int32_t i = 0; i < kRows; ++i) index.push_back(i);
+    for (int32_t i = 0; i < lanes * width; ++i)
+      sums[size_t(i / 4 / (kBlock / 4 * lanes) * lanes + i / 4 % lanes)] += query.q[size_t(i)];
+  }
+  GatheredRows rows() const { return {reinterpret_cast<const int8_t*>(bytes.get()), stride, index.data()}; }
+};
+
+void quad_scores(benchmark::State& state, const Kernels& k, int32_t n_heads, int32_t width) {
+  const Latents l(n_heads, width);
+  const QuadQuery query{l.query.q.data(), l.sums.data(), l.ones.data(), l.n_blocks, Latents::kBlock, l.lanes};
+  std::vector<float> x(size_t(Latents::kRows * l.lanes));
+  for (auto _ : state) {
+    k.add_quad_scores(query, l.rows(), l.ones.data(), size_t(l.n_blocks), Latents::kRows, x.data());
+    benchmark::ClobberMemory();
+  }
+  rates(state, 0, double(n_heads) * width * Latents::kRows);
+  std::fill(x.begin(), x.end(), 0.0f);
+  k.add_quad_scores(query, l.rows(), l.ones.data(), size_t(l.n_blocks), Latents::kRows, x.data());
+  state.counters["sum"] = checksum(x);
+}
+
+// With what goes before: weights rounded and rows interleaved.
+void quad_sums(benchmark::State& state, const Kernels& k, int32_t n_heads) {
+  const Latents l(n_heads, Latents::kBlock);
+  const std::vector<float> weights(size_t(Latents::kRows * l.lanes), 0.4f), scales(Latents::kRows, 127.0f);
+  std::vector<float> sums(size_t(n_heads * Latents::kBlock)), steps(static_cast<size_t>(l.lanes));
+  std::vector<uint8_t> p(Latents::kRows / 4 * kQuadBytes * size_t(l.lanes));
+  std::vector<uint8_t> values(Latents::kRows / 4 * kQuadBytes * Latents::kBlock);
+  for (auto _ : state) {
+    k.round_weights(weights.data(), scales.data(), 1, Latents::kRows, l.lanes, p.data(), steps.data());
+    k.interleave_rows(l.rows(), Latents::kRows, values.data(), Latents::kBlock);
+    k.blend_quad_sums({p.data(), steps.data(), l.lanes}, n_heads, values.data(), Latents::kBlock, Latents::kRows,
+                      l.ones.data(), l.ones.data(), sums.data(), Latents::kBlock);
+    benchmark::ClobberMemory();
+  }
+  rates(state, 0, double(n_heads) * Latents::kBlock * Latents::kRows);
 }
 
 // The kernels of grouped attention for 12 heads, 64 wide, and 64 rows: of 4,096 rows that lie 896 bytes apart, or of 64 that
@@ -340,15 +401,17 @@ void load_row(benchmark::State& state, const Kernels& k, WeightType type, int32_
   state.counters["sum"] = checksum(out);
 }
 
-// y = W^T x in float, as the absorption of queries uses it.
-void transposed(benchmark::State& state, const Kernels& k, WeightType type, int32_t rows, int32_t cols) {
+// y = W^T x, as the absorption of queries uses it: with x rounded, or in float.
+void transposed(benchmark::State& state, const Kernels& k, WeightType type, bool is_rounded, int32_t rows,
+                int32_t cols) {
   const size_t bytes = packed_bytes(type, rows, cols);
   const Bytes w = allocate(bytes);
   fill(w.get(), bytes);
   const Input input(rows, 1);
   std::vector<float> y(static_cast<size_t>(cols));
-  const auto kernel = type == WeightType::q4   ? k.transposed_q4
-                      : type == WeightType::q8 ? k.transposed_q8
+  const auto kernel = type == WeightType::q4   ? is_rounded ? k.transposed_q4_i8 : k.transposed_q4
+                      : type == WeightType::q8 ? is_rounded ? k.transposed_q8_i8 : k.transposed_q8
+                      : is_rounded             ? k.transposed_q4m_i8
                                                : k.transposed_q4m;
   for (auto _ : state) {
     kernel({w.get(), cols / 32, 0, rows / 8}, input.x.data(), y.data());
@@ -429,9 +492,16 @@ void add_all() {
         add("heads/sums" + name, [=, &k](benchmark::State& state) { head_sums(state, k, per_kv, n_rows); });
       }
     }
+    for (const int32_t n_heads : {12, 16, 40}) {
+      const std::string name = std::string(k.name) + "/" + std::to_string(n_heads) + "x";
+      for (const int32_t width : {256, 512})
+        add("latents/scores/" + name + std::to_string(width) + "x64",
+            [=, &k](benchmark::State& state) { quad_scores(state, k, n_heads, width); });
+      add("latents/sums/" + name + "32x64", [=, &k](benchmark::State& state) { quad_sums(state, k, n_heads); });
+    }
     for (const int32_t width : {32, 64, 128}) {
       for (const int32_t n : {64, 128})
-        add(std::string("heads/blend_sums/") + k.name + "/64x" + std::to_string(width) + "x" + std::to_string(n),
+        add(std::string("heads/quad_sums/") + k.name + "/64x" + std::to_string(width) + "x" + std::to_string(n),
             [=, &k](benchmark::State& state) { query_sums(state, k, width, n); });
     }
     for (const int32_t n : {64, 128})
@@ -461,9 +531,11 @@ void add_all() {
         const std::string shape = std::to_string(s.rows) + "x" + std::to_string(s.cols);
         add("cache/" + kind + shape,
             [=, &k](benchmark::State& state) { cache_product(state, k, type, s.rows, s.cols, 1); });
-        if (type != WeightType::f32 && s.rows >= 768)
-          add("transposed/" + kind + shape,
-              [=, &k](benchmark::State& state) { transposed(state, k, type, s.rows, s.cols); });
+        for (const bool is_rounded : {false, true}) {
+          if (type == WeightType::f32 || s.rows < 768) continue;
+          add("transposed/" + kind + (is_rounded ? "i8/" : "") + shape,
+              [=, &k](benchmark::State& state) { transposed(state, k, type, is_rounded, s.rows, s.cols); });
+        }
         for (const int32_t n : {2, 4, 8, 12, 16, 64, 512}) {
           if (type == WeightType::f32 || s.rows < 768) continue;
           add("columns/" + kind + shape + "x" + std::to_string(n),

@@ -48,6 +48,29 @@ struct GatheredRows {
   const int32_t* index;  // not negative
 };
 
+// The heads of a query as products with rows take them: heads in lanes, quads (4 channels) of a head side by side.
+struct QuadQuery {
+  const int8_t* q;      // [n_blocks][block / 4][lanes][4]  -127..127
+  const int32_t* sums;  // [n_blocks][lanes] of a block's q
+  const float* d;       // [n_blocks][lanes] x ~= d q
+  int32_t n_blocks;
+  int32_t block;  // channels, a multiple of 32, at most kMaxQuadBlock
+  int32_t lanes;  // a multiple of 16
+};
+
+// Channels of a block of a QuadQuery.
+constexpr int32_t kMaxQuadBlock = 256;
+
+// The most that a tier takes for 4 numbers of attention's products.
+constexpr size_t kQuadBytes = 8;
+
+// Weights of heads, as round_weights gives them: y_i ~= d p_i. For heads from h on: p + 4 h and d + h.
+struct QuadWeights {
+  const uint8_t* p;
+  const float* d;  // [lanes]
+  int32_t lanes;
+};
+
 // X(name, signature)
 #define PITH_KERNELS(X)                                                                                                \
   /* ---- Products of packed matrices (packed.h). i: a row of panel p, 0..7. */                                        \
@@ -71,6 +94,19 @@ struct GatheredRows {
   /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */                             \
   X(head_dots_i8, void(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,       \
                        int32_t n, int32_t* out, size_t out_stride))                                                    \
+  /* Scores of n rows [n_blocks block], whose scales lie row_stride apart; for every b in order, i < n, h < lanes: */  \
+  /* x[i lanes + h] = fma(float(sum_j q[b][j / 4][h][j % 4] row_i[b block + j]), d[b][h] * row_d[i row_stride + b], */ \
+  /* x[i lanes + h]). */                                                                                               \
+  /* Values: -127..127; where q is 0, a row may hold any byte. */                                                      \
+  X(add_quad_scores, void(QuadQuery q, GatheredRows rows, const float* row_d, size_t row_stride, int32_t n, float* x)) \
+  /* row_i[j], i < n and j < width, in the form that this tier's blend_quad_sums reads: kQuadBytes bytes for */        \
+  /* each of [n / 4 up][width]. width: a multiple of 16. */                                                            \
+  X(interleave_rows, void(GatheredRows rows, int32_t n, uint8_t * out, int32_t width))                                 \
+  /* Sums of n rows that are interleaved by weights of round_weights: out[h out_stride + j] = */                       \
+  /* fma(weight[h], d[h] * float(sum_i p_i[h] row_i[j]), keep[h] * out[h out_stride + j]), h < n_heads. */             \
+  /* width: a multiple of 16; n <= 16,384. Values: any byte. */                                                        \
+  X(blend_quad_sums, void(QuadWeights w, int32_t n_heads, const uint8_t* values, int32_t width, int32_t n,             \
+                          const float* keep, const float* weight, float* out, size_t out_stride))                      \
   /* The start [n / 32][4] and sums [n / 32] of an Activation whose q [n] and d [n / 32] these are, n a multiple */    \
   /* of 32; and its octets [n / 8][2][8] as far as this tier's products read them: all where has_octets, else none. */ \
   X(spread_blocks, void(const int8_t* q, const float* d, int32_t n, int32_t* start, int8_t* octets, float* sums))      \
@@ -80,7 +116,13 @@ struct GatheredRows {
   X(transposed_q4, void(PanelRange w, const float* x, float* y))                                                       \
   X(transposed_q8, void(PanelRange w, const float* x, float* y))                                                       \
   X(transposed_q4m, void(PanelRange w, const float* x, float* y))                                                      \
-  /* The same two for the remaining types of weights; w = (u - 8) d, q d or u d + m, rounded to float once: u d and */ \
+  /* W^T x with rounded numbers. For every block, over runs of 256 rows in order: z = d x, d being the row's scale, */ \
+  /* and z ~= d_z q_z as quantize_row has it; y[k] = fma(d_z, float(sum_rows u q_z), y[k]) from 0 on, u being the */   \
+  /* integer weight; with minima, y[k] += sum_rows m x of 16 lanes and the tree. */                                    \
+  X(transposed_q4_i8, void(PanelRange w, const float* x, float* y))                                                    \
+  X(transposed_q8_i8, void(PanelRange w, const float* x, float* y))                                                    \
+  X(transposed_q4m_i8, void(PanelRange w, const float* x, float* y))                                                   \
+  /* Float products of the other types of weights; w = (u - 8) d, q d or u d + m, rounded to float once: u d and */    \
   /* (u - 8) d are exact. */                                                                                           \
   X(matvec_q4_f32, void(PanelRange w, Activation a, float* y))                                                         \
   X(matvec_q8_f32, void(PanelRange w, Activation a, float* y))                                                         \
@@ -144,10 +186,6 @@ struct GatheredRows {
   /* width: a multiple of 16. Values: any byte. */                                                                     \
   X(head_sums_i8, void(const float* w, size_t w_stride, int32_t n_heads, int32_t heads_per_kv, int32_t width,          \
                        GatheredRows rows, int32_t n, float* out, size_t out_stride))                                   \
-  /* The same from zeros on, of rows that all heads share, blended into out: with such a sum s, */                     \
-  /* out[h out_stride + j] = fma(weight[h], s, keep[h] * out[h out_stride + j]). */                                    \
-  X(blend_sums_i8, void(const float* w, size_t w_stride, int32_t n_heads, int32_t width, GatheredRows rows, int32_t n, \
-                        const float* keep, const float* weight, float* out, size_t out_stride))                        \
                                                                                                                        \
   /* ---- Heads in lanes: x and dots are [n][lanes], row is [n] unless said otherwise, q, max and sum are [lanes]; */  \
   /* lanes is a multiple of 16, i < n and h < lanes. */                                                                \
@@ -165,6 +203,12 @@ struct GatheredRows {
   /* max_rows, then exp_rows with that maximum (a sum that is there does not shrink), then x[i lanes + h] *= */        \
   /* scale[i]. */                                                                                                      \
   X(weigh_rows, void(float* x, const float* scale, int32_t n, int32_t lanes, float* max, float* sum))                  \
+  /* Weights y[i] = x[i lanes + h] * row[i row_stride] >= 0 of every head h < lanes, in 254 steps of their largest: */ \
+  /* d[h] = largest / 254, and p_i[h] = round(y[i] * (254 / largest)) to even, 0..254. p: in the form that this */     \
+  /* tier's blend_quad_sums reads, kQuadBytes bytes for each of [n / 4 up][lanes]; row NULL: 1. Of a largest one */    \
+  /* below 1e-36, or of weights that are not finite, all p are 0; d is not finite, then, either. */                    \
+  X(round_weights,                                                                                                     \
+    void(const float* x, const float* row, size_t row_stride, int32_t n, int32_t lanes, uint8_t* p, float* d))         \
   /* x[i lanes + h] = q[h] * row[i]. */                                                                                \
   X(outer_rows, void(const float* q, const float* row, int32_t n, int32_t lanes, float* x))                            \
   /* sum[h] = fma(x[i lanes + h], row[i], sum[h]), over i in order. */                                                 \

@@ -142,38 +142,6 @@ TEST_CASE("sums of heads with gathered rows, on every tier") {
   });
 }
 
-// To the bits of the sums from zeros on, blended by one product and one fma.
-TEST_CASE("sums of heads with rows that all share, blended into others, on every tier") {
-  Random random;
-  CAPTURE(random.seed);
-  for_each_head_case({16, 32, 48, 64, 128}, &random, [&](const HeadCase& c) {
-    if (c.heads_per_kv != c.n_heads) return;
-    Floats keep, weight, expected = c.sums;
-    for (int32_t h = 0; h < c.n_heads; ++h) {
-      keep.push_back(random.engine() % 4 == 0 ? 0 : random.any(2));
-      weight.push_back(random.any(2));
-      for (int32_t j = 0; j < c.width; ++j) {
-        float sum = 0, &out = expected[c.out_stride * size_t(h) + size_t(j)];
-        for (int32_t i = 0; i < c.n; ++i)
-          sum = std::fma(c.weights[c.w_stride * size_t(i) + size_t(h)], float(c.row_at(i, h, j)), sum);
-        out = std::fma(weight.back(), sum, keep.back() * out);
-      }
-    }
-    for (const bool at_end : {false, true}) {
-      CAPTURE(at_end);
-      Guarded<float> weights(c.weights, at_end), keeps(keep, at_end), shares(weight, at_end);
-      Guarded<int8_t> rows(c.rows, at_end);
-      Guarded<int32_t> index(c.index, at_end);
-      for_each_tier([&](const Kernels& k) {
-        Guarded<float> out(c.sums, at_end);
-        k.blend_sums_i8(weights.data(), c.w_stride, c.n_heads, c.width, {rows.data(), c.stride, index.data()}, c.n,
-                        keeps.data(), shares.data(), out.data(), c.out_stride);
-        CHECK(same(out.get(), expected));
-      });
-    }
-  });
-}
-
 namespace {
 
 // Rows of heads in lanes: the inputs of every kernel of them. `state`: a maximum or a sum of every head.

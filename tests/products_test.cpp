@@ -43,6 +43,18 @@ struct RandomMatrix {
   Guarded<uint8_t> bytes;
   std::vector<double> exact;  // [rows, cols]
 
+  // The scale of an element's row in its block, of integers.
+  double scale(int32_t row, int32_t col) {
+    const int32_t b = col / 32, per_super = type == WeightType::q8 ? 2 : 4, first = b / per_super * per_super;
+    const size_t n = size_t(std::min(per_super, blocks - first)), block_bytes = type == WeightType::q8 ? 256 : 128;
+    const size_t halves = type == WeightType::q4m ? 32 : 16;
+    const uint8_t* super =
+        bytes.data() + panel_bytes(type, blocks) * size_t(row / 8) + size_t(first) * (block_bytes + halves);
+    uint16_t d;
+    std::memcpy(&d, super + n * block_bytes + size_t(b - first) * 16 + size_t(2 * (row % 8)), 2);
+    return double(half_to_float(d));
+  }
+
   // An element: a number, and the minimum of its block.
   struct Parts {
     double scaled, minimum;
@@ -188,6 +200,56 @@ TEST_CASE("matrix-vector products, all layouts and shapes") {
             CHECK(std::fabs(double(t[size_t(c)]) - exact) <= panels * 8 * kEps * magnitude + 1e-37);
           }
         });
+      }
+    }
+  }
+}
+
+// Numbers times the scales of their rows are rounded to 127 steps of the largest of a run: half a step of error for each,
+// times its integer weight; what else is rounded is small beside it.
+TEST_CASE("transposed products with rounded numbers, on every tier") {
+  Random random;
+  CAPTURE(random.seed);
+  constexpr int32_t kRun = 256;
+  for (const WeightType type : {WeightType::q8, WeightType::q4, WeightType::q4m}) {
+    for (const int32_t cols : {32, 96, 160, 512}) {
+      for (const int32_t rows : {8, 24, 64, 128, 256, 264, 520}) {
+        CAPTURE(int(type));
+        CAPTURE(rows);
+        CAPTURE(cols);
+        RandomMatrix w(type, rows, cols, &random);
+        Guarded<float> x(size_t(rows), true), y0(size_t(cols), true);
+        random.fill(&x);
+        if (rows == 24) x[3] = 0;
+        const PanelRange range{w.bytes.data(), w.blocks, 0, rows / 8};
+        const auto product = [&](const Kernels& k, float* y) {
+          const auto kernel = type == WeightType::q8   ? k.transposed_q8_i8
+                              : type == WeightType::q4 ? k.transposed_q4_i8
+                                                       : k.transposed_q4m_i8;
+          kernel(range, x.data(), y);
+        };
+        product(scalar(), y0.data());
+        for_each_tier([&](const Kernels& k) {
+          Guarded<float> y(size_t(cols), true);
+          product(k, y.data());
+          CHECK(std::memcmp(y.data(), y0.data(), size_t(cols) * 4) == 0);
+        });
+        for (int32_t c = 0; c < cols; ++c) {
+          double exact = 0, bound = 0;
+          for (int32_t first = 0; first < rows; first += kRun) {
+            double largest = 0, weights = 0;
+            for (int32_t r = first; r < std::min(first + kRun, rows); ++r) {
+              const RandomMatrix::Parts p = w.parts(r, c);
+              const double d = w.scale(r, c), term = (p.scaled + p.minimum) * double(x[size_t(r)]);
+              largest = std::max(largest, std::fabs(d * double(x[size_t(r)])));
+              if (d != 0) weights += std::fabs(p.scaled / d);
+              exact += term;
+              bound += (rows + 8) * kEps * (std::fabs(term) + std::fabs(p.minimum * double(x[size_t(r)])));
+            }
+            bound += 1.001 * weights * largest / 127 / 2;
+          }
+          CHECK(std::fabs(double(y0[size_t(c)]) - exact) <= bound + 1e-37);
+        }
       }
     }
   }

@@ -221,6 +221,94 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 #include "generic/unpacked_products.inc"
 #include "generic/unpacked_integers.inc"
 
+// Two int16 of every lane by one product: signed bytes would need their signs moved first, by an instruction that
+// competes for the multipliers' ports.
+using Units = __m256i;
+using UnitTotals = __m256i;
+using UnitNumbers = __m256;
+constexpr int kUnit = 2, kUnitLanes = 8, kScoreRows = 4, kSumVectors = 2, kSumHeads = 4;
+
+PITH_INLINE __m256i broadcast_unit(const uint8_t* p) {
+  int32_t unit;
+  __builtin_memcpy(&unit, p, sizeof unit);
+  return _mm256_set1_epi32(unit);
+}
+PITH_INLINE void store_units(__m256i units, uint8_t* out) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), units);
+}
+PITH_INLINE Units load_units(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+PITH_INLINE UnitTotals zero_totals() { return _mm256_setzero_si256(); }
+PITH_INLINE UnitTotals start_totals(const int32_t*) { return _mm256_setzero_si256(); }
+PITH_INLINE void stage_row(const int8_t* from, uint8_t* to) {
+  PITH_UNROLL
+  for (int i = 0; i < 2; ++i)
+    store_units(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * i))), to + 32 * i);
+}
+// Of 4 bytes of each lane, the first two and the last two:
+//
+//   quads               a b c d ..
+//   slli 8 and 16 bits    b _ d _        and    _ a _ c      in the upper halves of words; srai 8: their numbers
+//   blend, shift        a b ..           and    c d ..
+PITH_INLINE void stage_query(const int8_t* quads, uint8_t* out) {
+  const __m256i first = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13,  //
+                                         -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
+  const __m256i last = _mm256_setr_epi8(-1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15,  //
+                                        -1, 2, -1, 3, -1, 6, -1, 7, -1, 10, -1, 11, -1, 14, -1, 15);
+  PITH_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(quads + 32 * i));
+    store_units(_mm256_srai_epi16(_mm256_shuffle_epi8(bytes, first), 8), out + 32 * i);
+    store_units(_mm256_srai_epi16(_mm256_shuffle_epi8(bytes, last), 8), out + 64 + 32 * i);
+  }
+}
+// Of rows a and b, bytes 0 .. 15:
+//
+//   unpack, low and high    a0 b0 a1 b1 .. b7    a8 b8 .. b15
+//   widened                 a0 b0 .. b7          a8 .. b15         int16
+PITH_INLINE void interleave_16(const int8_t* const (&rows)[4], uint8_t* out, size_t stride) {
+  const auto load = [](const int8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  PITH_UNROLL
+  for (size_t pair = 0; pair < 2; ++pair) {
+    const __m128i a = load(rows[2 * pair]), b = load(rows[2 * pair + 1]);
+    store_units(_mm256_cvtepi8_epi16(_mm_unpacklo_epi8(a, b)), out + stride * pair);
+    store_units(_mm256_cvtepi8_epi16(_mm_unpackhi_epi8(a, b)), out + stride * pair + 32);
+  }
+}
+PITH_INLINE UnitTotals add_products(UnitTotals totals, Units units, const uint8_t* column) {
+  UnitTotals next = _mm256_add_epi32(totals, _mm256_madd_epi16(units, broadcast_unit(column)));
+  __asm__ volatile("" : "+x"(next));  // now, as in sum_quads
+  return next;
+}
+PITH_INLINE UnitNumbers load_numbers(const float* x) { return _mm256_loadu_ps(x); }
+PITH_INLINE void store_numbers(UnitNumbers numbers, float* x) { _mm256_storeu_ps(x, numbers); }
+PITH_INLINE UnitNumbers add_totals(UnitTotals totals, const float* d, float row_d, UnitNumbers numbers) {
+  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals), _mm256_mul_ps(_mm256_loadu_ps(d), _mm256_set1_ps(row_d)), numbers);
+}
+PITH_INLINE UnitNumbers blend_totals(UnitTotals totals, float d, float weight, float keep, UnitNumbers numbers) {
+  return _mm256_fmadd_ps(_mm256_set1_ps(weight), _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(totals)),
+                         _mm256_mul_ps(_mm256_set1_ps(keep), numbers));
+}
+
+#include "generic/quad_products.inc"
+
+// Of nibbles, eight products of two fit into int16, as in dot_unpacked.
+struct RowTotals {
+  __m256i sums[8] = {}, pairs[8] = {};  // of 4 channels each; int32, and int16 [2]
+  PITH_INLINE void add_nibbles(int i, __m256i w, __m256i rows) {
+    pairs[i] = _mm256_add_epi16(pairs[i], _mm256_maddubs_epi16(w, rows));
+  }
+  PITH_INLINE void add_bytes(int i, __m256i w, __m256i rows) { sums[i] = _mm256_add_epi32(sums[i], quads_q8(w, rows)); }
+  PITH_INLINE void flush() {
+    PITH_UNROLL
+    for (int i = 0; i < 8; ++i) {
+      sums[i] = _mm256_add_epi32(sums[i], _mm256_madd_epi16(pairs[i], _mm256_set1_epi16(1)));
+      pairs[i] = _mm256_setzero_si256();
+    }
+  }
+};
+
+#include "avx2/row_sums.inc"
+
 }  // namespace
 
 #include "generic/product_functions.inc"

@@ -54,6 +54,17 @@ PITH_INLINE void narrow(const Batch (&part)[2], int8_t* q) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm_shuffle_epi32(bytes, kSwapMiddle));
 }
 
+// Units of 2 int16: rows a and b, then c and d, each number of the second above that of the first.
+constexpr int32_t kWeightRows = 2;
+PITH_INLINE void narrow_weights(const Batch (&rows)[4], uint8_t* p, size_t stride) {
+  PITH_UNROLL
+  for (size_t i = 0; i < 2; ++i) {
+    const __m256i first = _mm256_cvtps_epi32(rows[2 * i]), second = _mm256_cvtps_epi32(rows[2 * i + 1]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + stride * i),
+                        _mm256_or_si256(first, _mm256_slli_epi32(second, 16)));
+  }
+}
+
 #include "generic/kernels_xsimd.inc"
 
 }  // namespace

@@ -184,6 +184,67 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 #include "generic/unpacked_products.inc"
 #include "generic/unpacked_integers.inc"
 
+using Units = __m512i;
+using UnitTotals = __m512i;
+using UnitNumbers = __m512;
+constexpr int kUnit = 4, kUnitLanes = 16, kScoreRows = 8, kSumVectors = 2, kSumHeads = 8;
+
+PITH_INLINE Units load_units(const uint8_t* p) { return _mm512_loadu_si512(p); }
+PITH_INLINE UnitTotals zero_totals() { return _mm512_setzero_si512(); }
+// The multiplier takes one unsigned side: the row plus 128, that is 128 times the sum of a lane too much.
+PITH_INLINE UnitTotals start_totals(const int32_t* sums) {
+  return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(sums), 7));
+}
+PITH_INLINE void stage_row(const int8_t* from, uint8_t* to) {
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_xor_si256(bytes, _mm256_set1_epi8(-128)));
+}
+PITH_INLINE void stage_query(const int8_t* quads, uint8_t* out) { _mm512_storeu_si512(out, _mm512_loadu_si512(quads)); }
+// Of rows a, b, c and d, bytes 0 .. 15:
+//
+//   unpack bytes   a0 b0 a1 b1 .. b7    a8 b8 .. b15    c0 d0 c1 d1 .. d7    c8 d8 .. d15
+//   unpack words   a0 b0 c0 d0 .. d3    a4 .. d7        a8 .. d11            a12 .. d15
+PITH_INLINE void interleave_16(const int8_t* const (&rows)[4], uint8_t* out, size_t) {
+  const auto load = [](const int8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+  const auto store = [=](int i, __m128i units) { _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * i), units); };
+  const __m128i a = load(rows[0]), b = load(rows[1]), c = load(rows[2]), d = load(rows[3]);
+  const __m128i ab[2] = {_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)};
+  const __m128i cd[2] = {_mm_unpacklo_epi8(c, d), _mm_unpackhi_epi8(c, d)};
+  PITH_UNROLL
+  for (int i = 0; i < 2; ++i) {
+    store(2 * i, _mm_unpacklo_epi16(ab[i], cd[i]));
+    store(2 * i + 1, _mm_unpackhi_epi16(ab[i], cd[i]));
+  }
+}
+PITH_INLINE UnitTotals add_products(UnitTotals totals, Units units, const uint8_t* column) {
+  int32_t unit;
+  __builtin_memcpy(&unit, column, sizeof unit);
+  return _mm512_dpbusd_epi32(totals, _mm512_set1_epi32(unit), units);
+}
+PITH_INLINE UnitNumbers load_numbers(const float* x) { return _mm512_loadu_ps(x); }
+PITH_INLINE void store_numbers(UnitNumbers numbers, float* x) { _mm512_storeu_ps(x, numbers); }
+PITH_INLINE UnitNumbers add_totals(UnitTotals totals, const float* d, float row_d, UnitNumbers numbers) {
+  return _mm512_fmadd_ps(_mm512_cvtepi32_ps(totals), _mm512_mul_ps(_mm512_loadu_ps(d), _mm512_set1_ps(row_d)), numbers);
+}
+PITH_INLINE UnitNumbers blend_totals(UnitTotals totals, float d, float weight, float keep, UnitNumbers numbers) {
+  return _mm512_fmadd_ps(_mm512_set1_ps(weight), _mm512_mul_ps(_mm512_set1_ps(d), _mm512_cvtepi32_ps(totals)),
+                         _mm512_mul_ps(_mm512_set1_ps(keep), numbers));
+}
+
+#include "generic/quad_products.inc"
+
+// Of bytes, the magnitudes are the unsigned side.
+struct RowTotals {
+  __m256i sums[8] = {};  // of 4 channels each
+  PITH_INLINE void add_nibbles(int i, __m256i w, __m256i rows) { sums[i] = _mm256_dpbusd_epi32(sums[i], w, rows); }
+  PITH_INLINE void add_bytes(int i, __m256i w, __m256i rows) {
+    sums[i] = _mm256_dpbusd_epi32(sums[i], _mm256_abs_epi8(w), _mm256_sign_epi8(rows, w));
+  }
+  PITH_INLINE void flush() {}
+};
+
+#include "avx2/row_sums.inc"
+
 }  // namespace
 
 #include "generic/product_functions.inc"

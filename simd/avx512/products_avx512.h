@@ -6,6 +6,9 @@
 
 namespace pith::internal::avx512 {
 
+// Weights stay as they are: products take unsigned ones.
+constexpr uint8_t kWeightOffset = 0;
+
 #include "generic/product_declarations.inc"
 
 }  // namespace pith::internal::avx512

@@ -32,6 +32,19 @@ PITH_INLINE void narrow(const Batch (&part)[1], int8_t* q) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(q), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(part[0])));
 }
 
+// Numbers 0 .. 15 of rows a, b, c and d, a quarter of each in a part:
+//
+//   packs, to int16    a0-3 b0-3 | ..    and    c0-3 d0-3 | ..
+//   packus, to uint8   a0-3 b0-3 c0-3 d0-3 | ..
+//   pshufb             a0 b0 c0 d0  a1 .. d3 | ..
+constexpr int32_t kWeightRows = 1;
+PITH_INLINE void narrow_weights(const Batch (&rows)[4], uint8_t* p, size_t) {
+  const __m512i low = _mm512_packs_epi32(_mm512_cvtps_epi32(rows[0]), _mm512_cvtps_epi32(rows[1]));
+  const __m512i high = _mm512_packs_epi32(_mm512_cvtps_epi32(rows[2]), _mm512_cvtps_epi32(rows[3]));
+  const __m512i order = _mm512_broadcast_i32x4(_mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15));
+  _mm512_storeu_si512(p, _mm512_shuffle_epi8(_mm512_packus_epi16(low, high), order));
+}
+
 #include "avx2/octets_avx2.inc"
 #include "avx2/magnitudes.inc"
 #include "avx2/starts.inc"

@@ -235,6 +235,20 @@ PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_
 #include "generic/unpacked_products.inc"
 #include "generic/unpacked_integers.inc"
 
+// Two products of at most 127 * 128 fit into int16. Of lanes 0 to 3:
+//
+//   low, high   0 0 0 0 1 1 1 1    2 2 2 2 3 3 3 3     int16
+//   addp        0 0 1 1 2 2 3 3
+//   sadalp      0 1 2 3                                int32
+PITH_INLINE int32x4_t multiply_quads(int32x4_t totals, int8x16_t quads, int8x16_t column) {
+  const int16x8_t low = vmull_s8(vget_low_s8(quads), vget_low_s8(column));
+  return vpadalq_s16(totals, vpaddq_s16(low, vmull_high_s8(quads, column)));
+}
+
+#include "neon/quads_neon.inc"
+#include "generic/quad_products.inc"
+#include "neon/row_sums.inc"
+
 }  // namespace
 
 #include "generic/product_functions.inc"

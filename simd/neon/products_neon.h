@@ -6,6 +6,9 @@
 
 namespace pith::internal::neon {
 
+// What round_weights takes off weights, for products of signed bytes to take them.
+constexpr uint8_t kWeightOffset = 127;
+
 #include "generic/product_declarations.inc"
 
 }  // namespace pith::internal::neon

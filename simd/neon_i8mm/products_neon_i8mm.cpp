@@ -203,6 +203,10 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 #include "generic/unpacked_products.inc"
 
+#include "neon/quads_neon.inc"
+#include "generic/quad_products.inc"
+#include "neon/row_sums.inc"
+
 }  // namespace
 
 #include "generic/product_functions.inc"

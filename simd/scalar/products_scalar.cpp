@@ -96,4 +96,59 @@ void head_dots_i8(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_
   }
 }
 
+void add_quad_scores(QuadQuery q, GatheredRows rows, const float* row_d, size_t row_stride, int32_t n, float* x) {
+  for (int32_t i = 0; i < n; ++i, x += q.lanes) {
+    const int8_t* row = rows.first + rows.stride * size_t(rows.index[i]);
+    for (int32_t b = 0; b < q.n_blocks; ++b) {
+      for (int32_t h = 0; h < q.lanes; ++h) {
+        int32_t total = 0;
+        for (int32_t j = 0; j < q.block; ++j) {
+          const int32_t quad = (b * q.block + j) / 4;
+          total += q.q[(size_t(quad) * size_t(q.lanes) + size_t(h)) * 4 + size_t(j % 4)] * row[b * q.block + j];
+        }
+        x[h] = __builtin_fmaf(float(total), q.d[b * q.lanes + h] * row_d[row_stride * size_t(i) + size_t(b)], x[h]);
+      }
+    }
+  }
+}
+void interleave_rows(GatheredRows rows, int32_t n, uint8_t* out, int32_t width) {
+  for (int32_t i = 0; i < (n + 3) / 4 * 4; ++i) {
+    for (int32_t j = 0; j < width; ++j)
+      out[(size_t(i / 4) * size_t(width) + size_t(j)) * 4 + size_t(i % 4)] =
+          i < n ? uint8_t(rows.first[rows.stride * size_t(rows.index[i]) + size_t(j)]) : uint8_t(0);
+  }
+}
+void blend_quad_sums(QuadWeights w, int32_t n_heads, const uint8_t* values, int32_t width, int32_t n, const float* keep,
+                     const float* weight, float* out, size_t out_stride) {
+  for (int32_t h = 0; h < n_heads; ++h, out += out_stride) {
+    for (int32_t j = 0; j < width; ++j) {
+      int32_t total = 0;
+      for (int32_t i = 0; i < n; ++i)
+        total += w.p[(i / 4 * w.lanes + h) * 4 + i % 4] *
+                 int8_t(values[(size_t(i / 4) * size_t(width) + size_t(j)) * 4 + size_t(i % 4)]);
+      out[j] = __builtin_fmaf(weight[h], w.d[h] * float(total), keep[h] * out[j]);
+    }
+  }
+}
+
+void sum_rows_q4(const uint8_t* block, size_t panel_stride, int32_t n_panels, const int8_t* z, int32_t* out) {
+  for (int32_t k = 0; k < kBlockCols; ++k) {
+    out[k] = 0;
+    for (int32_t row = 0; row < n_panels * kPanelRows; ++row) {
+      const uint8_t* panel = block + panel_stride * size_t(row / kPanelRows);
+      const uint8_t byte = panel[64 * (k % 16 / 8) + 8 * kLaneOfRow[row % kPanelRows] + k % 8];
+      out[k] += (k < 16 ? byte & 15 : byte >> 4) * z[row];
+    }
+  }
+}
+void sum_rows_q8(const uint8_t* block, size_t panel_stride, int32_t n_panels, const int8_t* z, int32_t* out) {
+  for (int32_t k = 0; k < kBlockCols; ++k) {
+    out[k] = 0;
+    for (int32_t row = 0; row < n_panels * kPanelRows; ++row) {
+      const uint8_t* panel = block + panel_stride * size_t(row / kPanelRows);
+      out[k] += int8_t(panel[64 * (k / 8) + 8 * kLaneOfRow[row % kPanelRows] + k % 8]) * z[row];
+    }
+  }
+}
+
 }  // namespace pith::internal::scalar

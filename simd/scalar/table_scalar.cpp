@@ -11,6 +11,7 @@ namespace {
 #include "generic/float_kernels.inc"
 #include "generic/attention_kernels.inc"
 #include "generic/quantize_kernels.inc"
+#include "generic/transposed_integers.inc"
 
 }  // namespace
 }  // namespace pith::internal::scalar

@@ -87,7 +87,7 @@ void GroupedAttention::attend_tile(const Task& task, RunningSoftmax* running) co
     case TileSource::absorbed: return attend_absorbed(task, running);
     case TileSource::pooled: {
       const RowList rows{&shape, pool_->row(task.ring.layer, 0), schedule_.pool_rows(tile), tile.n};
-      return attend_rows(task.ring, rows, task.slots, task.query, scratch, running);
+      return attend_rows(task.ring, rows, task.slots, task.query, ValueSums::floats, scratch, running);
     }
     case TileSource::materialised: {
       CachedToken tokens[kTileSlots];
@@ -95,7 +95,7 @@ void GroupedAttention::attend_tile(const Task& task, RunningSoftmax* running) co
       materialiser_->materialise_tokens(task.ring.layer, tokens, tile.n, *pool_, task.materialiser_scratch,
                                         task.s.rows);
       const RowList rows{&shape, task.s.rows, scratch.identity, tile.n};
-      return attend_rows(task.ring, rows, task.slots, task.query, scratch, running);
+      return attend_rows(task.ring, rows, task.slots, task.query, ValueSums::floats, scratch, running);
     }
   }
 }
@@ -200,7 +200,7 @@ void GroupedAttention::absorb_floats(const Task& task) const {
       float *product = s.product, *a = s.query_x + (i * c.n_heads + h) * latent_stride_;
       kernels_->multiply(q, gate, c.content_width, product);
       const int32_t first = h * c.kv_head_width() / kPanelRows;
-      apply_transposed(*kernels_, {up, first, first + c.content_width / kPanelRows}, product, a);
+      apply_transposed(*kernels_, {up, first, first + c.content_width / kPanelRows}, product, Precision::f32, a);
     }
   }
 }

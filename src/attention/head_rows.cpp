@@ -1,5 +1,7 @@
 #include "attention/head_rows.h"
 
+#include <algorithm>
+
 namespace pith::internal {
 namespace {
 
@@ -34,6 +36,10 @@ void HeadScratch::lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Ar
   dots = arena->take_zeros<int32_t>(size_t(max_rows) * size_t(lanes));
   weights = arena->take_zeros<float>(size_t(max_rows) * size_t(lanes));
   numbers = arena->take<float>(size_t(padded_cols(max_width)));
+  const size_t quads = size_t(max_rows + 3) / 4 * kQuadBytes;
+  p = arena->take<uint8_t>(quads * size_t(lanes));
+  steps = arena->take<float>(size_t(lanes));
+  values = arena->take<uint8_t>(quads * size_t(padded_cols(max_width)));
 }
 
 void prefetch_rows(const HeadRows& rows, int32_t n_heads) {
@@ -59,6 +65,24 @@ void add_scores(const Kernels& k, const HeadQuery& query, const HeadRows& rows, 
     const float dot = k.dot(query.x + h * query.stride, numbers, rows.width);
     x[i * lanes + h] = __builtin_fmaf(dot, scale, x[i * lanes + h]);
   });
+}
+
+void blend_rounded_sums(const Kernels& k, const float* weights, const HeadRows& rows, int32_t n_heads,
+                        const HeadScratch& scratch, const float* keep, const float* weight, float* out,
+                        int32_t out_stride) {
+  const int32_t n = rows.n, lanes = padded_lanes(n_heads), width = (rows.width + 15) / 16 * 16;
+  if (rows.scales != nullptr) {
+    k.multiply(weights, rows.scales, n * lanes, scratch.weights);
+    weights = scratch.weights;
+  }
+  k.round_weights(weights, rows.row_scales, 1, n, lanes, scratch.p, scratch.steps);
+  GatheredRows values = gathered(rows);
+  for (int32_t h = 0; h < n_heads; h += rows.heads_per_kv, values.first += rows.kv_stride) {
+    const int32_t n_sharing = std::min(rows.heads_per_kv, n_heads - h);
+    k.interleave_rows(values, n, scratch.values, width);
+    k.blend_quad_sums({scratch.p + 4 * h, scratch.steps + h, lanes}, n_sharing, scratch.values, width, n, keep + h,
+                      weight + h, out + h * out_stride, size_t(out_stride));
+  }
 }
 
 void add_sums(const Kernels& k, const float* weights, const HeadRows& rows, int32_t n_heads, const HeadScratch& scratch,

@@ -31,9 +31,12 @@ struct HeadRows {
 };
 
 struct HeadScratch {
-  int32_t* dots;   // [max_rows, lanes]
-  float* weights;  // [max_rows, lanes]
-  float* numbers;  // [max_width]: a KV head's, widened
+  int32_t* dots;    // [max_rows, lanes]
+  float* weights;   // [max_rows, lanes]
+  float* numbers;   // [max_width]: a KV head's, widened
+  uint8_t* p;       // [max_rows / 4 up, lanes] quads: weights rounded
+  float* steps;     // [lanes]: what a step of p is
+  uint8_t* values;  // [max_rows / 4 up, max_width] quads: a KV head's
 
   void lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena);
 };
@@ -51,6 +54,13 @@ void prefetch_rows(const HeadRows& rows, int32_t n_heads);
 // x [n, lanes] += scale * (query . row).
 void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads,
                 const HeadScratch& scratch, float* x);
+
+// out[h out_stride + j] = weight[h] sum + keep[h] out[h out_stride + j], the sum over the rows of weights[i, h] * scale
+// * row[j] as integers: weights times scales are rounded to 254 steps of their largest of a head. int8 rows; out_stride
+// as for add_sums.
+void blend_rounded_sums(const Kernels& kernels, const float* weights, const HeadRows& rows, int32_t n_heads,
+                        const HeadScratch& scratch, const float* keep, const float* weight, float* out,
+                        int32_t out_stride);
 
 // out[h out_stride + j] += sum over the rows of weights[i, h] * scale * row[j]. out_stride: at least
 // padded_cols(width); int8 rows are summed beyond the width, in whole 16s, and what comes out there is of no meaning.

@@ -28,7 +28,7 @@ void MaterialisedAttention::attend(int32_t layer, const Step& step, float* out) 
     if (step.trace.is_on()) trace_row(layer, tile, step, thread);
     RunningSoftmax running = splits_.begin(index, thread);
     const RowList rows{&materialiser.rows(), s.rows, s.tile.identity, tile.n};
-    attend_rows(ring, rows, tile.slots, step.query(tile.region).heads(), s.tile, &running);
+    attend_rows(ring, rows, tile.slots, step.query(tile.region).heads(), ValueSums::rounded, s.tile, &running);
   });
   splits_.merge(*kernels_, n, config_->value_width, out);
 }

@@ -82,6 +82,9 @@ void PrefillAttention::lay_out_scratch(const Setup& setup, Arena* arena) {
     if (is_rounded_) {
       s->dots = arena->take<int32_t>(scores);
       s->scores = arena->take<float>(scores);
+      s->p = arena->take<uint8_t>(scores / 4 * kQuadBytes);
+      s->steps = arena->take<float>(kQueries);
+      s->values = arena->take<uint8_t>(size_t(KeyTiles::kTileRows) / 4 * kQuadBytes * size_t(value_));
       s->factor = arena->take<float>(3 * kQueries);
       s->part = part_of(kQueries, 0, s->factor);
     } else {
@@ -298,8 +301,10 @@ void PrefillAttention::attend_head(int32_t layer, const KeySpan& span, int32_t h
     kernels_->weigh_rows(s.scores, value_scales_ + kv_row, tile.n, lanes, part.max, part.sum);
     whole.add_sum(*kernels_, part);
     const GatheredRows values{values_ + kv_row * size_t(value_), size_t(value_), identity_};
-    kernels_->blend_sums_i8(s.scores, size_t(lanes), n_queries, value_, values, tile.n, whole.keep(), whole.weight(),
-                            whole.out, size_t(whole.width));
+    kernels_->round_weights(s.scores, nullptr, 0, tile.n, lanes, s.p, s.steps);
+    kernels_->interleave_rows(values, tile.n, s.values, value_);
+    kernels_->blend_quad_sums({s.p, s.steps, lanes}, n_queries, s.values, value_, tile.n, whole.keep(), whole.weight(),
+                              whole.out, size_t(whole.width));
   }
 }
 
@@ -357,7 +362,9 @@ void PrefillAttention::attend_query(int32_t layer, const KeySpan& span, int32_t 
     RunningSoftmax part = s.part;
     part.reset();
     if (c.is_mha()) attend_cached_heads(ring, s.slots, n, s.query.heads(), s.tile, &part);
-    else attend_rows(ring, {&cache_->row_shape(), span_rows_, s.index, n}, s.slots, s.query.heads(), s.tile, &part);
+    else
+      attend_rows(ring, {&cache_->row_shape(), span_rows_, s.index, n}, s.slots, s.query.heads(), ValueSums::rounded,
+                  s.tile, &part);
     whole.add(*kernels_, part, c.value_width);
   }
 }

@@ -48,8 +48,11 @@ class PrefillAttention : Part {
     RunningSoftmax part;  // of one tile: kQueries queries, without out, or all heads of one
     float* factor;        // [3, lanes]
     // 64 queries of a head
-    int32_t* dots;  // [kTileRows, kQueries]
-    float* scores;  // [kTileRows, kQueries], then the weights
+    int32_t* dots;    // [kTileRows, kQueries]
+    float* scores;    // [kTileRows, kQueries], then the weights
+    uint8_t* p;       // [kTileRows / 4, kQueries] quads: those rounded
+    float* steps;     // [kQueries]: what a step of p is
+    uint8_t* values;  // [kTileRows / 4, value] quads
     // one query
     TileScratch tile;  // kTileSlots tokens
     int32_t* index;    // [kTileSlots]: rows of the span

@@ -88,6 +88,33 @@ RunningSoftmax SoftmaxSplits::begin_heads(int32_t split, int32_t n, int32_t thre
   return running;
 }
 
+// e^(max_p - max) / sum of every split p and head, in the place of its maximum, where max and sum are those of all.
+void SoftmaxSplits::weigh(const Kernels& k, int32_t n_splits) const {
+  float *max = total_, *sum = total_ + lanes_, *unused = total_ + 2 * lanes_;
+  for (int32_t h = 0; h < lanes_; ++h) {
+    max[h] = -__builtin_inff();
+    sum[h] = unused[h] = 0;
+  }
+  k.max_rows(max_, n_splits, lanes_, max);
+  k.exp_rows(max_, max, n_splits, lanes_, unused);
+  k.multiply(max_, sum_, n_splits * lanes_, sum_);
+  for (int32_t p = 0; p < n_splits; ++p) k.add(sum, sum_ + p * lanes_, lanes_, sum);
+  for (int32_t p = 0; p < n_splits; ++p) {
+    for (int32_t h = 0; h < lanes_; ++h) max_[p * lanes_ + h] /= sum[h];
+  }
+}
+
+void SoftmaxSplits::merge_head(const Kernels& k, int32_t n_splits, int32_t head, int32_t value_width,
+                               float* out) const {
+  const size_t stride = size_t(n_heads_) * size_t(width_);
+  for (int32_t p = 0; p < n_splits; ++p) {
+    const float* part = out_ + size_t(p) * stride + size_t(head) * size_t(width_);
+    const float weight = max_[p * lanes_ + head];
+    if (p == 0) k.shift_scale(part, 0, weight, value_width, out);
+    else k.axpy(weight, part, value_width, out);
+  }
+}
+
 void SoftmaxSplits::merge(const Kernels& k, int32_t n_splits, int32_t value_width, float* merged) const {
   RunningSoftmax whole{total_, total_ + lanes_, merged, total_ + 2 * lanes_, n_heads_, lanes_, value_width};
   whole.reset();

@@ -61,6 +61,11 @@ class SoftmaxSplits {
   // The heads' outputs [n_heads, value_width] of all splits together, added in order. Uses them up.
   void merge(const Kernels& kernels, int32_t n_splits, int32_t value_width, float* out) const;
 
+  // The same all at once instead of split by split, for threads to share: what every split counts for; then, of one
+  // head, the sum of all by that, out [value_width].
+  void weigh(const Kernels& kernels, int32_t n_splits) const;
+  void merge_head(const Kernels& kernels, int32_t n_splits, int32_t head, int32_t value_width, float* out) const;
+
  private:
   RunningSoftmax split(int32_t split, float* factor) const;
 

@@ -8,6 +8,7 @@ struct Tile {
   HeadRows keys, values;
   const HeadRows* rope;  // NULL: keys have no part that heads share
   const int32_t* slots;
+  ValueSums sums;
 };
 
 void attend_tile(const RingLayer& ring, const Tile& tile, const QueryHeads& query, const TileScratch& s,
@@ -19,8 +20,18 @@ void attend_tile(const RingLayer& ring, const Tile& tile, const QueryHeads& quer
   add_scores(k, query.content, tile.keys, n_heads, s.heads, s.scores);
   if (tile.rope != nullptr) add_scores(k, query.rope, *tile.rope, n_heads, s.heads, s.scores);
   ring.trace.scores(ring.layer, ring.token, n_heads, tile.slots, n, s.scores, running->lanes);
-  running->weigh(k, n, s.scores);
-  add_sums(k, s.scores, tile.values, n_heads, s.heads, running->out, running->width);
+  if (query.content.q == nullptr || tile.values.precision != Precision::i8 || tile.sums == ValueSums::floats) {
+    running->weigh(k, n, s.scores);
+    return add_sums(k, s.scores, tile.values, n_heads, s.heads, running->out, running->width);
+  }
+  RunningSoftmax part = s.part;
+  part.lanes = running->lanes;
+  part.reset_sum();
+  k.max_rows(s.scores, n, part.lanes, part.max);
+  k.exp_rows(s.scores, part.max, n, part.lanes, part.sum);
+  running->add_sum(k, part);
+  blend_rounded_sums(k, s.scores, tile.values, n_heads, s.heads, running->keep(), running->weight(), running->out,
+                     running->width);
 }
 
 }  // namespace
@@ -32,6 +43,9 @@ void TileScratch::lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, 
   key_scales = arena->take_zeros<float>(n);
   value_scales = arena->take_zeros<float>(n);
   rope_scales = arena->take<float>(size_t(max_tokens));
+  float* max = arena->take<float>(size_t(lanes));
+  float* sum = arena->take<float>(size_t(lanes));
+  part = {max, sum, nullptr, nullptr, 0, lanes, 0};
   identity = arena->take<int32_t>(size_t(max_tokens));
   for (int32_t i = 0; i < max_tokens && identity != nullptr; ++i) identity[i] = i;
 }
@@ -73,7 +87,7 @@ HeadRows RingLayer::latents(const int32_t* slots, int32_t n, int32_t block, int3
 }
 
 void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slots, const QueryHeads& query,
-                 const TileScratch& s, RunningSoftmax* running) {
+                 ValueSums sums, const TileScratch& s, RunningSoftmax* running) {
   const RowShape& shape = *rows.shape;
   const bool is_i8 = shape.precision == Precision::i8;
   if (is_i8) {
@@ -97,7 +111,7 @@ void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slot
                         .precision = shape.precision,
                         .scales = is_i8 ? s.value_scales : nullptr};
   const HeadRows rope = ring.ropes(slots, rows.n, s.rope_scales);
-  attend_tile(ring, {keys, values, &rope, slots}, query, s, running);
+  attend_tile(ring, {keys, values, &rope, slots, sums}, query, s, running);
 }
 
 void attend_cached_heads(const RingLayer& layer, const int32_t* slots, int32_t n, const QueryHeads& query,
@@ -130,7 +144,7 @@ void attend_cached_heads(const RingLayer& layer, const int32_t* slots, int32_t n
   values.data = ring.values_of(layer.layer);
   values.stride = ring.rope_stride();
   values.scales = is_i8 ? s.value_scales : nullptr;
-  attend_tile(layer, {keys, values, nullptr, slots}, query, s, running);
+  attend_tile(layer, {keys, values, nullptr, slots, ValueSums::rounded}, query, s, running);
 }
 
 }  // namespace pith::internal

@@ -22,6 +22,7 @@ struct TileScratch {
   float* value_scales;  // [max_tokens, lanes]
   float* rope_scales;   // [max_tokens]
   int32_t* identity;    // [max_tokens] 0, 1, 2, ...
+  RunningSoftmax part;  // of the tile: maxima and sums
 
   void lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena);
   void clear_scores(int32_t n, int32_t lanes) const;
@@ -45,10 +46,14 @@ struct RingLayer {
                    float* scales) const;
 };
 
+// How int8 values are summed. Rounded weights are what prompts have, so that decoding gives their bits; floats are some
+// percent faster where every head reads rows of its own.
+enum class ValueSums : uint8_t { rounded, floats };
+
 // Adds tokens to the softmax: their materialised rows are `rows`, their rotary keys lie in `slots` [rows.n] of the
 // ring.
 void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slots, const QueryHeads& query,
-                 const TileScratch& scratch, RunningSoftmax* running);
+                 ValueSums sums, const TileScratch& scratch, RunningSoftmax* running);
 
 // MHA: adds the n tokens whose keys and values lie in `slots` [n] of the ring.
 void attend_cached_heads(const RingLayer& ring, const int32_t* slots, int32_t n, const QueryHeads& query,

@@ -129,13 +129,14 @@ void apply(const Kernels& kernels, const Worker& worker, std::span<const Product
   }
 }
 
-void apply_transposed(const Kernels& k, const PanelSlice& slice, const float* x, float* y) {
+void apply_transposed(const Kernels& k, const PanelSlice& slice, const float* x, Precision precision, float* y) {
   const Linear& w = slice.w;
   const PanelRange range{w.w, w.blocks, slice.first, slice.last};
+  const bool is_rounded = precision == Precision::i8;
   switch (w.type) {
-    case WeightType::q4: return k.transposed_q4(range, x, y);
-    case WeightType::q8: return k.transposed_q8(range, x, y);
-    case WeightType::q4m: return k.transposed_q4m(range, x, y);
+    case WeightType::q4: return is_rounded ? k.transposed_q4_i8(range, x, y) : k.transposed_q4(range, x, y);
+    case WeightType::q8: return is_rounded ? k.transposed_q8_i8(range, x, y) : k.transposed_q8(range, x, y);
+    case WeightType::q4m: return is_rounded ? k.transposed_q4m_i8(range, x, y) : k.transposed_q4m(range, x, y);
     case WeightType::f32: return k.transposed_f32(range, x, y);
   }
 }

@@ -68,8 +68,9 @@ void apply_columns(const Kernels& kernels, const PanelSlice& slice, Activation c
 // y = W x + bias of one column, on the calling thread. y: [padded_rows].
 void apply(const Kernels& kernels, const Linear& w, Activation a, float* y);
 
-// y = W^T x over the rows of the slice; x: [8 (last - first)], y: [padded_cols].
-void apply_transposed(const Kernels& kernels, const PanelSlice& slice, const float* x, float* y);
+// y = W^T x over the rows of the slice; x: [8 (last - first)], y: [padded_cols]. `precision`: of x; i8 rounds it, times
+// the scales of W, where W is of integers.
+void apply_transposed(const Kernels& kernels, const PanelSlice& slice, const float* x, Precision precision, float* y);
 
 // Row `row` of w as floats: out [cols].
 void load_row(const Kernels& kernels, const Linear& w, int32_t row, float* out);
