@@ -244,11 +244,11 @@ PITH_INLINE void stage_row(const int8_t* from, uint8_t* to) {
   for (int i = 0; i < 2; ++i)
     store_units(_mm256_cvtepi8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + 16 * i))), to + 32 * i);
 }
-// Of 4 bytes of each lane, the first two and the last two:
+// Of the 4 bytes of each lane, the first two and the last two:
 //
-//   quads               a b c d ..
-//   slli 8 and 16 bits    b _ d _        and    _ a _ c      in the upper halves of words; srai 8: their numbers
-//   blend, shift        a b ..           and    c d ..
+//   quads     a b c d ..
+//   pshufb    _ a _ b ..    and    _ c _ d ..     in the upper halves of words
+//   srai      a b ..        and    c d ..         int16
 PITH_INLINE void stage_query(const int8_t* quads, uint8_t* out) {
   const __m256i first = _mm256_setr_epi8(-1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13,  //
                                          -1, 0, -1, 1, -1, 4, -1, 5, -1, 8, -1, 9, -1, 12, -1, 13);
