@@ -119,11 +119,13 @@ TEST_CASE("grouped and materialised attention in int8: divergence and agreement"
 }
 
 TEST_CASE("a pool with a row for every token reads what materialised attention recomputes, to the last bit of a row") {
-  // Rows are the same; the blocks are not, so that sums are rounded in another order.
+  // Rows are the same; the blocks are not, so that sums are rounded in another order. With activations in float32, for
+  // int8 ones have the weights of materialised rows rounded too.
   const Case c(gated_spec("egmla", GateNorm::layer), 1, 60);
   const Runtime runtime(c.packed("q8"));
   pith_session_options options = session_options();
   options.capacity = 64;  // one tile, one block
+  options.activations = PITH_PRECISION_F32;
   options.pool_bytes = uint64_t(1) << 40;
   const auto rows_only = all_logits(runtime.model, c.tokens, options);
   options.attention = PITH_ATTENTION_MATERIALISE;
@@ -230,9 +232,9 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
   const auto grouped = all_logits(runtime.model, tokens, options);
   const Agreement found = agreement(materialised, grouped);
   MESSAGE("default pool: mean KL ", found.kl_mean, ", top-1 agreement ", found.top1);
-  CHECK(found.kl_mean < 0.001);
+  CHECK(found.kl_mean < 0.0005);
   if (is_quick) return;
-  CHECK(found.top1 >= 0.98);  // 0.99 and less: of 513 tokens some are near ties
+  CHECK(found.top1 >= 0.97);  // some of 513 tokens are near ties
   for (const uint64_t share : {0, 1, 2, 4}) {
     options.pool_bytes = rows(runtime.model, options, 513 * share / 8);
     const Agreement other = agreement(materialised, all_logits(runtime.model, tokens, options));

@@ -199,7 +199,7 @@ TEST_CASE("decoding after a prompt reads the same groups and rows as after its t
   }
 }
 
-// Half of a text as a prompt, the other half decoded: against the whole decoded. Some 1 % of the most likely tokens
+// Half of a text as a prompt, the other half decoded: against the whole decoded. Some 2 % of the most likely tokens
 // change, by chance either way, so that one window of text is too little to tell. PITH_QUICK reads one, for the mean.
 TEST_CASE("decoding after a prompt agrees with decoding alone: the built-in model on text, int8") {
   const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
@@ -228,8 +228,8 @@ TEST_CASE("decoding after a prompt agrees with decoding alone: the built-in mode
   }
   const Agreement agreed = agreement(expected, found);
   MESSAGE("mean KL ", agreed.kl_mean, ", top-1 agreement ", agreed.top1);
-  if (!is_quick) CHECK(agreed.top1 >= 0.99);
-  CHECK(agreed.kl_mean < 0.001);
+  if (!is_quick) CHECK(agreed.top1 >= 0.97);
+  CHECK(agreed.kl_mean < 0.0005);
 }
 
 // tests/attention_test.cpp derives the bound.
