@@ -2,6 +2,7 @@
 // scalar tier has them and within derived bounds of float64; with inaccessible pages right before and after every array.
 #include "half.h"
 #include "kernel_testing.h"
+#include "row_values.h"
 
 using namespace pith;
 using namespace pith::internal;
@@ -10,21 +11,6 @@ using namespace pith::test;
 namespace {
 
 constexpr double u = 0x1p-24, tiny = 0x1p-149;  // unit roundoff and smallest denormal of float32
-
-enum class Values { any, ends, high, opposite, hidden };  // hidden: q is 0 at odd places, where rows hold any byte
-
-int8_t value_of(Values values, bool is_query, size_t at, Random* random) {
-  switch (values) {
-    case Values::ends: return random->engine() % 2 == 0 ? 127 : -127;
-    case Values::high: return 127;
-    case Values::opposite: return is_query ? 127 : -127;
-    case Values::hidden:
-      if (at % 2 == 1) return is_query ? int8_t(0) : int8_t(random->engine() % 4 == 0 ? -128 : int(random->engine()));
-      break;
-    case Values::any: break;
-  }
-  return int8_t(int(random->engine() % 255) - 127);
-}
 
 // A query or weights, rows that lie a little apart, and which of them to take; the last row is always among them.
 struct HeadCase {

@@ -3,26 +3,13 @@
 #include <cstdlib>
 
 #include "kernel_testing.h"
+#include "row_values.h"
 
 using namespace pith;
 using namespace pith::internal;
 using namespace pith::test;
 
 namespace {
-
-enum class Values { any, ends, opposite, hidden };  // hidden: q is 0 at odd places, where rows hold any byte
-
-int8_t value_of(Values values, bool is_query, size_t at, Random* random) {
-  switch (values) {
-    case Values::ends: return random->engine() % 2 == 0 ? 127 : -127;
-    case Values::opposite: return is_query ? 127 : -127;
-    case Values::hidden:
-      if (at % 2 == 1) return is_query ? int8_t(0) : int8_t(random->engine() % 4 == 0 ? -128 : int(random->engine()));
-      break;
-    case Values::any: break;
-  }
-  return int8_t(int(random->engine() % 255) - 127);
-}
 
 size_t rounded_up(int32_t n, int32_t to) { return size_t((n + to - 1) / to * to); }
 
@@ -60,7 +47,7 @@ TEST_CASE("products of quads: scores of heads in lanes with rows of several bloc
       for (const int32_t n_blocks : {1, 2, 3, 16, 17}) {
         if (block * n_blocks > (is_quick ? 300 : 1100) || (is_quick && lanes > 48)) continue;
         const int32_t n = 1 + counter++ % 19;
-        const Values values = Values(counter % 4);
+        const Values values = Values(counter % 5);
         CAPTURE(lanes);
         CAPTURE(block);
         CAPTURE(n_blocks);
@@ -113,7 +100,7 @@ TEST_CASE("products of quads: sums of interleaved rows by weights rounded to 254
   for (const int32_t width : {16, 32, 48, 64, 128}) {
     for (const int32_t n_heads : {1, 2, 3, 5, 12, 16, 40, 64}) {
       const int32_t n = counter % 4 == 0 ? 128 : 1 + counter % 23, lanes = int32_t(rounded_up(n_heads, 16));
-      const Values values = Values(counter++ % 4);
+      const Values values = Values(counter++ % 5);
       CAPTURE(width);
       CAPTURE(n_heads);
       CAPTURE(n);

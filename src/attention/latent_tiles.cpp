@@ -45,20 +45,16 @@ void LatentTiles::attend(const RingLayer& ring, const SlotTile& tile, const Scra
     return GatheredRows{reinterpret_cast<const int8_t*>(data), row_stride, tile.slots};
   };
   const GatheredRows latents = rows(ring.ring.latents_of(ring.layer), ring.ring.latent_stride());
-  load_scales(ring, tile, s);
+  const float* scales = load_scales(ring, tile, s);
   for (int32_t i = 0; i < n * lanes; ++i) s.scores[i] = 0;
-  k.add_quad_scores(content_.query(), latents, s.scales, stride, n, s.scores);
+  k.add_quad_scores(content_.query(), latents, scales, stride, n, s.scores);
   k.add_quad_scores(ropes_[tile.region == Region::pinned ? 1 : 0].query(),
                     rows(ring.ring.ropes_of(ring.layer), ring.ring.rope_stride()), s.scalars + shape_.rope_scale_at(),
                     stride, n, s.scores);
-  RunningSoftmax part = s.part;
-  part.reset_sum();
-  k.max_rows(s.scores, n, lanes, part.max);
-  k.exp_rows(s.scores, part.max, n, lanes, part.sum);
-  running->add_sum(k, part);
+  running->add_tile(k, s.part, n, s.scores);
   for (int32_t block = 0; block < shape_.n_blocks(); ++block) {
     const int32_t at = block * shape_.latent_block, width = (shape_.block_width(block) + 15) / 16 * 16;
-    k.round_weights(s.scores, s.scales + block, stride, n, lanes, s.p, s.steps);
+    k.round_weights(s.scores, scales + block, stride, n, lanes, s.p, s.steps);
     k.interleave_rows({latents.first + at, latents.stride, latents.index}, n, s.values, width);
     k.blend_quad_sums({s.p, s.steps, lanes}, running->n_heads, s.values, width, n, running->keep(), running->weight(),
                       running->out + at, size_t(running->width));
@@ -66,16 +62,15 @@ void LatentTiles::attend(const RingLayer& ring, const SlotTile& tile, const Scra
 }
 
 // The scales of the tile's blocks, [n, n_scales]: what follows those of the latent has no meaning.
-void LatentTiles::load_scales(const RingLayer& ring, const SlotTile& tile, const Scratch& s) const {
+const float* LatentTiles::load_scales(const RingLayer& ring, const SlotTile& tile, const Scratch& s) const {
   const int32_t n = tile.n, stride = n_scales_;
+  const bool has_blocks = shape_.n_blocks() > 1, has_rho = shape_.n_rho > 0;
   ring.ring.gather_scalars(ring.layer, tile.slots, n, 0, shape_.n_scalars(), s.scalars, stride);
-  if (shape_.n_rho > 0) {
-    for (int32_t i = 0; i < n; ++i) s.rho[i] = s.scalars[i * stride + shape_.rho_at()];
-  }
-  for (int32_t i = 0; i < n && shape_.n_blocks() == 1; ++i) s.scales[i * stride] = shape_.n_rho > 0 ? s.rho[i] : 1;
-  if (shape_.n_blocks() == 1) return;
-  if (shape_.n_rho > 0) return kernels_->scale_rows(s.scalars, s.rho, n, stride, s.scales);
-  for (int32_t i = 0; i < n * stride; ++i) s.scales[i] = s.scalars[i];
+  if (has_blocks && !has_rho) return s.scalars;
+  for (int32_t i = 0; i < n; ++i) s.rho[i] = has_rho ? s.scalars[i * stride + shape_.rho_at()] : 1;
+  if (has_blocks) kernels_->scale_rows(s.scalars, s.rho, n, stride, s.scales);
+  for (int32_t i = 0; i < n && !has_blocks; ++i) s.scales[i * stride] = s.rho[i];
+  return s.scales;
 }
 
 }  // namespace pith::internal

@@ -6,8 +6,8 @@
 //   p_thb    = round(w_th d_tb / e_hb)        e_hb = max_t w_th d_tb / 254       0 .. 254
 //   out_hb   = sum_t w_th d_tb c_tb ~= e_hb sum_t p_thb c_tb                    an integer sum
 //
-// So each weight errs by half a step of 1/254 of the tile's largest: docs/design.md has what this costs. Denominators
-// are sums of floats, and so is everything across tiles.
+// So each weight errs by half a step of 1/254 of the tile's largest: docs/design.md has what this costs heads.
+// Denominators are sums of floats, and so is everything across tiles.
 #ifndef PITH_ATTENTION_LATENT_TILES_H
 #define PITH_ATTENTION_LATENT_TILES_H
 
@@ -26,7 +26,7 @@ class LatentTiles : Part {
   // What one thread needs.
   struct Scratch {
     float* scalars;       // [kTileSlots, scales]: of the tile's tokens
-    float* scales;        // [kTileSlots, scales]: of their blocks, rho included
+    float* scales;        // [kTileSlots, scales]: of their blocks, times rho where there is one
     float* rho;           // [kTileSlots]
     float* scores;        // [kTileSlots, lanes], then weights
     uint8_t* p;           // [kTileSlots / 4][lanes] quads
@@ -50,7 +50,7 @@ class LatentTiles : Part {
   void attend(const RingLayer& ring, const SlotTile& tile, const Scratch& s, RunningSoftmax* running) const;
 
  private:
-  void load_scales(const RingLayer& ring, const SlotTile& tile, const Scratch& s) const;
+  const float* load_scales(const RingLayer& ring, const SlotTile& tile, const Scratch& s) const;
 
   CacheShape shape_{};
   int32_t n_scales_ = 0;  // scalars of a token, padded to 16

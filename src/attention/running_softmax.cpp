@@ -43,6 +43,13 @@ void RunningSoftmax::add_sum(const Kernels& k, const RunningSoftmax& part) {
   k.add(sum, part.sum, lanes, sum);
 }
 
+void RunningSoftmax::add_tile(const Kernels& k, RunningSoftmax tile, int32_t n, float* x) {
+  tile.reset_sum();
+  k.max_rows(x, n, lanes, tile.max);
+  k.exp_rows(x, tile.max, n, lanes, tile.sum);
+  add_sum(k, tile);
+}
+
 void RunningSoftmax::add(const Kernels& k, const RunningSoftmax& part, int32_t value_width) {
   add_sum(k, part);
   k.blend_rows(keep(), weight(), part.out, size_t(part.width), n_heads, value_width, out, size_t(width));
@@ -78,13 +85,6 @@ RunningSoftmax SoftmaxSplits::split(int32_t split, float* factor) const {
 RunningSoftmax SoftmaxSplits::begin(int32_t split, int32_t thread) const {
   RunningSoftmax running = this->split(split, factor_ + size_t(thread) * 3 * size_t(lanes_));
   running.reset();
-  return running;
-}
-
-RunningSoftmax SoftmaxSplits::begin_heads(int32_t split, int32_t n, int32_t thread) const {
-  RunningSoftmax running = begin(split, thread);
-  running.n_heads = n;
-  running.lanes = padded_lanes(n);
   return running;
 }
 

@@ -39,6 +39,9 @@ struct RunningSoftmax {
   void add(const Kernels& kernels, const RunningSoftmax& part, int32_t value_width);
   // That without the values, which the caller adds: out[h] = weight()[h] part.out[h] + keep()[h] out[h].
   void add_sum(const Kernels& kernels, const RunningSoftmax& part);
+  // The same of a tile with scores x [n, lanes], which become weights against the tile's own maximum. tile: its maxima
+  // and sums, of as many lanes.
+  void add_tile(const Kernels& kernels, RunningSoftmax tile, int32_t n, float* x);
   const float* keep() const { return factor; }
   const float* weight() const { return factor + lanes; }
 
@@ -54,9 +57,6 @@ class SoftmaxSplits {
 
   // The softmax of split `split`, computed by one thread; starts empty.
   RunningSoftmax begin(int32_t split, int32_t thread) const;
-
-  // The same for n heads alone.
-  RunningSoftmax begin_heads(int32_t split, int32_t n, int32_t thread) const;
 
   // The heads' outputs [n_heads, value_width] of all splits together, added in order. Uses them up.
   void merge(const Kernels& kernels, int32_t n_splits, int32_t value_width, float* out) const;

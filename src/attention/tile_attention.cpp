@@ -24,12 +24,7 @@ void attend_tile(const RingLayer& ring, const Tile& tile, const QueryHeads& quer
     running->weigh(k, n, s.scores);
     return add_sums(k, s.scores, tile.values, n_heads, s.heads, running->out, running->width);
   }
-  RunningSoftmax part = s.part;
-  part.lanes = running->lanes;
-  part.reset_sum();
-  k.max_rows(s.scores, n, part.lanes, part.max);
-  k.exp_rows(s.scores, part.max, n, part.lanes, part.sum);
-  running->add_sum(k, part);
+  running->add_tile(k, s.part, n, s.scores);
   blend_rounded_sums(k, s.scores, tile.values, n_heads, s.heads, running->keep(), running->weight(), running->out,
                      running->width);
 }

@@ -1,22 +1,11 @@
 #include "conversation.h"
 
-#include <span>
-
-#include <fmt/core.h>
-
 #include "ctrl_c.h"
 #include "output_file.h"
 #include "run_state.h"
 
 namespace pith::cli {
 namespace {
-
-// False: Ctrl-C.
-bool eval(Session* session, std::span<const int32_t> tokens) {
-  const Result<void> result = session->try_eval(tokens);
-  if (!result && result.error().status() != PITH_E_CANCELLED) result.value();
-  return result.has_value() && !CtrlC::was_pressed();
-}
 
 pith_session_options with_pinned(pith_session_options options, size_t n_pinned) {
   if (options.n_keep < n_pinned) options.n_keep = uint32_t(n_pinned);
@@ -49,7 +38,7 @@ void Conversation::ask(const std::string& text, const Show& show) {
 
 bool Conversation::read(const std::vector<int32_t>& tokens) {
   progress_.begin(tokens.size());
-  const bool is_whole = eval(&session_, tokens);
+  const bool is_whole = eval(&session_, tokens) && !CtrlC::was_pressed();
   progress_.end();
   if (is_whole) {
     for (const int32_t token : tokens) sampler_.accept(token);
@@ -65,7 +54,7 @@ void Conversation::answer(const Show& show) {
     if (chat_.is_end(token)) break;
     const std::string text = stream.push(tokenizer_.decode(token));
     if (!text.empty() && !show(text)) break;
-    if (stream.stopped() || !eval(&session_, {&token, 1})) break;
+    if (stream.stopped() || !eval(&session_, {&token, 1}) || CtrlC::was_pressed()) break;
     if (!text.empty()) shown = session_.position();
   }
   // What the model had begun of a stop string is taken back, if the ring still has what it pushed out.

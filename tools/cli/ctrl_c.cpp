@@ -31,4 +31,10 @@ void CtrlC::pass_on() {
   if (interrupted != 0 && running != nullptr) pith_session_cancel(running);
 }
 
+bool eval(Session* session, std::span<const int32_t> tokens) {
+  const Result<void> result = session->try_eval(tokens);
+  if (!result && result.error().status() != PITH_E_CANCELLED) result.value();
+  return result.has_value();
+}
+
 }  // namespace pith::cli

@@ -2,6 +2,8 @@
 #ifndef PITH_CLI_CTRL_C_H
 #define PITH_CLI_CTRL_C_H
 
+#include <span>
+
 #include "pith/pith.hpp"
 
 namespace pith::cli {
@@ -22,6 +24,9 @@ class CtrlC {
  private:
   void (*before_)(int);  // what Ctrl-C did
 };
+
+// False: Ctrl-C came before the last of the tokens was in.
+bool eval(Session* session, std::span<const int32_t> tokens);
 
 }  // namespace pith::cli
 

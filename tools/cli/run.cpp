@@ -70,13 +70,6 @@ std::unique_ptr<OutputFile> state_file(const std::string& path) try {
   throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
 }
 
-// False: Ctrl-C came before the last of them was in.
-bool eval(Session* session, std::span<const int32_t> tokens) {
-  const Result<void> result = session->try_eval(tokens);
-  if (!result && result.error().status() != PITH_E_CANCELLED) result.value();
-  return result.has_value();
-}
-
 // Where a text is: what the file of --save-state holds.
 struct Run {
   Session session;
