@@ -22,6 +22,9 @@
 //        w = d q; 8.5 bits a weight
 //   f32  float w[cols][8]        natural row order, one panel
 //
+// A stack is matrices of one shape and type, one after the other, each padded with zeros to a multiple of 4,096 bytes:
+// where the first begins at a page, each is a run of whole pages.
+//
 // A lane is 8 bytes of one row, a 64-bit lane of a vector register. Lanes hold the rows in an order for which the
 // pairwise adds of AVX2 (hadd) and NEON (addp) deliver natural order without a permutation:
 //
@@ -78,6 +81,13 @@ constexpr size_t panel_bytes(WeightType type, int32_t blocks) {
 // Bytes of a packed matrix. The caller has bounded rows and cols (2^31 each), so that this cannot overflow.
 constexpr size_t packed_bytes(WeightType type, int64_t rows, int64_t cols) {
   return size_t(padded_rows(rows) / kPanelRows) * panel_bytes(type, int32_t(padded_cols(cols) / kBlockCols));
+}
+
+// Bytes of n matrices with `rows` rows together: of a stack, or of one matrix.
+constexpr size_t kStackAlignment = 4096;
+constexpr size_t stored_bytes(WeightType type, int64_t n, int64_t rows, int64_t cols) {
+  const size_t one = packed_bytes(type, rows / n, cols);
+  return n == 1 ? one : size_t(n) * ((one + kStackAlignment - 1) / kStackAlignment * kStackAlignment);
 }
 
 // Where block b of a panel lies: offsets in bytes from the panel's start. m: of q4m; elsewhere nothing.

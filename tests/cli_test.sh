@@ -38,6 +38,15 @@ import json, sys
 d = json.load(open(sys.argv[1]))
 assert d["config"]["parameters"] == 4073875968 and d["plan"]["cache_elements_per_token"] == 62 * 288
 assert d["plan"]["cache_bytes"] <= 0.65 * 2**30 and 2e9 < d["plan"]["weights_bytes"] < 2.6e9, d["plan"]' "$work/out" || fail "info of a shape"
+# Of experts, a token reads those that are chosen.
+expect 0 "" "$pith" info moonlight-16b --context 4096 --json
+python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1]))
+p, c = d["plan"], d["config"]
+assert c["experts"] == 64 and c["used_experts"] == 6 and c["parameters"] == 15960110208, c
+assert p["expert_bytes_per_token"] * 64 == p["expert_bytes"] * 6 and p["expert_bytes"] < p["weights_bytes"], p
+assert p["mapped_bytes"] == 0 and p["weight_bytes_per_token"] < 2e9 < 8e9 < p["weights_bytes"], p' "$work/out" || fail "info of a shape with experts"
 expect 0 "" "$pith" info qwen2.5-0.5b --tensors
 expect 1 "No such file" "$pith" info minicpm3-5b
 expect 0 "" "$pith" verify
@@ -50,7 +59,13 @@ hashes = {(r["phase"], r["depth"]): set() for r in runs}
 for r in runs: hashes[r["phase"], r["depth"]].add(r["logits_hash"])
 assert all(len(h) == 1 for h in hashes.values()), hashes
 assert all(r["distinct_ids"] == 0 if r["phase"] == "decode" and r["depth"] == 0 else 4 < r["distinct_ids"] <= 16 for r in runs)' "$work/out" || fail "bench --json"
+grep -q "a token reads .* MB of weights$" <("$pith" bench --depth 0 -n 1 --repeat 1) || fail "bench prints no bytes"
 expect 0 "" "$pith" synth m "$work/m.gguf"
+expect 0 "" "$pith" info "$work/m.gguf" --json
+python3 -c '
+import json, os, sys
+p = json.load(open(sys.argv[1]))["plan"]
+assert p["mapped_bytes"] == os.path.getsize(sys.argv[2]) and 0 < p["mapped_bytes_in_memory"] <= p["mapped_bytes"], p' "$work/out" "$work/m.gguf" || fail "info of a mapped file"
 printf 'Once upon a time there was a fox. He had a lantern.' >"$work/text"
 expect 0 "" "$pith" eval --text "$work/text" --json
 python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert 1 < d["perplexity"] < 5000 and d["bytes"] == 51' "$work/out" || fail "eval --json"

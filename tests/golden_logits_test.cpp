@@ -28,7 +28,7 @@ Bytes pack_bytes(const Bytes& floats, const char* type) {
 }  // namespace
 
 TEST_CASE("logits of the PyTorch goldens") {
-  for (const std::string name : {"egmla", "latent_gate", "mla_yarn", "mha_grouped"}) {
+  for (const std::string name : {"egmla", "latent_gate", "mla_yarn", "mha_grouped", "experts"}) {
     CAPTURE(name);
     const Bytes floats = read_golden(name + ".gguf");
     const std::vector<int32_t> tokens = numbers<int32_t>(name + ".tokens");

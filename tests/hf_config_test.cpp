@@ -30,6 +30,13 @@ const char* kDeepseek = R"({"model_type": "deepseek_v3", "hidden_size": 64, "voc
   "rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 64, "beta_fast": 32, "beta_slow": 1,
                    "mscale": 1.0, "mscale_all_dim": 1.0}})";
 
+const char* kExperts = R"({"model_type": "deepseek_v3", "hidden_size": 64, "vocab_size": 300, "intermediate_size": 96,
+  "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 4, "kv_lora_rank": 32, "q_lora_rank": 40,
+  "qk_nope_head_dim": 16, "qk_rope_head_dim": 8, "v_head_dim": 24, "max_position_embeddings": 256, "rms_norm_eps": 1e-5,
+  "hidden_act": "silu", "first_k_dense_replace": 1, "n_routed_experts": 8, "moe_intermediate_size": 32,
+  "num_experts_per_tok": 2, "n_shared_experts": 1, "n_group": 4, "topk_group": 2, "topk_method": "noaux_tc",
+  "scoring_func": "sigmoid", "norm_topk_prob": true, "routed_scaling_factor": 2.5, "rope_theta": 10000})";
+
 // The document with members of `changes` instead of its own; null removes one.
 json::Document changed(const char* base, const std::string& changes) {
   json::Document document = json::Document::parse(base);
@@ -48,6 +55,36 @@ std::string refusal(const char* base, const std::string& changes) {
 }
 
 }  // namespace
+
+TEST_CASE("the keys of experts become a configuration, each model type in its own way") {
+  const Config& v3 = read(kExperts).config;
+  CHECK(v3.n_experts == 8);
+  CHECK(v3.n_used_experts == 2);
+  CHECK(v3.n_shared_experts == 1);
+  CHECK(v3.expert_width == 32);
+  CHECK(v3.n_dense_layers == 1);
+  CHECK(v3.n_expert_groups == 4);
+  CHECK(v3.n_used_expert_groups == 2);
+  CHECK(v3.expert_gating == ExpertGating::sigmoid);
+  CHECK(v3.expert_weights_norm);
+  CHECK(v3.expert_weights_scale == 2.5f);
+  CHECK(!v3.has_experts(0));
+  CHECK(v3.has_experts(1));
+  const std::string v2 = R"({"model_type": "deepseek_v2", "scoring_func": "softmax", "norm_topk_prob": false, )";
+  const Config& greedy = read(kExperts, v2 + R"("topk_method": "greedy"})").config;
+  CHECK(greedy.expert_gating == ExpertGating::softmax);
+  CHECK(greedy.n_expert_groups == 1);
+  CHECK(!greedy.expert_weights_norm);
+  CHECK(read(kExperts, v2 + R"("topk_method": "group_limited_greedy"})").config.n_expert_groups == 4);
+  const Config& glm = read(kExperts, R"({"model_type": "glm4_moe_lite", "first_k_dense_replace": null, "n_group": 1,
+                                         "topk_group": 1, "mlp_layer_types": ["dense", "dense", "sparse"]})")
+                          .config;
+  CHECK(glm.n_dense_layers == 2);
+  CHECK(glm.n_expert_groups == 1);
+  CHECK(read(kExperts, R"({"model_type": "kimi_k2"})").config.n_experts == 8);
+  CHECK(read(kExperts, R"({"first_k_dense_replace": 3})").config.n_experts == 0);  // of no layer
+  CHECK(read(kExperts, R"({"n_routed_experts": null})").config.n_experts == 0);
+}
 
 TEST_CASE("the keys of config.json become a configuration") {
   const HfConfig llama = read(kLlama);
@@ -253,8 +290,35 @@ TEST_CASE("hostile config.json") {
       {kDeepseek, R"({"rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [1, 1, 1, 1],
                                        "original_max_position_embeddings": 1}})",
        "original_context_length"},
-      {kLlama, R"({"num_local_experts": 8})", "mixtures of experts are not supported yet"},
-      {kDeepseek, R"({"first_k_dense_replace": 2})", "mixtures of experts are not supported yet"},
+      {kLlama, R"({"num_local_experts": 8})", "mixtures of experts are not supported for llama"},
+      {kDeepseek, R"({"first_k_dense_replace": 2})", "num_experts_per_tok\": missing"},
+      {kExperts, R"({"num_experts_per_tok": 0})", "expert_used_count: 0"},
+      {kExperts, R"({"num_experts_per_tok": 9})", "expert_used_count: 9 of 8 experts"},
+      {kExperts, R"({"num_experts_per_tok": 5})", "expert_used_count: 5 experts from 2 groups of 2"},
+      {kExperts, R"({"num_experts_per_tok": 65, "n_routed_experts": 128})", "expert_used_count: 65"},
+      {kExperts, R"({"n_routed_experts": 100000})", "expert_count: 100000"},
+      {kExperts, R"({"n_routed_experts": 18446744073709551615})", "n_routed_experts"},
+      {kExperts, R"({"n_routed_experts": -8})", "n_routed_experts"},
+      {kExperts, R"({"n_group": 3})", "expert_group_count: 3 does not divide the 8 experts"},
+      {kExperts, R"({"n_group": 0})", "expert_group_count: 0"},
+      {kExperts, R"({"n_group": null})", "n_group\": missing"},
+      {kExperts, R"({"topk_group": 5})", "expert_group_used_count: 5 of 4 groups"},
+      {kExperts, R"({"moe_intermediate_size": 0})", "expert_feed_forward_length: 0"},
+      {kExperts, R"({"moe_intermediate_size": 4294967296})", "expert_feed_forward_length: 4294967296"},
+      {kExperts, R"({"n_shared_experts": 65})", "expert_shared_count: 65"},
+      {kExperts, R"({"n_shared_experts": 64, "moe_intermediate_size": 1000000})", "expert_shared_count"},
+      {kExperts, R"({"routed_scaling_factor": 1e300})", "expert_weights_scale"},
+      {kExperts, R"({"routed_scaling_factor": null})", "routed_scaling_factor\": missing"},
+      {kExperts, R"({"topk_method": "greedy"})", "topk_method"},
+      {kExperts, R"({"scoring_func": "softmax"})", "scoring_func"},
+      {kExperts, R"({"moe_layer_freq": 2})", "moe_layer_freq"},
+      {kExperts, R"({"mlp_layer_types": ["dense", "sparse"]})", "2 words for 3 layers"},
+      {kExperts, R"({"mlp_layer_types": ["dense", "sparse", "dense"]})", "a dense layer after"},
+      {kExperts, R"({"mlp_layer_types": ["dense", "dense", "sparse"]})", "2 dense layers, first_k_dense_replace 1"},
+      {kExperts, R"({"mlp_layer_types": ["dense", "sparse", "moe"]})", "mlp_layer_types"},
+      {kExperts, R"({"mlp_layer_types": 3})", "is not an array"},
+      {kExperts, R"({"model_type": "deepseek_v2", "topk_method": "greedy", "scoring_func": "softmax"})",
+       "norm_topk_prob"},
       {kDeepseek, R"({"kv_lora_rank": null})", "kv_lora_rank"},
       {kDeepseek, R"({"kv_lora_rank": 20})", "multiple of 8"},
       {kDeepseek, R"({"qk_rope_head_dim": 7})", "odd"},

@@ -54,6 +54,32 @@ const std::string kShape = R"("num_hidden_layers": 3, "hidden_size": 48, "interm
 const std::string kLatent = kShape + R"("num_attention_heads": 3, "kv_lora_rank": 16, "qk_nope_head_dim": 8,
   "qk_rope_head_dim": 8, "v_head_dim": 16, )";
 
+Subject with_experts() {
+  std::map<std::string, std::string> names = kLatentNames;
+  names.insert({{"ffn_gate_inp", "mlp.gate"},
+                {"exp_probs_b", "mlp.gate.e_score_correction_bias"},
+                {"ffn_gate_exps", "mlp.experts.#.gate_proj"},
+                {"ffn_up_exps", "mlp.experts.#.up_proj"},
+                {"ffn_down_exps", "mlp.experts.#.down_proj"},
+                {"ffn_gate_shexp", "mlp.shared_experts.gate_proj"},
+                {"ffn_up_shexp", "mlp.shared_experts.up_proj"},
+                {"ffn_down_shexp", "mlp.shared_experts.down_proj"}});
+  Subject out{
+      "experts", expert_spec("experts", ExpertGating::sigmoid),
+      R"({"model_type": "deepseek_v3", "q_lora_rank": null, )" + kLatent +
+          R"("tie_word_embeddings": true, "first_k_dense_replace": 1, "n_routed_experts": 8, "n_shared_experts": 2,
+                       "num_experts_per_tok": 2, "moe_intermediate_size": 40, "n_group": 4, "topk_group": 2,
+                       "routed_scaling_factor": 1.5, "norm_topk_prob": true})",
+      names};
+  Config& c = out.spec.config;
+  c.n_shared_experts = 2;
+  c.n_expert_groups = 4;
+  c.n_used_expert_groups = 2;
+  c.expert_weights_norm = true;
+  c.expert_weights_scale = 1.5f;
+  return out;
+}
+
 std::vector<Subject> subjects() {
   Subject llama{"llama, biases, untied", pith::test::small_spec("llama"),
                 R"({"model_type": "llama", "num_attention_heads": 4, "num_key_value_heads": 2, "head_dim": 16, )" +
@@ -83,17 +109,21 @@ std::vector<Subject> subjects() {
               kLatentNames};
   plm.spec.config.feed_forward = FeedForward::relu2;
   plm.spec.config.rope_base = 100000;
-  return {llama, deepseek, yarn, plm};
+  return {llama, deepseek, yarn, plm, with_experts()};
 }
 
-std::string folder_name(const Subject& subject, const std::string& ours) {
+std::string folder_name(const Subject& subject, const std::string& ours, uint64_t matrix = 0) {
   const std::map<std::string, std::string> model = {
       {"token_embd", "model.embed_tokens"}, {"output_norm", "model.norm"}, {"output", "lm_head"}};
   const size_t dot = ours.rfind('.');
   const std::string stem = ours.substr(0, dot), ending = ours.substr(dot);
   if (!ours.starts_with("blk.")) return model.at(stem) + ending;
   const size_t after = stem.find('.', 4);
-  return "model.layers." + stem.substr(4, after - 4) + "." + subject.names.at(stem.substr(after + 1)) + ending;
+  std::string name = "model.layers." + stem.substr(4, after - 4) + "." + subject.names.at(stem.substr(after + 1));
+  if (name.ends_with("e_score_correction_bias")) return name;
+  if (const size_t number = name.find('#'); number != std::string::npos)
+    name.replace(number, 1, std::to_string(matrix));
+  return name + ending;
 }
 
 // The tensors of a float GGUF under the folder's names.
@@ -104,11 +134,13 @@ std::vector<RawStored> stored_tensors(const Subject& subject, const Bytes& float
   for (size_t i = 0; i < in.file.n_tensors(); ++i) {
     const TensorEntry& t = in.file.tensor(i);
     if (t.name == "output.bias") continue;  // folders have none
-    std::vector<uint64_t> shape(t.dims, t.dims + t.n_dims);
-    out.push_back({folder_name(subject, std::string(t.name)),
-                   "F32",
-                   {shape.rbegin(), shape.rend()},
-                   Bytes(t.data, t.data + t.bytes)});
+    std::vector<uint64_t> shape(t.dims, t.dims + std::min(t.n_dims, 2));
+    const uint64_t bytes = t.bytes / t.dims[2];  // of one of a stack
+    for (uint64_t matrix = 0; matrix < t.dims[2]; ++matrix)
+      out.push_back({folder_name(subject, std::string(t.name), matrix),
+                     "F32",
+                     {shape.rbegin(), shape.rend()},
+                     Bytes(t.data + matrix * bytes, t.data + (matrix + 1) * bytes)});
   }
   return out;
 }

@@ -73,6 +73,15 @@ Mutation mha(Mutation then) {
     then(f);
   };
 }
+// Keys of 8 experts, and then more.
+Mutation experts(Mutation then) {
+  return [=](RawGguf& f) {
+    f.set_u32("egmla.expert_count", 8);
+    f.set_u32("egmla.expert_used_count", 1);
+    f.set_u32("egmla.expert_feed_forward_length", 8);
+    then(f);
+  };
+}
 Mutation dims(std::vector<uint64_t> shape, uint32_t type = 0) {
   return [=](RawGguf& f) {
     RawTensor& t = f.tensor("output_norm.weight");
@@ -260,7 +269,46 @@ const std::vector<Case>& hyper_parameter_cases() {
       {"44 context_length 0", PITH_E_HPARAM, u32("egmla.context_length", 0), "context_length"},
       {"44 context_length 1 is valid", PITH_OK, u32("egmla.context_length", 1)},
       {"44 context_length 2^32-1", PITH_E_HPARAM, u32("egmla.context_length", ~0u)},
-      {"45 experts", PITH_E_UNSUPPORTED, u32("egmla.expert_count", 64), "expert_count"},
+      {"45 experts without their tensors", PITH_E_MISSING, experts([](RawGguf&) {}), "blk.0.ffn_gate_inp.weight"},
+      {"45 experts without their keys", PITH_E_MISSING, u32("egmla.expert_count", 64), "expert_used_count"},
+      {"45 expert_count 0 is valid", PITH_OK, u32("egmla.expert_count", 0)},
+      {"45 expert_count 1025", PITH_E_HPARAM, u32("egmla.expert_count", 1025), "expert_count"},
+      {"45 expert_count 2^32-1", PITH_E_HPARAM, u32("egmla.expert_count", ~0u), "expert_count"},
+      {"45 expert_used_count 0", PITH_E_HPARAM, experts(u32("egmla.expert_used_count", 0)), "expert_used_count"},
+      {"45 expert_used_count above expert_count", PITH_E_HPARAM, experts(u32("egmla.expert_used_count", 9)),
+       "expert_used_count"},
+      {"45 expert_used_count 65", PITH_E_HPARAM, experts([](RawGguf& f) {
+         f.set_u32("egmla.expert_count", 128);
+         f.set_u32("egmla.expert_used_count", 65);
+       }),
+       "expert_used_count"},
+      {"45 groups that do not divide the experts", PITH_E_HPARAM, experts(u32("egmla.expert_group_count", 3)),
+       "expert_group_count"},
+      {"45 no groups", PITH_E_HPARAM, experts(u32("egmla.expert_group_count", 0)), "expert_group_count"},
+      {"45 more groups used than there are", PITH_E_HPARAM, experts(u32("egmla.expert_group_used_count", 2)),
+       "expert_group_used_count"},
+      {"45 more experts used than the groups have", PITH_E_HPARAM, experts([](RawGguf& f) {
+         f.set_u32("egmla.expert_group_count", 8);
+         f.set_u32("egmla.expert_used_count", 2);
+       }),
+       "expert_used_count"},
+      {"45 experts of no width", PITH_E_HPARAM, experts(u32("egmla.expert_feed_forward_length", 0)),
+       "expert_feed_forward_length"},
+      {"45 experts of a width of 2^31", PITH_E_HPARAM, experts(u32("egmla.expert_feed_forward_length", 1u << 31)),
+       "expert_feed_forward_length"},
+      {"45 shared experts of a width beyond 2^20", PITH_E_HPARAM, experts([](RawGguf& f) {
+         f.set_u32("egmla.expert_shared_count", 64);
+         f.set_u32("egmla.expert_feed_forward_length", 1 << 20);
+       }),
+       "expert_shared_count"},
+      {"45 no layer with experts", PITH_E_HPARAM, experts(u32("egmla.leading_dense_block_count", 1)),
+       "leading_dense_block_count"},
+      {"45 a gating function from the future", PITH_E_UNSUPPORTED,
+       experts([](RawGguf& f) { f.set_string("egmla.expert_gating_func", "tanh"); }), "expert_gating_func"},
+      {"45 a gating function that is a number", PITH_E_TYPE, experts(u32("egmla.expert_gating_func", 2)),
+       "expert_gating_func"},
+      {"45 expert_weights_scale NaN", PITH_E_HPARAM, experts(f32("egmla.expert_weights_scale", kNan)),
+       "expert_weights_scale"},
       {"46 sliding window", PITH_E_UNSUPPORTED, u32("egmla.attention.sliding_window", 4), "sliding_window"},
       {"47 a divisor of another format is not read", PITH_OK, u32("llama.n_mult", 0)},
       {"value_length not a multiple of 8", PITH_E_HPARAM, u32("egmla.attention.value_length", 12), "value_length"},

@@ -8,6 +8,7 @@
 
 #include "agreement.h"
 #include "golden_file.h"
+#include "random_model.h"
 #include "reference/reference_model.h"
 #include "session/session.h"
 #include "session_testing.h"
@@ -248,7 +249,9 @@ TEST_CASE("prompts in the default form equal the oracle in float32, through a ri
     options.n_keep = 20;
     options.chunk = 70;
     const std::vector<int32_t> tokens = random_tokens(190, spec.config.vocab_size, random());
-    const Matrix expected = ReferenceModel(floats).ring_logits(tokens, options.capacity, options.n_keep);
+    const ReferenceModel oracle(floats);
+    const Matrix expected = oracle.ring_logits(tokens, options.capacity, options.n_keep);
+    if (!is_sure(oracle)) continue;
     const Cut cut(tokens.size(), &random);
     Session session(runtime.model, options);
     const std::vector<std::vector<float>> found = logits_at_ends(&session, tokens, cut);

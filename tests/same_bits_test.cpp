@@ -117,6 +117,17 @@ TEST_CASE("the golden hashes of weights with minima, on every tier of this machi
   });
 }
 
+// tests/golden/experts.q4.gguf: the same two with 8 experts in one of two layers.
+constexpr uint64_t kExpertsHash = 11533941380814185783ull, kExpertsPromptHash = 12669235086025756196ull;
+
+TEST_CASE("the golden hashes of a mixture of experts, on every tier of this machine") {
+  const Runtime runtime(read_golden("experts.q4.gguf"));
+  for_each_golden_session([&](const pith_session_options& options) {
+    CHECK(hash_after(runtime.model, golden_tokens(100, 300), options) == kExpertsHash);
+    CHECK(hash_after_prompt(runtime.model, golden_tokens(124, 300), options) == kExpertsPromptHash);
+  });
+}
+
 // 256 tokens of the model inside the command. PITH_QUICK, for slow builds and emulated CPUs, leaves the best tier and 8 threads.
 TEST_CASE("the golden hash of the built-in model, every tier and 1 to 8 threads") {
   const Bytes golden = read_golden("builtin.hash");

@@ -110,7 +110,7 @@ inline std::vector<Scenario> scenarios(uint64_t seed) {
     add(all[0], PITH_PRECISION_I8, PITH_ATTENTION_MATERIALISE, pool);
   }
   add(all[14], PITH_PRECISION_I8, PITH_ATTENTION_DEFAULT, kDefaultRows);  // split norm, r = 96, low-rank query
-  for (const size_t i : {5, 7, 9, 10}) add(all[i], PITH_PRECISION_I8, PITH_ATTENTION_DEFAULT, kDefaultRows);
+  for (const size_t i : {5, 7, 9, 10, 21}) add(all[i], PITH_PRECISION_I8, PITH_ATTENTION_DEFAULT, kDefaultRows);
   add(all[7], PITH_PRECISION_I8, PITH_ATTENTION_MATERIALISE, kDefaultRows);
   add(all[7], PITH_PRECISION_F32, PITH_ATTENTION_DEFAULT, kDefaultRows);
   add(all[10], PITH_PRECISION_F32, PITH_ATTENTION_DEFAULT, kDefaultRows);

@@ -191,8 +191,43 @@ TEST_CASE("shapes of published models have as many parameters as these say they 
     slice.config.context_length = std::min(slice.config.context_length, 64);
     CHECK(logit_spread(slice) > 0.01);  // false for NaN
   }
-  CHECK(synth_shape_names().size() == 7 + std::size(rows));
+  CHECK(synth_shape_names().size() == 7 + 3 + std::size(rows));
   CHECK_FALSE(named_spec("smollm2-135M").has_value());
+}
+
+TEST_CASE("shapes with experts have as many parameters as published, and read as many of them for a token") {
+  struct Row {
+    const char* name;
+    double published, published_used;  // model cards
+    uint64_t layers, heads, query_latent, nope, value, feed_forward, used, shared, width, vocab;
+  };
+  const Row rows[] = {
+      {"deepseek-v2-lite", 15.7e9, 2.4e9, 27, 16, 0, 128, 128, 10944, 6, 2, 1408, 102400},
+      {"moonlight-16b", 15.96e9, 2.24e9, 27, 16, 0, 128, 128, 11264, 6, 2, 1408, 163840},
+      {"glm-4.7-flash", 30e9, 3e9, 47, 20, 768, 192, 256, 10240, 4, 1, 1536, 154880},
+  };
+  for (const Row& r : rows) {
+    CAPTURE(r.name);
+    const uint64_t d = 2048, latent = 512, rope = 64, query = r.heads * (r.nope + rope);
+    const uint64_t attention = (r.query_latent > 0 ? r.query_latent * (d + query + 1) : d * query) +
+                               d * (latent + rope) + latent + latent * r.heads * (r.nope + r.value) +
+                               r.heads * r.value * d;
+    const uint64_t expert = 3 * d * r.width, router = 64 * d + (std::string(r.name) == "deepseek-v2-lite" ? 0 : 64);
+    const auto total = [&](uint64_t n_experts) {  // that count, of a layer's 64
+      return r.layers * (attention + 2 * d) + 3 * d * r.feed_forward +
+             (r.layers - 1) * (router + (n_experts + r.shared) * expert) + 2 * r.vocab * d + d;
+    };
+    const SynthSpec spec = synth_spec(r.name);
+    CHECK(n_parameters(spec) == total(64));
+    CHECK(std::fabs(double(total(64)) / r.published - 1) < 0.02);
+    CHECK(std::fabs(double(total(r.used) - 2 * r.vocab * d) / r.published_used - 1) < 0.1);  // of round numbers
+    SynthSpec slice = spec;  // two narrower layers of it run: a dense one and one with experts
+    slice.config.n_layers = 2;
+    slice.config.vocab_size = 300;
+    slice.config.feed_forward_width = slice.config.expert_width = 64;
+    slice.config.context_length = 64;
+    CHECK(logit_spread(slice) > 0.01);  // false for NaN
+  }
 }
 
 TEST_CASE("the outline of a model plans what the model plans") {

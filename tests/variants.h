@@ -54,6 +54,18 @@ inline void set_scaling(Config* c, RopeScaling scaling, float factor, int32_t or
   c->rope_original_context = original_context;
 }
 
+// Eight experts, of which two are chosen.
+inline SynthSpec expert_spec(const char* name, ExpertGating gating) {
+  SynthSpec spec = small_spec(name);
+  Config& c = spec.config;
+  c.n_experts = 8;
+  c.n_used_experts = 2;
+  c.expert_width = 40;
+  c.n_dense_layers = 1;
+  c.expert_gating = gating;
+  return spec;
+}
+
 inline std::vector<SynthSpec> all_variants() {
   std::vector<SynthSpec> out = {
       gated_spec("egmla, joint layer norm", GateNorm::layer),
@@ -74,7 +86,11 @@ inline std::vector<SynthSpec> all_variants() {
       small_spec("mha, short longrope, rope halves"),
       small_spec("mha, one kv head, yarn"),
       small_spec("mla, no kv norm, relu2, biases"),
-      small_spec("mha, norms of heads, grouped, rope halves, biases")};
+      small_spec("mha, norms of heads, grouped, rope halves, biases"),
+      expert_spec("experts, softmax, shared", ExpertGating::softmax),
+      expert_spec("experts, softmax, groups, relu2, corrections", ExpertGating::softmax),
+      expert_spec("experts, sigmoid, groups, normed weights, shared, low-rank query", ExpertGating::sigmoid),
+      expert_spec("experts of mha, sigmoid, all layers", ExpertGating::sigmoid)};
   out[1].config.rope_interleaved = false;
   out[2].config.kv_norm = KvNorm::none;
   out[3].tied = false;
@@ -116,8 +132,27 @@ inline std::vector<SynthSpec> all_variants() {
   out[18].config.head_norm = HeadNorm::rms;
   out[18].config.rope_interleaved = false;
   out[18].biases = true;
+  out[19].config.n_shared_experts = 2;
+  out[19].config.expert_weights_scale = 1.5f;
+  out[20].config.n_expert_groups = 4;
+  out[20].config.n_used_expert_groups = 2;
+  out[20].config.feed_forward = FeedForward::relu2;
+  out[20].biases = true;
+  Config& sigmoid = out[21].config;
+  sigmoid.n_expert_groups = 4;
+  sigmoid.n_used_expert_groups = 2;
+  sigmoid.expert_weights_norm = true;
+  sigmoid.expert_weights_scale = 1.8f;
+  sigmoid.n_shared_experts = 1;
+  sigmoid.query_latent_width = 24;
+  set_mha(&out[22].config, 4, 2);
+  out[22].config.n_dense_layers = 0;
+  out[22].config.n_used_experts = 3;
   return out;
 }
+
+// Whether a little rounding moves the results a little: a router's choice jumps, and no bound on rounding bounds that.
+inline bool is_continuous(const SynthSpec& spec) { return spec.config.n_experts == 0; }
 
 // All of them, or with PITH_QUICK, for slow builds, every third from one that chance picks: what is tested whole elsewhere.
 inline std::vector<SynthSpec> some_variants() {

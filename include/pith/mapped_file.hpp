@@ -20,8 +20,12 @@
 #include <cstring>
 #endif
 
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "result.hpp"
 
@@ -48,6 +52,11 @@ class MappedFile {
   // At a multiple of PITH_ALIGNMENT. An empty file has no mapping: its data is some valid address.
   const void* data() const { return data_ != nullptr ? data_ : kEmpty; }
   size_t size() const { return size_; }
+
+  // Asks the system to read bytes of the mapping in the background. Where it takes no such hint, nothing comes of it.
+  void read_ahead(const void* first, size_t bytes) const;
+  // Bytes of the mapping that are in memory now, whole pages; 0 where the system does not say.
+  size_t resident_bytes() const;
 
  private:
   static Failure failure(const std::string& path, const std::string& why) {
@@ -89,6 +98,10 @@ inline Result<MappedFile> MappedFile::open(const std::string& path) {
 
 inline void MappedFile::unmap() { UnmapViewOfFile(data_); }
 
+inline void MappedFile::read_ahead(const void*, size_t) const {}
+
+inline size_t MappedFile::resident_bytes() const { return 0; }
+
 #else
 
 inline Result<MappedFile> MappedFile::open(const std::string& path) {
@@ -110,6 +123,31 @@ inline Result<MappedFile> MappedFile::open(const std::string& path) {
 }
 
 inline void MappedFile::unmap() { ::munmap(const_cast<void*>(data_), size_); }
+
+inline void MappedFile::read_ahead(const void* first, size_t bytes) const {
+  if (data_ == nullptr) return;
+  const uintptr_t page = uintptr_t(::sysconf(_SC_PAGESIZE)), begin = reinterpret_cast<uintptr_t>(first) / page * page;
+  ::posix_madvise(reinterpret_cast<void*>(begin), reinterpret_cast<uintptr_t>(first) + bytes - begin,
+                  POSIX_MADV_WILLNEED);
+}
+
+inline size_t MappedFile::resident_bytes() const {
+#ifdef __linux__
+  constexpr size_t kPages = 65536;  // of a call
+  const size_t page = size_t(::sysconf(_SC_PAGESIZE));
+  std::vector<unsigned char> is_in(kPages);
+  size_t n = 0;
+  for (size_t at = 0; at < size_; at += kPages * page) {
+    const size_t bytes = std::min(size_ - at, kPages * page);
+    char* first = static_cast<char*>(const_cast<void*>(data_)) + at;
+    if (::mincore(first, bytes, is_in.data()) != 0) return 0;
+    for (size_t i = 0; i * page < bytes; ++i) n += (is_in[i] & 1) != 0 ? std::min(page, bytes - i * page) : 0;
+  }
+  return n;
+#else
+  return 0;
+#endif
+}
 
 #endif
 

@@ -194,7 +194,11 @@ typedef struct pith_model_info {
   uint32_t tied_output;    /* 1: the output matrix is the embedding */
   uint64_t n_parameters;
   uint64_t weight_bytes;      /* of all tensors, as stored */
-  uint64_t step_weight_bytes; /* of the tensors that one decoded token reads in full */
+  uint64_t step_weight_bytes; /* of what one decoded token reads: whole tensors, and the experts chosen for it */
+  uint32_t n_experts;         /* E of a layer that has them, 0 where none has. From here on not in 0.2.0 */
+  uint32_t n_used_experts;    /* chosen for a token */
+  uint64_t expert_bytes;      /* of weight_bytes, those of all experts */
+  uint64_t step_expert_bytes; /* of step_weight_bytes, those of the chosen ones */
 } pith_model_info;
 
 PITH_NODISCARD PITH_API pith_status pith_model_get_info(const pith_model* model, pith_model_info* out_info,

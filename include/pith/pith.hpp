@@ -125,6 +125,22 @@ class Model {
   }
 
   const pith_model* get() const { return placed_.object; }
+  // Of the mapped file, and of these in memory now: pages come from the file as they are read, and go when memory is short.
+  // 0 of a view.
+  size_t mapped_bytes() const { return file_.size(); }
+  size_t resident_bytes() const { return file_.resident_bytes(); }
+  // Asks the system to read the weights that every token needs before one does; experts come as tokens choose them.
+  void read_ahead() const {
+    if (file_.size() == 0) return;
+    const Result<pith_model_info> known = try_info();
+    for (size_t i = 0; known && i < tensor_count(); ++i) {
+      const Result<pith_tensor> t = try_tensor(i);
+      if (!t) return;
+      const std::string_view name(t->name, t->name_bytes);
+      const bool is_table = name.starts_with("gate_embd.") || (name == "token_embd.weight" && known->tied_output == 0);
+      if (!is_table && !name.ends_with("_exps.weight")) file_.read_ahead(t->data, size_t(t->data_bytes));
+    }
+  }
   Result<pith_model_info> try_info() const {
     return filled<pith_model_info>([&](auto* out, auto* error) { return pith_model_get_info(get(), out, error); });
   }

@@ -13,6 +13,13 @@ pith_status check_data(const void* data, pith_error* error) {
               "model: data is not aligned to 64 bytes; copy it to memory that is (pith_alignment_shift)");
 }
 
+bool is_of_experts(const TensorEntry& t) { return t.name.ends_with("_exps.weight"); }
+
+// What a token reads of them: those that are chosen for it.
+uint64_t chosen_bytes(const TensorEntry& t, const Config& c) {
+  return t.bytes / t.n_matrices * uint64_t(c.n_used_experts);
+}
+
 uint64_t weights_read_per_step(const pith_model& model) {
   uint64_t bytes = 0;
   const Config& c = model.config;
@@ -20,7 +27,8 @@ uint64_t weights_read_per_step(const pith_model& model) {
     const TensorEntry& t = model.file.tensor(i);
     const bool is_table = t.name.starts_with("gate_embd.") || t.name == "token_embd.weight";
     const bool is_tied_output = t.data == model.weights.output.w;
-    if (!is_table || is_tied_output) bytes += t.bytes;
+    if (is_of_experts(t)) bytes += chosen_bytes(t, c);
+    else if (!is_table || is_tied_output) bytes += t.bytes;
     else bytes += t.bytes / uint64_t(c.vocab_size);  // one row
   }
   return bytes;
@@ -31,6 +39,9 @@ void count_weights(const pith_model& model, pith_model_info* info) {
     const TensorEntry& t = model.file.tensor(i);
     info->n_parameters += uint64_t(t.rows) * t.cols;
     info->weight_bytes += t.bytes;
+    if (!is_of_experts(t)) continue;
+    info->expert_bytes += t.bytes;
+    info->step_expert_bytes += chosen_bytes(t, model.config);
   }
   info->step_weight_bytes = weights_read_per_step(model);
 }
@@ -148,6 +159,10 @@ pith_status pith_model_get_info(const pith_model* model, pith_model_info* out_in
       .n_parameters = 0,
       .weight_bytes = 0,
       .step_weight_bytes = 0,
+      .n_experts = uint32_t(c.n_experts),
+      .n_used_experts = uint32_t(c.n_used_experts),
+      .expert_bytes = 0,
+      .step_expert_bytes = 0,
   };
   count_weights(*model, &info);
   write_struct(info, out_info);

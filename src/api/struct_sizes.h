@@ -28,7 +28,8 @@ struct StructSizes;
   }
 
 // The last field of every version; a version that adds fields adds its last one.
-PITH_STRUCT_SIZES(pith_model_info, PITH_END_OF(pith_model_info, step_weight_bytes));
+PITH_STRUCT_SIZES(pith_model_info, PITH_END_OF(pith_model_info, step_weight_bytes),
+                  PITH_END_OF(pith_model_info, step_expert_bytes));
 PITH_STRUCT_SIZES(pith_metadata, PITH_END_OF(pith_metadata, array_count));
 PITH_STRUCT_SIZES(pith_tensor, PITH_END_OF(pith_tensor, sha256));
 PITH_STRUCT_SIZES(pith_session_options, PITH_END_OF(pith_session_options, clock_context));

@@ -9,51 +9,88 @@ namespace pith::internal {
 // ---- A layer ----
 
 void Transformer::run_layer(int32_t layer) {
+  run_attention(layer);
+  if (config_->has_experts(layer)) run_experts(layer);
+  else run_feed_forward(layer);
+}
+
+void Transformer::run_attention(int32_t layer) {
   const Layer& w = weights_->layers[layer];
   for_batches([&](const Batch& batch) {
-    const Activation x = normed(batch, w.attn_norm, w.attn_norm_bias, projection_readers(*config_, w));
+    normalize_batch(batch, w.attn_norm, w.attn_norm_bias);
+    const Activation x = prepare_normed(batch, projection_readers(*config_, w));
     trace_columns("attn_in", layer, batch, scratch(batch).normed);
     attention_.project(layer, batch, x);
   });
   attention_.attend(layer);
+}
+
+// What attention found, through W_O.
+void Transformer::add_attention(int32_t layer, const Batch& batch) {
+  const Linear& w = weights_->layers[layer].output;
+  const Scratch& s = scratch(batch);
+  attention_.load(layer, batch, s.heads);
+  const Activation heads = s.heads.prepare(*kernels_, batch.n, plan_.activations, w.type);
+  const Product product{&w, heads, s.delta, size_t(padded_rows(w.rows))};
+  apply(*kernels_, batch.worker, {&product, 1}, batch.n);
+  add_to_residual(batch, s.delta);
+  trace_delta("attn_out", layer, batch, s.delta);
+}
+
+void Transformer::run_feed_forward(int32_t layer) {
+  const Layer& w = weights_->layers[layer];
   for_batches([&](const Batch& batch) {
     const Scratch& s = scratch(batch);
-    attention_.load(layer, batch, s.heads);
-    add_to_residual(w.output, s.heads, batch);
-    trace_delta("attn_out", layer, batch);
-    const Activation x = normed(batch, w.ffn_norm, w.ffn_norm_bias, readers_of({&w.ffn_up, &w.ffn_gate}));
+    add_attention(layer, batch);
+    normalize_batch(batch, w.ffn_norm, w.ffn_norm_bias);
+    const Activation x = prepare_normed(batch, readers_of({&w.ffn_up, &w.ffn_gate}));
     trace_columns("ffn_in", layer, batch, s.normed);
-    feed_forward(w, x, batch);
-    add_to_residual(w.ffn_down, s.activation, batch);
-    trace_delta("ffn_out", layer, batch);
+    dense_.compute(w, x, batch, s.delta);
+    add_to_residual(batch, s.delta);
+    trace_delta("ffn_out", layer, batch, s.delta);
   });
 }
 
-Activation Transformer::normed(const Batch& batch, const float* gamma, const float* beta, WeightType readers) {
+// The router sees the normed stream before it is rounded. Experts wait until all tokens have chosen.
+void Transformer::run_experts(int32_t layer) {
+  const Layer& w = weights_->layers[layer];
+  Activation x{};
+  for_batches([&](const Batch& batch) {
+    const Scratch& s = scratch(batch);
+    float* sum = experts_.sum(batch.first);
+    add_attention(layer, batch);
+    normalize_batch(batch, w.ffn_norm, w.ffn_norm_bias);
+    experts_.route(layer, batch, s.normed);
+    const Activation normed =
+        prepare_normed(batch, readers_of({&w.ffn_up, &w.ffn_gate, &w.expert_up.first, &w.expert_gate.first}));
+    trace_columns("ffn_in", layer, batch, s.normed);
+    if (w.ffn_up.w != nullptr) dense_.compute(w, normed, batch, sum);
+    else std::memset(sum, 0, sizeof(float) * size_t(padded_rows(config_->width)) * size_t(batch.n));
+    if (chunk_.is_step()) x = normed;
+  });
+  experts_.compute(layer, chunk_.n, x);
+  for_batches([&](const Batch& batch) {
+    add_to_residual(batch, experts_.sum(batch.first));
+    trace_delta("ffn_out", layer, batch, experts_.sum(batch.first));
+  });
+}
+
+// The residual stream of a batch, normed.
+void Transformer::normalize_batch(const Batch& batch, const float* gamma, const float* beta) {
   const Columns& x = scratch(batch).normed;
   for (int32_t i = 0; i < batch.n; ++i)
     normalize(*kernels_, *config_, residual(batch.first + i), gamma, beta, x.column(i));
   x.pad(batch.n, config_->width);
-  return x.prepare(*kernels_, batch.n, plan_.activations, trace_.is_on() ? WeightType::f32 : readers);
 }
 
-void Transformer::feed_forward(const Layer& w, Activation x, const Batch& batch) {
-  const Scratch& s = scratch(batch);
-  const size_t gate = size_t(padded_rows(config_->feed_forward_width));
-  const Product products[] = {{&w.ffn_up, x, s.activation.x, size_t(s.activation.cols)},
-                              {&w.ffn_gate, x, s.gate, gate}};
-  const bool is_gated = config_->feed_forward == FeedForward::swiglu;
-  apply(*kernels_, batch.worker, {products, is_gated ? 2u : 1u}, batch.n);
-  for (int32_t i = 0; i < batch.n; ++i)
-    activate(*kernels_, *config_, s.gate + gate * size_t(i), s.activation.column(i));
-  s.activation.pad(batch.n, config_->feed_forward_width);
+Activation Transformer::prepare_normed(const Batch& batch, WeightType readers) const {
+  return scratch(batch).normed.prepare(*kernels_, batch.n, plan_.activations,
+                                       trace_.is_on() ? WeightType::f32 : readers);
 }
 
-void Transformer::add_to_residual(const Linear& w, const Columns& columns, const Batch& batch) {
-  float* delta = scratch(batch).delta;
-  const size_t stride = size_t(padded_rows(w.rows));
-  const Product product{&w, columns.prepare(*kernels_, batch.n, plan_.activations, w.type), delta, stride};
-  apply(*kernels_, batch.worker, {&product, 1}, batch.n);
+// delta: [batch.n, d padded].
+void Transformer::add_to_residual(const Batch& batch, const float* delta) {
+  const size_t stride = size_t(padded_rows(config_->width));
   for (int32_t i = 0; i < batch.n; ++i)
     kernels_->axpy(config_->residual_scale, delta + stride * size_t(i), config_->width, residual(batch.first + i));
 }
@@ -120,14 +157,10 @@ void Transformer::compute_every(const Outputs& outputs) {
 Activation Transformer::output_in(const Batch& batch, float* hidden) {
   const Columns& x = scratch(batch).normed;
   const size_t width = size_t(config_->width);
-  for (int32_t i = 0; i < batch.n; ++i) {
-    normalize(*kernels_, *config_, residual(batch.first + i), weights_->output_norm, weights_->output_norm_bias,
-              x.column(i));
-    if (hidden != nullptr) std::memcpy(hidden + width * size_t(i), x.column(i), sizeof(float) * width);
-  }
-  x.pad(batch.n, config_->width);
-  const WeightType readers = trace_.is_on() ? WeightType::f32 : weights_->output.type;
-  const Activation a = x.prepare(*kernels_, batch.n, plan_.activations, readers);
+  normalize_batch(batch, weights_->output_norm, weights_->output_norm_bias);
+  for (int32_t i = 0; i < batch.n && hidden != nullptr; ++i)
+    std::memcpy(hidden + width * size_t(i), x.column(i), sizeof(float) * width);
+  const Activation a = prepare_normed(batch, weights_->output.type);
   trace_columns("output_in", -1, batch, x);
   return a;
 }
@@ -156,14 +189,13 @@ void Transformer::lay_out(const Setup& setup, Arena* arena) {
   attention_.lay_out(setup, arena);
   residual_ = arena->take<float>(size_t(plan.chunk) * size_t(c.width));
   const int32_t batch = max_batch(plan);
-  const auto take = [&](int32_t width) { return arena->take<float>(size_t(batch) * size_t(padded_rows(width))); };
   scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
     s->normed.lay_out(batch, c.width, arena);
     s->heads.lay_out(batch, c.head_output_width(), arena);
-    s->activation.lay_out(batch, c.feed_forward_width, arena);
-    s->gate = take(c.feed_forward == FeedForward::swiglu ? c.feed_forward_width : 0);
-    s->delta = take(c.width);
+    s->delta = arena->take<float>(size_t(batch) * size_t(padded_rows(c.width)));
   });
+  dense_.lay_out(setup, arena);
+  experts_.lay_out(setup, arena);
 }
 
 inline void Transformer::trace_columns(const char* name, int32_t layer, const Batch& batch,
@@ -171,9 +203,9 @@ inline void Transformer::trace_columns(const char* name, int32_t layer, const Ba
   trace_.tensors(name, layer, batch.first, batch.n, columns.x, size_t(columns.cols), config_->width);
 }
 
-inline void Transformer::trace_delta(const char* name, int32_t layer, const Batch& batch) const {
+inline void Transformer::trace_delta(const char* name, int32_t layer, const Batch& batch, const float* delta) const {
   const size_t stride = size_t(padded_rows(config_->width));
-  trace_.tensors(name, layer, batch.first, batch.n, scratch(batch).delta, stride, config_->width);
+  trace_.tensors(name, layer, batch.first, batch.n, delta, stride, config_->width);
 }
 
 }  // namespace pith::internal

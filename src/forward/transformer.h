@@ -8,6 +8,8 @@
 #include "attention/attention.h"
 #include "ground/trace.h"
 #include "layers/chunk.h"
+#include "layers/dense_feed_forward.h"
+#include "layers/expert_feed_forward.h"
 #include "layers/linear.h"
 #include "layers/part.h"
 
@@ -55,16 +57,15 @@ class Transformer : Part {
   void set_trace(const Trace& trace) {  // of a traced build
     trace_ = trace;
     attention_.set_trace(trace);
+    experts_.set_trace(trace);
   }
 
  private:
   // What one thread needs, for a batch of tokens.
   struct Scratch {
-    Columns normed;      // columns of d
-    Columns heads;       // columns of n_h d_v: attention's output
-    Columns activation;  // columns of the feed-forward
-    float* gate;         // [batch, feed-forward padded]; SwiGLU
-    float* delta;        // [batch, d padded]: what a half of a layer adds
+    Columns normed;  // columns of d
+    Columns heads;   // columns of n_h d_v: attention's output
+    float* delta;    // [batch, d padded]: what a half of a layer adds
   };
 
   void begin(const Chunk& chunk);
@@ -74,18 +75,24 @@ class Transformer : Part {
 
   template <typename F>
   void for_batches(const F& f);
-  Activation normed(const Batch& batch, const float* gamma, const float* beta, WeightType readers);
-  void feed_forward(const Layer& layer, Activation x, const Batch& batch);
-  void add_to_residual(const Linear& w, const Columns& columns, const Batch& batch);
+  void run_attention(int32_t layer);
+  void add_attention(int32_t layer, const Batch& batch);
+  void run_feed_forward(int32_t layer);
+  void run_experts(int32_t layer);
+  void normalize_batch(const Batch& batch, const float* gamma, const float* beta);
+  Activation prepare_normed(const Batch& batch, WeightType readers) const;
+  void add_to_residual(const Batch& batch, const float* delta);
   void compute_last();
   void compute_every(const Outputs& outputs);
   Activation output_in(const Batch& batch, float* hidden);
   inline void trace_columns(const char* name, int32_t layer, const Batch& batch, const Columns& columns) const;
-  inline void trace_delta(const char* name, int32_t layer, const Batch& batch) const;
+  inline void trace_delta(const char* name, int32_t layer, const Batch& batch, const float* delta) const;
   const Scratch& scratch(const Batch& batch) const { return scratch_[batch.worker.thread]; }
   float* residual(int32_t token) const { return residual_ + size_t(token) * size_t(config_->width); }
 
   Attention attention_;
+  DenseFeedForward dense_;
+  ExpertFeedForward experts_;
   Chunk chunk_;
   float* residual_ = nullptr;   // [chunk, d]
   float* hidden_ = nullptr;     // [d]

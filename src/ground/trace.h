@@ -11,6 +11,8 @@
 //   c_scale [1]              the scale of c that rho has taken
 //   kv [N]                   materialised keys and values, per head d_n and d_v; not with grouped or absorbed steps
 //   heads [n_h, d_v]         input of W_O
+//   router [E]               scores of experts, not corrected
+//   experts [E]              weights of those that are chosen, 0 of the others
 //   attn_out, ffn_out [d]    what a half of a layer adds, before residual_scale
 //   output_in [d]            normed; layer -1; of the tokens whose logits or hidden states are asked for
 // and the score of every token, head and slot that it sees; not with grouped or absorbed steps.

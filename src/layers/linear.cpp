@@ -77,6 +77,17 @@ Activation Columns::activation(Precision precision) const {
   return {x, nullptr, nullptr, nullptr, nullptr, nullptr};
 }
 
+Columns Columns::from(int32_t i) const {
+  const int32_t first = i * cols, block = first / kBlockCols;
+  return {x + first, q + first, d + block, start + 4 * block, octets + 2 * first, sums + block, cols};
+}
+
+Columns Columns::of_width(int32_t width) const {
+  Columns narrow = *this;
+  narrow.cols = int32_t(padded_cols(width));
+  return narrow;
+}
+
 void Columns::pad(int32_t n, int32_t width) const {
   for (int32_t i = 0; i < n; ++i) {
     for (int32_t j = width; j < cols; ++j) x[i * cols + j] = 0;
@@ -84,13 +95,16 @@ void Columns::pad(int32_t n, int32_t width) const {
 }
 
 Activation Columns::prepare(const Kernels& kernels, int32_t n, Precision precision, WeightType readers) const {
-  if (precision == Precision::i8) {
-    kernels.quantize_blocks(x, n * cols, q, d);
-    kernels.spread_blocks(q, d, n * cols, start, octets, sums);
-    for (int32_t b = 0; b < n * cols / kBlockCols && readers == WeightType::f32; ++b)
-      kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
-  }
+  if (precision == Precision::i8) round(kernels, 0, n * cols, readers);
   return activation(precision);
+}
+
+void Columns::round(const Kernels& kernels, int32_t first, int32_t n, WeightType readers) const {
+  const int32_t block = first / kBlockCols;
+  kernels.quantize_blocks(x + first, n, q + first, d + block);
+  kernels.spread_blocks(q + first, d + block, n, start + 4 * block, octets + 2 * first, sums + block);
+  for (int32_t b = block; b < block + n / kBlockCols && readers == WeightType::f32; ++b)
+    kernels.dequantize_row(q + b * kBlockCols, d[b], kBlockCols, x + b * kBlockCols);
 }
 
 WeightType readers_of(std::initializer_list<const Linear*> matrices) {

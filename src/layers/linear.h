@@ -29,6 +29,8 @@ struct Columns {
   void lay_out_integers(int32_t max_columns, int32_t width, Arena* arena);  // all but x
 
   float* column(int32_t i) const { return x + i * cols; }
+  Columns from(int32_t i) const;          // the columns from the i-th on
+  Columns of_width(int32_t width) const;  // narrower ones in the same memory
   Activation activation(Precision precision) const;
 
   // Zeros after the first `width` numbers of n columns.
@@ -37,6 +39,9 @@ struct Columns {
   // Quantises n padded columns if they are to be int8. `readers`: what reads them; f32 weights read x, where the
   // rounded numbers are put back, so that float and integer kernels see the same.
   Activation prepare(const Kernels& kernels, int32_t n, Precision precision, WeightType readers) const;
+
+  // The same of whole blocks, numbers [first, first + n) of all columns, which are to be int8.
+  void round(const Kernels& kernels, int32_t first, int32_t n, WeightType readers) const;
 };
 
 // What columns are prepared for that several matrices read: floats if one of them is. A matrix that is absent reads

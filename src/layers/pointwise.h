@@ -16,9 +16,8 @@ inline void normalize(const Kernels& k, const Config& c, const float* x, const f
   else k.layernorm(x, gamma, beta, c.block_norm_epsilon, c.width, out);
 }
 
-// The feed-forward's activation, hidden [feed-forward] in place. gate [feed-forward]: SwiGLU only.
-inline void activate(const Kernels& k, const Config& c, const float* gate, float* hidden) {
-  const int32_t n = c.feed_forward_width;
+// The feed-forward's activation, hidden [n] in place. gate [n]: SwiGLU only.
+inline void activate(const Kernels& k, const Config& c, const float* gate, int32_t n, float* hidden) {
   switch (c.feed_forward) {
     case FeedForward::swiglu: return k.silu_multiply(gate, hidden, n, hidden);
     case FeedForward::relu2: return k.relu2(hidden, n, hidden);

@@ -19,6 +19,10 @@ PITH_WORDS(HeadNorm, none, rms)
 PITH_WORDS(BlockNorm, rms, layer)
 PITH_WORDS(FeedForward, swiglu, relu2, gelu_tanh, gelu_erf)
 PITH_WORDS(RopeScaling, none, yarn, longrope)
+PITH_WORDS(ExpertGating, softmax, sigmoid)
+
+constexpr int32_t kMaxExperts = 1024;    // of a layer
+constexpr int32_t kMaxUsedExperts = 64;  // of a token
 
 // The members that a model file sets are described in config_keys.cpp. Their defaults stand here.
 struct Config {
@@ -30,8 +34,10 @@ struct Config {
   BlockNorm block_norm = BlockNorm::rms;
   FeedForward feed_forward = FeedForward::swiglu;
   RopeScaling rope_scaling = RopeScaling::none;
+  ExpertGating expert_gating = ExpertGating::softmax;
   bool rope_interleaved = true;
   bool folded = false;
+  bool expert_weights_norm = false;
 
   int32_t n_layers = 0;            // L
   int32_t width = 0;               // d
@@ -48,6 +54,14 @@ struct Config {
   int32_t vocab_size = 0;  // V
   int32_t context_length = 0;
 
+  int32_t n_experts = 0;         // E, of a layer that has them; 0: every feed-forward is dense
+  int32_t n_used_experts = 0;    // chosen for a token
+  int32_t n_shared_experts = 0;  // for every token: one feed-forward of so many times the width
+  int32_t expert_width = 0;
+  int32_t n_dense_layers = 0;   // before the first that has experts
+  int32_t n_expert_groups = 1;  // neighbouring experts that are chosen or left together first
+  int32_t n_used_expert_groups = 1;
+
   float block_norm_epsilon = 1e-6f;
   float kv_norm_epsilon = 1e-6f;
   float q_norm_epsilon = 1e-6f;
@@ -60,6 +74,8 @@ struct Config {
   float yarn_log_multiplier = 0;
   float yarn_beta_fast = 32, yarn_beta_slow = 1;
 
+  float expert_weights_scale = 1;
+
   float content_query_scale = 1, rope_query_scale = 1;  // what folding has left outside of W_Q
 
   constexpr bool is_mha() const { return attention == AttentionKind::mha; }
@@ -71,6 +87,9 @@ struct Config {
   constexpr int32_t n_gate_tables() const {
     return gate == Gate::none ? 0 : (n_layers + layer_group_size - 1) / layer_group_size;
   }
+  constexpr bool has_experts(int32_t layer) const { return n_experts > 0 && layer >= n_dense_layers; }
+  constexpr int32_t shared_width() const { return n_shared_experts * expert_width; }
+  constexpr int32_t group_experts() const { return n_experts / n_expert_groups; }
   constexpr int32_t gate_output_width() const { return gate == Gate::up ? kv_width() : latent_width; }  // rows of W_UE
 };
 

@@ -16,8 +16,8 @@ namespace pith::internal {
 PITH_WORDS(KeyKind, integer, real, boolean, word)
 
 // The models that a key is read of and written for. The keys that decide it come first in the list.
-//   gated: latent attention with a gate; scaled: a scaled rotary embedding
-PITH_WORDS(KeyScope, always, mha, latent, gated, scaled)
+//   gated: latent attention with a gate; scaled: a scaled rotary embedding; experts: layers with experts
+PITH_WORDS(KeyScope, always, mha, latent, gated, scaled, experts)
 
 //   required: the file must have it
 //   optional: where absent, the default
@@ -59,6 +59,7 @@ constexpr bool applies(KeyScope scope, const Config& c) {
     case KeyScope::latent: return !c.is_mha();
     case KeyScope::gated: return !c.is_mha() && c.gate != Gate::none;
     case KeyScope::scaled: return c.rope_scaling != RopeScaling::none;
+    case KeyScope::experts: return c.n_experts > 0;
   }
   return false;
 }

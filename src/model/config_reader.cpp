@@ -80,8 +80,7 @@ pith_status read_key(const ModelFile& file, const ConfigKey& key, Config* c, pit
 pith_status refuse_features(const ModelFile& file, pith_error* error) {
   const struct {
     const char *name, *reason;
-  } features[] = {{"expert_count", "mixtures of experts are not supported"},
-                  {"attention.sliding_window", "sliding windows inside a layer are not supported"}};
+  } features[] = {{"attention.sliding_window", "sliding windows inside a layer are not supported"}};
   for (const auto& feature : features) {
     const Key name(feature.name);
     uint64_t number = 0;
@@ -90,6 +89,8 @@ pith_status refuse_features(const ModelFile& file, pith_error* error) {
   }
   return PITH_OK;
 }
+
+constexpr int64_t kMaxRows = 1 << 24;
 
 // What must hold between the keys; the first failure stays.
 class Relations {
@@ -107,8 +108,22 @@ class Relations {
   pith_status status_ = PITH_OK;
 };
 
+void check_experts(const Config& c, Relations* in) {
+  if (c.n_experts == 0) return;
+  in->check(c.n_dense_layers < c.n_layers, "leading_dense_block_count", c.n_dense_layers, " of ", c.n_layers,
+            " layers leave none with experts");
+  in->check(c.n_used_experts <= c.n_experts, "expert_used_count", c.n_used_experts, " of ", c.n_experts, " experts");
+  in->check(c.n_experts % c.n_expert_groups == 0, "expert_group_count", c.n_expert_groups, " does not divide the ",
+            c.n_experts, " experts");
+  in->check(c.n_used_expert_groups <= c.n_expert_groups, "expert_group_used_count", c.n_used_expert_groups, " of ",
+            c.n_expert_groups, " groups");
+  in->check(c.n_used_experts <= c.n_used_expert_groups * c.group_experts(), "expert_used_count", c.n_used_experts,
+            " experts from ", c.n_used_expert_groups, " groups of ", c.group_experts());
+  in->check(int64_t(c.n_shared_experts) * c.expert_width <= kMaxRows / 16, "expert_shared_count", c.n_shared_experts,
+            " experts of this expert_feed_forward_length are too wide");
+}
+
 pith_status check_relations(const Config& c, pith_error* error) {
-  constexpr int64_t kMaxRows = 1 << 24;
   Relations in(error);
   in.check(c.value_width % 8 == 0, "attention.value_length", c.value_width, " is not a multiple of 8");
   in.check(c.content_width % 8 == 0, "attention.key_length_content", c.content_width, " is not a multiple of 8");
@@ -123,6 +138,7 @@ pith_status check_relations(const Config& c, pith_error* error) {
   in.check(c.n_heads * head <= kMaxRows, "attention.head_count", c.n_heads, " heads of this width are too many");
   in.check(c.n_heads * int64_t(c.latent_width) <= kMaxRows, "attention.head_count", c.n_heads,
            " heads are too many for this kv_lora_rank");
+  check_experts(c, &in);
   return in.status();
 }
 

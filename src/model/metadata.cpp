@@ -1,5 +1,7 @@
 // Typed values of the model file's metadata, and the directory of packed tensors built on them.
 #include "model/model_file.h"
+
+#include "model/config.h"
 #include "ground/status.h"
 
 namespace pith::internal {
@@ -28,6 +30,7 @@ bool is_integer(GgufType type) { return type <= GgufType::i32 || type == GgufTyp
 // The arrays pith.packed.*, one element per tensor.
 struct PackedArrays {
   const MetaEntry *names = nullptr, *types = nullptr, *rows = nullptr, *cols = nullptr, *hashes = nullptr;
+  const MetaEntry* matrices = nullptr;  // NULL: no tensor is a stack
 };
 
 pith_status find_packed_arrays(const ModelFile& file, PackedArrays* arrays, pith_error* error) {
@@ -41,14 +44,17 @@ pith_status find_packed_arrays(const ModelFile& file, PackedArrays* arrays, pith
     const char* key;
     GgufType type;
     const MetaEntry** array;
+    bool is_optional = false;
   };
   const Column columns[] = {{"pith.packed.names", GgufType::string, &arrays->names},
                             {"pith.packed.types", GgufType::string, &arrays->types},
                             {"pith.packed.rows", GgufType::u32, &arrays->rows},
                             {"pith.packed.cols", GgufType::u32, &arrays->cols},
-                            {"pith.packed.sha256", GgufType::string, &arrays->hashes}};
+                            {"pith.packed.sha256", GgufType::string, &arrays->hashes},
+                            {"pith.packed.matrices", GgufType::u32, &arrays->matrices, true}};
   for (const Column& column : columns) {
     PITH_TRY(file.get_array(column.key, column.type, column.array, error));
+    if (*column.array == nullptr && column.is_optional) continue;
     if (*column.array == nullptr) return fail(error, PITH_E_MISSING, "key ", column.key, ": missing");
     if ((*column.array)->count != file.n_tensors())
       return fail(error, PITH_E_SHAPE, "key ", column.key, ": ", (*column.array)->count, " elements for ",
@@ -71,11 +77,14 @@ pith_status set_type(TensorEntry* tensor, std::string_view type, pith_error* err
 
 // The bytes of a tensor follow from its type and logical shape.
 pith_status check_packed(const TensorEntry& t, pith_error* error) {
-  constexpr uint32_t kMax = 1u << 30;
+  constexpr uint32_t kMax = 1u << 30, kMaxMatrices = kMaxExperts;
   if (t.rows == 0 || t.cols == 0 || t.rows > kMax || t.cols > kMax || (t.is_vector && t.rows != 1))
     return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.rows, " rows of ", t.cols, " columns");
   const TensorType stored = t.is_vector ? TensorType::f32 : TensorType::i8;
-  const uint64_t bytes = t.is_vector ? uint64_t(t.cols) * 4 : packed_bytes(t.packed_type, t.rows, t.cols);
+  if (t.n_matrices == 0 || t.n_matrices > kMaxMatrices || t.rows % t.n_matrices != 0)
+    return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.rows, " rows are not those of ", t.n_matrices,
+                " matrices");
+  const uint64_t bytes = t.is_vector ? uint64_t(t.cols) * 4 : stored_bytes(t.packed_type, t.n_matrices, t.rows, t.cols);
   if (t.type != stored || t.n_dims != 1 || t.bytes != bytes)
     return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.bytes, " bytes; its packed shape takes ", bytes);
   if (reinterpret_cast<uintptr_t>(t.data) % (t.is_vector ? 4 : 64) != 0)
@@ -144,6 +153,7 @@ pith_status ModelFile::read_packed_directory(pith_error* error) {
     tensor->is_listed = true;
     tensor->rows = read_le<uint32_t>(arrays.rows->value + 4 * i);
     tensor->cols = read_le<uint32_t>(arrays.cols->value + 4 * i);
+    tensor->n_matrices = arrays.matrices == nullptr ? 1 : read_le<uint32_t>(arrays.matrices->value + 4 * i);
     tensor->sha256 = hashes.next();
     PITH_TRY(set_type(tensor, types.next(), error));
     if (tensor->sha256.size() != 64)

@@ -20,8 +20,9 @@
 //   pith.packed.rows    [u32]      logical rows (1 for a vector)
 //   pith.packed.cols    [u32]      logical columns
 //   pith.packed.sha256  [string]   of the tensor's bytes, 64 hex digits
+//   pith.packed.matrices [u32]     of a stack (simd/packed.h), how many it has; where absent, 1 of every tensor
 //   pith.rope.frequencies [u64]    turns per position, unsigned 0.64 fixed point, one per rotated pair
-// Packed tensors are 64-byte aligned in the file (general.alignment = 64).
+// Packed tensors are 64-byte aligned in the file (general.alignment = 64; with stacks 4,096).
 //
 // Limits: keys and values 65,535 bytes a key, 16 MiB a string; 65,536 keys and tensors; names 1 .. 64 bytes; 1 .. 4
 // dimensions of 1 .. 2^40; arrays 4 Mi elements. Bytes after the last tensor are allowed.
@@ -75,7 +76,8 @@ struct TensorEntry {
   bool is_listed;           // named by pith.packed.names
   bool is_vector;           // plain float32
   WeightType packed_type;   // of a listed matrix
-  uint32_t rows, cols;      // logical
+  uint32_t rows, cols;      // logical; rows of all matrices of a stack
+  uint32_t n_matrices;      // of a stack; else 1
   std::string_view sha256;  // 64 hex digits
   bool is_bound;            // a weight of the model points at it
 };

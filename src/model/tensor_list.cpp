@@ -8,7 +8,7 @@ namespace {
 // The shape and presence of a tensor under a configuration.
 struct Shape {
   Presence presence;
-  int32_t rows, cols;
+  int32_t rows, cols;  // rows of one matrix of a stack
 };
 
 constexpr Shape required(int32_t rows, int32_t cols) { return {Presence::required, rows, cols}; }
@@ -16,39 +16,44 @@ constexpr Shape optional(int32_t rows, int32_t cols) { return {Presence::optiona
 constexpr Shape kAbsent = {Presence::absent, 0, 0};
 constexpr Shape when(bool present, Shape shape) { return present ? shape : kAbsent; }
 
-// Where a tensor's view goes: a matrix, the bias of one, or a vector.
+// Where a tensor's view goes: a matrix, the bias of one, a vector, or a stack of E matrices.
 template <typename Owner>
 struct Rule {
   const char* name;  // after "blk.N." for layers
   Linear Owner::*matrix;
   const float* Owner::*vector;
+  LinearStack Owner::*stack;
   bool is_bias;
-  Shape (*shape)(const Config&);
+  Shape (*shape)(const Config&, int32_t layer);
 };
 
-// A row that is a matrix, the bias of the matrix above, or a vector.
-#define PITH_MATRIX(Owner, member, name, condition, rows, cols)                                                     \
-  Rule<Owner>{name ".weight", &Owner::member, nullptr, false,                                                       \
-              [](const Config& c) { return when(condition, required(rows, cols)); }},                               \
-      Rule<Owner> {                                                                                                 \
-    name ".bias", &Owner::member, nullptr, true, [](const Config& c) { return when(condition, optional(1, rows)); } \
-  }
-#define PITH_VECTOR(Owner, member, name, shape)                                          \
-  Rule<Owner> {                                                                          \
-    name, nullptr, &Owner::member, false, [](const Config& c) -> Shape { return shape; } \
+// A row that is a matrix, the bias of the matrix above, a vector, or a stack. `c` is the configuration, `n` the layer.
+#define PITH_SHAPE(shape) [](const Config& c, [[maybe_unused]] int32_t n) -> Shape { return shape; }
+#define PITH_WEIGHT(Owner, member, name, shape) \
+  Rule<Owner> { name ".weight", &Owner::member, nullptr, nullptr, false, PITH_SHAPE(shape) }
+#define PITH_BIAS(Owner, member, name, shape) \
+  Rule<Owner> { name ".bias", &Owner::member, nullptr, nullptr, true, PITH_SHAPE(shape) }
+#define PITH_MATRIX(Owner, member, name, condition, rows, cols)            \
+  PITH_WEIGHT(Owner, member, name, when(condition, required(rows, cols))), \
+      PITH_BIAS(Owner, member, name, when(condition, optional(1, rows)))
+#define PITH_VECTOR(Owner, member, name, shape) \
+  Rule<Owner> { name, nullptr, &Owner::member, nullptr, false, PITH_SHAPE(shape) }
+#define PITH_STACK(Owner, member, name, condition, rows, cols)                                                 \
+  Rule<Owner> {                                                                                                \
+    name ".weight", nullptr, nullptr, &Owner::member, false, PITH_SHAPE(when(condition, required(rows, cols))) \
   }
 
 constexpr bool has_block_bias(const Config& c) { return c.block_norm == BlockNorm::layer; }
 constexpr bool is_low_rank(const Config& c) { return !c.is_mha() && c.query_latent_width > 0; }
 constexpr bool has_head_norm(const Config& c) { return c.is_mha() && c.head_norm == HeadNorm::rms; }
+constexpr bool is_gated(const Config& c) { return c.feed_forward == FeedForward::swiglu; }
+constexpr bool has_shared(const Config& c, int32_t layer) { return c.has_experts(layer) && c.n_shared_experts > 0; }
 constexpr int32_t kv_cols(const Config& c) { return c.n_kv_heads * c.value_width; }
 
 constexpr Rule<Weights> kModelRules[] = {
-    {"token_embd.weight", &Weights::embedding, nullptr, false,
-     [](const Config& c) { return required(c.vocab_size, c.width); }},
-    {"output.weight", &Weights::output, nullptr, false,
-     [](const Config& c) { return optional(c.vocab_size, c.width); }},
-    {"output.bias", &Weights::output, nullptr, true, [](const Config& c) { return optional(1, c.vocab_size); }},
+    PITH_WEIGHT(Weights, embedding, "token_embd", required(c.vocab_size, c.width)),
+    PITH_WEIGHT(Weights, output, "output", optional(c.vocab_size, c.width)),
+    PITH_BIAS(Weights, output, "output", optional(1, c.vocab_size)),
     PITH_VECTOR(Weights, output_norm, "output_norm.weight", required(1, c.width)),
     PITH_VECTOR(Weights, output_norm_bias, "output_norm.bias", when(has_block_bias(c), optional(1, c.width))),
 };
@@ -64,10 +69,9 @@ constexpr Rule<Layer> kLayerRules[] = {
     PITH_VECTOR(Layer, kv_a_norm, "attn_kv_a_norm.weight",
                 when(!c.is_mha() && c.kv_norm == KvNorm::rms, required(1, c.latent_width))),
     // No bias: W_UKV c and W_UE E[id] are linear in what is cached, which absorption rests on.
-    {"attn_kv_b.weight", &Layer::kv_b, nullptr, false,
-     [](const Config& c) { return when(!c.is_mha(), required(c.kv_width(), c.latent_width)); }},
-    {"attn_gate_up.weight", &Layer::gate_up, nullptr, false,
-     [](const Config& c) { return when(c.gate != Gate::none, required(c.gate_output_width(), c.gate_width)); }},
+    PITH_WEIGHT(Layer, kv_b, "attn_kv_b", when(!c.is_mha(), required(c.kv_width(), c.latent_width))),
+    PITH_WEIGHT(Layer, gate_up, "attn_gate_up",
+                when(c.gate != Gate::none, required(c.gate_output_width(), c.gate_width))),
     PITH_VECTOR(Layer, gate_norm, "attn_gate_norm.weight",
                 when(c.gate_norm != GateNorm::none, required(1, c.gate_output_width()))),
     PITH_VECTOR(Layer, gate_norm_bias, "attn_gate_norm.bias",
@@ -79,9 +83,19 @@ constexpr Rule<Layer> kLayerRules[] = {
     PITH_MATRIX(Layer, output, "attn_output", true, c.width, c.head_output_width()),
     PITH_VECTOR(Layer, ffn_norm, "ffn_norm.weight", required(1, c.width)),
     PITH_VECTOR(Layer, ffn_norm_bias, "ffn_norm.bias", when(has_block_bias(c), optional(1, c.width))),
-    PITH_MATRIX(Layer, ffn_gate, "ffn_gate", c.feed_forward == FeedForward::swiglu, c.feed_forward_width, c.width),
-    PITH_MATRIX(Layer, ffn_up, "ffn_up", true, c.feed_forward_width, c.width),
-    PITH_MATRIX(Layer, ffn_down, "ffn_down", true, c.width, c.feed_forward_width),
+    PITH_MATRIX(Layer, ffn_gate, "ffn_gate", is_gated(c) && !c.has_experts(n), c.feed_forward_width, c.width),
+    PITH_MATRIX(Layer, ffn_up, "ffn_up", !c.has_experts(n), c.feed_forward_width, c.width),
+    PITH_MATRIX(Layer, ffn_down, "ffn_down", !c.has_experts(n), c.width, c.feed_forward_width),
+    PITH_WEIGHT(Layer, router, "ffn_gate_inp", when(c.has_experts(n), required(c.n_experts, c.width))),
+    PITH_VECTOR(Layer, router_bias, "exp_probs_b.bias", when(c.has_experts(n), optional(1, c.n_experts))),
+    PITH_STACK(Layer, expert_gate, "ffn_gate_exps", is_gated(c) && c.has_experts(n), c.expert_width, c.width),
+    PITH_STACK(Layer, expert_up, "ffn_up_exps", c.has_experts(n), c.expert_width, c.width),
+    PITH_STACK(Layer, expert_down, "ffn_down_exps", c.has_experts(n), c.width, c.expert_width),
+    // As one dense feed-forward.
+    PITH_WEIGHT(Layer, ffn_gate, "ffn_gate_shexp",
+                when(is_gated(c) && has_shared(c, n), required(c.shared_width(), c.width))),
+    PITH_WEIGHT(Layer, ffn_up, "ffn_up_shexp", when(has_shared(c, n), required(c.shared_width(), c.width))),
+    PITH_WEIGHT(Layer, ffn_down, "ffn_down_shexp", when(has_shared(c, n), required(c.width, c.shared_width()))),
 };
 
 constexpr size_t kModelCount = sizeof kModelRules / sizeof kModelRules[0];
@@ -109,29 +123,40 @@ void write_name(char (&name)[64], const char* before, int32_t number, const char
 
 template <typename Owner>
 bool fill_spec(const Rule<Owner>& rule, const Config& config, int32_t layer, TensorSpec* spec) {
-  const Shape shape = rule.shape(config);
+  const Shape shape = rule.shape(config, layer);
   if (shape.presence == Presence::absent) return false;
+  const bool is_stack = rule.stack != nullptr, is_matrix = rule.matrix != nullptr && !rule.is_bias;
   write_name(spec->name, "blk.", layer, rule.name);
-  spec->kind = rule.matrix != nullptr && !rule.is_bias ? TensorKind::matrix : TensorKind::vector;
+  spec->kind = is_stack ? TensorKind::stack : is_matrix ? TensorKind::matrix : TensorKind::vector;
   spec->presence = shape.presence;
   spec->layer = layer;
-  spec->rows = shape.rows;
+  spec->n_matrices = is_stack ? config.n_experts : 1;
+  spec->rows = shape.rows * spec->n_matrices;
   spec->cols = shape.cols;
   return true;
 }
 
 pith_status check_tensor(const TensorEntry& t, const TensorSpec& spec, pith_error* error) {
-  if (t.is_vector == (spec.kind == TensorKind::matrix) || t.rows != uint32_t(spec.rows) ||
+  if (t.is_vector != (spec.kind == TensorKind::vector) || t.rows != uint32_t(spec.rows) ||
       t.cols != uint32_t(spec.cols))
     return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.rows, " x ", t.cols, "; the hyper-parameters ask for ",
                 spec.rows, " x ", spec.cols);
+  if (t.n_matrices != uint32_t(spec.n_matrices))
+    return fail(error, PITH_E_SHAPE, "tensor ", t.name, ": ", t.n_matrices, " matrices; the hyper-parameters ask for ",
+                spec.n_matrices);
   return PITH_OK;
+}
+
+// A router's products are those of floats, whatever the others are.
+pith_status check_router(const Layer& layer, int32_t index, pith_error* error) {
+  if (layer.router.w == nullptr || layer.router.type == WeightType::f32) return PITH_OK;
+  return fail(error, PITH_E_UNSUPPORTED, "tensor blk.", index, ".ffn_gate_inp.weight: a router must be packed as f32");
 }
 
 Linear linear_of(const TensorEntry& t) {
   Linear linear;
   linear.w = t.data;
-  linear.rows = int32_t(t.rows);
+  linear.rows = int32_t(t.rows / t.n_matrices);
   linear.cols = int32_t(t.cols);
   linear.blocks = int32_t(padded_cols(t.cols) / kBlockCols);
   linear.type = t.packed_type;
@@ -147,6 +172,8 @@ void bind(const Rule<Owner>& rule, const TensorEntry& tensor, Owner* owner) {
     const float* bias = (owner->*rule.matrix).bias;
     owner->*rule.matrix = linear_of(tensor);
     (owner->*rule.matrix).bias = bias;
+  } else if (rule.stack != nullptr) {
+    owner->*rule.stack = {linear_of(tensor), size_t(tensor.bytes / tensor.n_matrices), int32_t(tensor.n_matrices)};
   } else {
     owner->*rule.vector = vector;
   }
@@ -177,7 +204,7 @@ bool TensorList::next(TensorSpec* spec) {
     }
     current_ = rule_++;
     if (scope_ == kGateTables) {
-      *spec = {{}, TensorKind::matrix, Presence::required, layer_, config_.vocab_size, config_.gate_width};
+      *spec = {{}, TensorKind::matrix, Presence::required, layer_, config_.vocab_size, config_.gate_width, 1};
       write_name(spec->name, "gate_embd.", layer_, "weight");
       return true;
     }
@@ -191,7 +218,7 @@ bool TensorList::next(TensorSpec* spec) {
 class WeightsBinder {
  public:
   WeightsBinder(ModelFile* file, const Config& config, Weights* weights, pith_error* error)
-      : file_(*file), list_(config), weights_(weights), error_(error) {}
+      : file_(*file), config_(config), list_(config), weights_(weights), error_(error) {}
 
   pith_status bind_all() {
     TensorSpec spec;
@@ -206,6 +233,8 @@ class WeightsBinder {
       place(*tensor, spec);
       tensor->is_bound = true;
     }
+    for (int32_t layer = 0; layer < config_.n_layers; ++layer)
+      PITH_TRY(check_router(weights_->layers[layer], layer, error_));
     return check_strangers();
   }
 
@@ -227,6 +256,7 @@ class WeightsBinder {
   }
 
   ModelFile& file_;
+  const Config& config_;
   TensorList list_;
   Weights* weights_;
   pith_error* error_;

@@ -11,7 +11,7 @@
 
 namespace pith::internal {
 
-enum class TensorKind : uint8_t { matrix, vector };
+enum class TensorKind : uint8_t { matrix, vector, stack };     // stack: matrices of one shape, one after the other
 enum class Presence : uint8_t { absent, optional, required };  // absent: this configuration has no such tensor
 
 // One tensor that a model of some configuration has or may have.
@@ -20,8 +20,11 @@ struct TensorSpec {
   TensorKind kind;
   Presence presence;  // never absent
   int32_t layer;      // layer or gate table; -1 for the model's own tensors
-  int32_t rows;       // 1 for a vector
+  int32_t rows;       // 1 for a vector; of a stack, those of all its matrices
   int32_t cols;
+  int32_t n_matrices;  // of a stack; else 1
+
+  int32_t matrix_rows() const { return rows / n_matrices; }
 };
 
 // Lists the tensors of a configuration: the model's own, gate tables, then layer by layer.

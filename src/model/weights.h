@@ -18,6 +18,19 @@ struct Linear {
   WeightType type = WeightType::f32;
 };
 
+// n matrices of one shape, `stride` bytes apart. Each is a run of whole pages of the file: see simd/packed.h.
+struct LinearStack {
+  Linear first;  // w NULL: the model has no such matrices
+  size_t stride = 0;
+  int32_t n = 0;
+
+  Linear at(int32_t i) const {
+    Linear linear = first;
+    linear.w += stride * size_t(i);
+    return linear;
+  }
+};
+
 struct Layer {
   const float* attn_norm = nullptr;       // [d]
   const float* attn_norm_bias = nullptr;  // [d]
@@ -37,8 +50,12 @@ struct Layer {
   Linear output;                          // [d, n_h d_v]: W_O
   const float* ffn_norm = nullptr;        // [d]
   const float* ffn_norm_bias = nullptr;   // [d]
-  Linear ffn_gate, ffn_up;                // [feed-forward, d]; ffn_gate for SwiGLU only
+  Linear ffn_gate, ffn_up;                // [feed-forward, d]; ffn_gate for SwiGLU only; of shared experts, if any
   Linear ffn_down;                        // [d, feed-forward]
+  Linear router;                          // [E, d], f32
+  const float* router_bias = nullptr;     // [E]: added to scores to choose experts, not to weigh them
+  LinearStack expert_gate, expert_up;     // E of [expert, d]; expert_gate for SwiGLU only
+  LinearStack expert_down;                // E of [d, expert]
 };
 
 struct Weights {

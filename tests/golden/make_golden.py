@@ -3,6 +3,7 @@
     NAME.gguf, NAME.tokens (int32), NAME.logits (float32 [tokens, V])   small float models and their logits in PyTorch float64
     tiny.q4.gguf                                                      a packed model with the built-in vocabulary
     minima.q4m.gguf                                                   a packed model of random weights with a minimum per block
+    experts.q4.gguf                                                   a packed model of random weights with experts
     NAME.pytorch.safetensors                                          traces of those models, of more, and of layers of the built-in one, in
                                                                       PyTorch float64 on the CPU, rounded to float32 (`traces`: only these)
     tokenizer_cases.tsv                                               texts (hex) and their ids by the `tokenizers` package
@@ -42,6 +43,8 @@ MODELS = {
     "mla_yarn": dict(query_latent_width=24, rope_scaling="yarn", rope_factor=8.0, rope_original_context=32,
                      yarn_log_multiplier=0.07, rope_interleaved=False, feed_forward="relu2"),
     "mha_grouped": dict(attention="mha", n_heads=4, n_kv_heads=2, embedding_scale=2.0, residual_scale=0.5, logit_scale=0.5),
+    "experts": dict(n_experts=8, n_used_experts=2, n_shared_experts=1, expert_width=24, n_dense_layers=1, n_expert_groups=4,
+                    n_used_expert_groups=2, expert_gating="sigmoid", expert_weights_norm=True, expert_weights_scale=1.8, tied=False),
 }
 
 # Of traces alone: what the others do not use.
@@ -107,15 +110,31 @@ def write_tiny():
         subprocess.run([os.environ["PITH_COMMAND"], "quantize", path, HERE / "tiny.q4.gguf"], check=True)
 
 
+def write_synthetic(shape, name, kind):
+    shape_file = name.split(".")[0] + ".json"  # its name goes into the file
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / shape_file).write_text(json.dumps(shape))
+        subprocess.run([Path(os.environ["PITH_COMMAND"]).resolve(), "synth", shape_file, HERE / name, "--type", kind],
+                       cwd=folder, check=True)
+
+
 def write_minima():
     shape = {"attention.kind": "latent", "attention.gate": "up", "attention.gate_norm": "layer", "attention.gate_length": 32,
              "attention.layer_group_size": 1, "block_count": 1, "embedding_length": 160, "attention.head_count": 4,
              "attention.value_length": 24, "attention.key_length_content": 24, "rope.dimension_count": 16, "vocab_size": 300,
              "attention.kv_lora_rank": 64, "feed_forward_length": 200, "context_length": 128, "tied": True}
-    with tempfile.TemporaryDirectory() as folder:
-        (Path(folder) / "minima.json").write_text(json.dumps(shape))
-        subprocess.run([Path(os.environ["PITH_COMMAND"]).resolve(), "synth", "minima.json", HERE / "minima.q4m.gguf", "--type", "q4m"],
-                       cwd=folder, check=True)
+    write_synthetic(shape, "minima.q4m.gguf", "q4m")
+
+
+def write_experts():
+    """Widths that are no whole blocks."""
+    shape = {"attention.kind": "latent", "block_count": 2, "embedding_length": 72, "attention.head_count": 3,
+             "attention.value_length": 16, "attention.key_length_content": 16, "rope.dimension_count": 8, "vocab_size": 300,
+             "attention.kv_lora_rank": 32, "feed_forward_length": 104, "context_length": 128, "tied": True,
+             "expert_count": 8, "expert_used_count": 3, "expert_shared_count": 1, "expert_feed_forward_length": 40,
+             "leading_dense_block_count": 1, "expert_group_count": 4, "expert_group_used_count": 2,
+             "expert_gating_func": "sigmoid", "expert_weights_norm": True, "expert_weights_scale": 1.8}
+    write_synthetic(shape, "experts.q4.gguf", "q4")
 
 
 def odd_texts():
@@ -142,5 +161,6 @@ if __name__ == "__main__":
         write_models()
         write_tiny()
         write_minima()
+        write_experts()
         write_tokenizer_cases()
     write_traces()

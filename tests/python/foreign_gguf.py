@@ -14,13 +14,17 @@ NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_he
          "self_attn.q_a_proj": "attn_q_a", "self_attn.q_a_layernorm": "attn_q_a_norm", "self_attn.q_b_proj": "attn_q_b",
          "self_attn.kv_a_proj_with_mqa": "attn_kv_a_mqa", "self_attn.kv_a_layernorm": "attn_kv_a_norm",
          "self_attn.kv_b_proj": "attn_kv_b",
-         "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down"}
+         "mlp.gate_proj": "ffn_gate", "mlp.up_proj": "ffn_up", "mlp.down_proj": "ffn_down", "mlp.gate": "ffn_gate_inp",
+         "mlp.shared_experts.gate_proj": "ffn_gate_shexp", "mlp.shared_experts.up_proj": "ffn_up_shexp",
+         "mlp.shared_experts.down_proj": "ffn_down_shexp"}
 ARCHITECTURES = {"llama": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "minicpm3": "minicpm3", "plm": "plm",
-                 "youtu": "deepseek2", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2"}
+                 "youtu": "deepseek2", "deepseek_v2": "deepseek2", "deepseek_v3": "deepseek2", "glm4_moe_lite": "deepseek2"}
 
 
 def name_of(published):
     """`blk.3.attn_q.weight` of `model.layers.3.self_attn.q_proj.weight`."""
+    if published.endswith("mlp.gate.e_score_correction_bias"):
+        return f"blk.{published.split('.')[2]}.exp_probs_b.bias"
     stem, ending = published.rsplit(".", 1)
     if stem.startswith("model.layers."):
         _, _, layer, module = stem.split(".", 3)
@@ -33,10 +37,22 @@ def paired(w, n_heads):
     return w.reshape(n_heads, 2, -1, *w.shape[1:]).swapaxes(1, 2).reshape(w.shape)
 
 
+def stacked_experts(tensors):
+    """[E, rows, cols] of the matrices of a layer's experts, taken out of `tensors`."""
+    experts = {}
+    for name in [name for name in tensors if ".mlp.experts." in name]:
+        _, _, layer, _, _, expert, matrix, _ = name.split(".")
+        stack = f"blk.{layer}.ffn_{matrix.removesuffix('_proj')}_exps.weight"
+        experts.setdefault(stack, {})[int(expert)] = tensors.pop(name).astype(np.float32)
+    return {name: np.stack([matrices[i] for i in range(len(matrices))]) for name, matrices in experts.items()}
+
+
 def tensors_of(folder, config, split_up_projection):
-    out = {}
+    tensors = {}
     for file in folder.glob("*.safetensors"):
-        out |= {name_of(name): value.astype(np.float32) for name, value in load_file(file).items()}
+        tensors |= load_file(file)
+    out = stacked_experts(tensors)
+    out |= {name_of(name): value.astype(np.float32) for name, value in tensors.items()}
     if config["model_type"] == "llama":
         for name in list(out):
             if ".attn_q." in name or ".attn_k." in name:
@@ -104,18 +120,45 @@ def add_latent_keys(out, a, config, split_up_projection):
         out.add_uint32(f"{a}.attention.value_length", value)
 
 
-def write(folder, path, split_up_projection=False, encode=None, keys=()):
+def expert_keys(config):
+    """(key, adding function, value)."""
+    layers = config["num_hidden_layers"]
+    if not config.get("n_routed_experts") or config["first_k_dense_replace"] >= layers:
+        return [("leading_dense_block_count", "add_uint32", layers)]
+    is_v2 = config["model_type"] == "deepseek_v2"
+    out = [("leading_dense_block_count", "add_uint32", config["first_k_dense_replace"]),
+           ("expert_count", "add_uint32", config["n_routed_experts"]),
+           ("expert_used_count", "add_uint32", config["num_experts_per_tok"]),
+           ("expert_shared_count", "add_uint32", config["n_shared_experts"]),
+           ("expert_feed_forward_length", "add_uint32", config["moe_intermediate_size"]),
+           ("expert_weights_scale", "add_float32", config["routed_scaling_factor"]),
+           ("expert_weights_norm", "add_bool", config["norm_topk_prob"]),
+           ("expert_gating_func", "add_uint32", 1 if is_v2 else 2)]
+    if config.get("n_group"):
+        out += [("expert_group_count", "add_uint32", config["n_group"]),
+                ("expert_group_used_count", "add_uint32", config["topk_group"])]
+    return out
+
+
+def write(folder, path, split_up_projection=False, encode=None, keys=(), extra=None):
     """encode(name, array) -> (bytes array, GGMLQuantizationType) or None: how a matrix is stored; F32 otherwise.
-    keys: (name after the architecture, adding function of GGUFWriter, value) of one's own."""
+    keys: (name after the architecture, adding function of GGUFWriter, value) of one's own, instead of that of the model; without a
+    function it has none. extra: further tensors."""
     config = json.loads((folder / "config.json").read_text())
     a = ARCHITECTURES[config["model_type"]]
     out = gguf.GGUFWriter(path, a)
     heads = config["num_attention_heads"]
     kv_heads = 1 if split_up_projection else config["num_key_value_heads"]
-    for key, value in dict(block_count=config["num_hidden_layers"], embedding_length=config["hidden_size"],
-                           feed_forward_length=config["intermediate_size"], vocab_size=config["vocab_size"],
-                           context_length=config["max_position_embeddings"]).items():
-        out.add_uint32(f"{a}.{key}", value)
+    own = {key: (key, add, value) for key, add, value in keys}
+    shape = [(key, "add_uint32", value) for key, value in
+             dict(block_count=config["num_hidden_layers"], embedding_length=config["hidden_size"],
+                  feed_forward_length=config["intermediate_size"], vocab_size=config["vocab_size"],
+                  context_length=config["max_position_embeddings"]).items()]
+    if a == "deepseek2":
+        shape += expert_keys(config)
+    for key, add, value in [own.pop(entry[0], entry) for entry in shape] + list(own.values()):
+        if add:
+            getattr(out, add)(f"{a}.{key}", value)
     out.add_uint32(f"{a}.attention.head_count", heads)
     out.add_uint32(f"{a}.attention.head_count_kv", kv_heads)
     out.add_float32(f"{a}.attention.layer_norm_rms_epsilon", config["rms_norm_eps"])
@@ -124,13 +167,9 @@ def write(folder, path, split_up_projection=False, encode=None, keys=()):
     elif config.get("head_dim"):
         out.add_uint32(f"{a}.attention.key_length", config["head_dim"])
         out.add_uint32(f"{a}.attention.value_length", config["head_dim"])
-    if a == "deepseek2":
-        out.add_uint32(f"{a}.leading_dense_block_count", config["num_hidden_layers"])
-    for key, add, value in keys:
-        getattr(out, add)(f"{a}.{key}", value)
     out.add_uint32("general.file_type", 0)
     add_rope(out, a, config)
-    for name, value in tensors_of(folder, config, split_up_projection).items():
+    for name, value in (tensors_of(folder, config, split_up_projection) | (extra or {})).items():
         stored = encode(name, value) if encode and value.ndim > 1 else None
         if stored is None:
             out.add_tensor(name, value)

@@ -110,11 +110,15 @@ def fold(model):
     return tensors
 
 
+def alignment(c):
+    return 4096 if c.n_experts else 64
+
+
 def metadata(c):
     """(key, type, bytes) of the hyper-parameters."""
     encode = {"integer": lambda x: (U32, struct.pack("<I", x)), "real": lambda x: (F32, struct.pack("<f", x)),
               "boolean": lambda x: (BOOL, bytes([x])), "word": lambda x: (STRING, text(x))}
-    out = [("general.architecture", STRING, text("egmla")), ("general.alignment", U32, struct.pack("<I", 64)),
+    out = [("general.architecture", STRING, text("egmla")), ("general.alignment", U32, struct.pack("<I", alignment(c))),
            ("pith.packed.version", U32, struct.pack("<I", 1)), ("egmla.folded", BOOL, b"\1")]
     return out + [("egmla." + key["key"], *encode[key["kind"]](value)) for key, value in written(c)]
 
@@ -122,17 +126,19 @@ def metadata(c):
 def write(model, kind="f32", stored=None):
     """The packed file of a model, as bytes. `stored`, a dict, receives the folded matrices as they were rounded."""
     c = model.c
-    entries = []  # name, type, rows, cols, bytes
+    entries = []  # name, type, rows, cols, bytes, matrices
     for name, w in fold(model).items():
-        is_matrix = w.ndim == 2
-        rows, cols = w.shape if is_matrix else (1, len(w))
-        if is_matrix and kind != "f32":
-            data, exact = quantized(w, kind)
-            if stored is not None:
-                stored[name] = exact
-        else:
-            data = panels(w) if is_matrix else w.astype(np.float32).tobytes()
-        entries.append((name, kind if is_matrix else "vector", rows, cols, data))
+        if w.ndim == 1:
+            entries.append((name, "vector", 1, len(w), w.astype(np.float32).tobytes(), 1))
+            continue
+        matrices = w.reshape(-1, *w.shape[-2:])
+        of_one = "f32" if name.endswith("ffn_gate_inp.weight") else kind
+        data, exact = zip(*((panels(m), m) if of_one == "f32" else quantized(m, of_one) for m in matrices))
+        if stored is not None and of_one != "f32":
+            stored[name] = np.stack(exact).reshape(w.shape)
+        if w.ndim == 3:  # a stack: every matrix at a page
+            data = [one + bytes(-len(one) % 4096) for one in data]
+        entries.append((name, of_one, w.size // w.shape[-1], w.shape[-1], b"".join(data), len(matrices)))
     turns = [round(float(f) / (2 * math.pi) * 2**64) % 2**64 for f in rope_frequencies(c)]
     meta = metadata(c) + [
         ("pith.rope.frequencies", ARRAY, array(U64, [struct.pack("<Q", t) for t in turns])),
@@ -141,11 +147,13 @@ def write(model, kind="f32", stored=None):
         ("pith.packed.rows", ARRAY, array(U32, [struct.pack("<I", e[2]) for e in entries])),
         ("pith.packed.cols", ARRAY, array(U32, [struct.pack("<I", e[3]) for e in entries])),
         ("pith.packed.sha256", ARRAY, array(STRING, [text("0" * 64) for _ in entries]))]
+    if c.n_experts:
+        meta.append(("pith.packed.matrices", ARRAY, array(U32, [struct.pack("<I", e[5]) for e in entries])))
     head = b"GGUF" + struct.pack("<IQQ", 3, len(entries), len(meta))
     head += b"".join(text(key) + struct.pack("<I", kind) + value for key, kind, value in meta)
     body = b""
-    for name, kind, _, cols, data in entries:
+    for name, kind, _, cols, data, _ in entries:
         dim, gguf_type = (cols, 0) if kind == "vector" else (len(data), 24)
         head += text(name) + struct.pack("<IQIQ", 1, dim, gguf_type, len(body))
-        body += data + bytes(-len(data) % 64)
-    return head + bytes(-len(head) % 64) + body
+        body += data + bytes(-len(data) % alignment(c))
+    return head + bytes(-len(head) % alignment(c)) + body

@@ -10,5 +10,5 @@ def randomised(model):
         if p.dim() == 1:
             p.copy_(torch.randn_like(p) * 0.2 + ("norm.weight" in name))
         else:
-            p.normal_(std=1.0 if "embd" in name else p.shape[1] ** -0.5)
+            p.normal_(std=1.0 if "embd" in name else p.shape[-1] ** -0.5)
     return model

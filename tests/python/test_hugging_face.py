@@ -36,7 +36,7 @@ def packed(folder, tmp_path):
 
 def difference(path, logits, seed):
     """The largest over 120 tokens, decoded one by one with float activations and cache."""
-    ids = np.random.default_rng(seed).integers(3, tiny_models.VOCABULARY, 120)
+    ids = tiny_models.ids_of(seed)
     expected = logits(ids)
     ours = libpith.Model(path.read_bytes()).logits(ids, tiny_models.VOCABULARY, cache=libpith.F32, activations=libpith.F32)
     return abs(ours - expected).max() / abs(expected).max()
@@ -88,8 +88,22 @@ def test_the_bound_sees_a_wrong_value(changes, tmp_path, seed):
     ("llama, tied", dict(attention_bias=True), "self_attn.q_proj.bias"),
     ("llama, biases everywhere", dict(mlp_bias=None), "mlp.down_proj.bias"),
     ("llama, tied", dict(num_hidden_layers=2), "model.layers.2"),
-    ("llama, tied", dict(num_local_experts=8), "mixtures of experts are not supported yet"),
-    ("deepseek v3, yarn", dict(first_k_dense_replace=1), "mixtures of experts are not supported yet"),
+    ("llama, tied", dict(num_local_experts=8), "mixtures of experts are not supported for llama"),
+    ("deepseek v3, yarn", dict(first_k_dense_replace=1), "model.layers.1.mlp.gate.weight: missing"),
+    ("moonlight", dict(first_k_dense_replace=2), "model.layers.1.mlp.gate_proj.weight: missing"),
+    ("moonlight", dict(n_routed_experts=9), "mlp.gate.weight: 8 x 64; config.json asks for 9 x 64"),
+    ("moonlight", dict(n_routed_experts=6), "mlp.gate.weight: 8 x 64; config.json asks for 6 x 64"),
+    ("moonlight", dict(num_experts_per_tok=9), "expert_used_count: 9 of 8 experts"),
+    ("moonlight", dict(n_group=3), "expert_group_count: 3 does not divide the 8 experts"),
+    ("moonlight", dict(topk_group=2), "expert_group_used_count: 2 of 1 groups"),
+    ("moonlight", dict(scoring_func="softmax"), "scoring_func"),
+    ("moonlight", dict(topk_method="greedy"), "topk_method"),
+    ("moonlight", dict(moe_layer_freq=2), "moe_layer_freq"),
+    ("moonlight", dict(moe_intermediate_size=32), "config.json asks for 32 x 64"),
+    ("deepseek v2, experts", dict(norm_topk_prob=True), "norm_topk_prob"),
+    ("deepseek v2, experts", dict(topk_method="noaux_tc"), "topk_method"),
+    ("glm 4.7 flash", dict(mlp_layer_types=["sparse", "dense", "sparse"]), "mlp_layer_types"),
+    ("glm 4.7 flash", dict(mlp_layer_types=["dense", "dense", "sparse"]), "mlp_layer_types"),
     ("qwen2", dict(use_sliding_window=True, sliding_window=64), "use_sliding_window"),
     ("youtu", dict(kv_lora_rank=24), "config.json asks for"),
 ])

@@ -1,6 +1,7 @@
 """GGUF files of other programs: packed by `pith quantize`, run by the library, against `transformers` in float64 and against
 their own weights as the `gguf` package dequantises them."""
 
+import json
 import os
 import subprocess
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import gguf
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 pytest.importorskip("transformers")
 
@@ -23,6 +25,8 @@ EXACT = dict(cache=libpith.F32, activations=libpith.F32)
 
 GROUPED = ["llama, tied", "llama, head width of its own", "llama 3", "llama, linear scaling", "qwen2", "qwen2, yarn", "qwen3"]
 LATENT = ["minicpm3, short", "youtu", "deepseek v2, yarn", "deepseek v3, yarn", "plm"]
+EXPERTS = ["deepseek v2, experts", "deepseek v2, groups of experts", "deepseek v3, groups of experts", "moonlight",
+           "deepseek v3, weights not normed", "glm 4.7 flash"]
 
 
 @pytest.fixture
@@ -46,10 +50,6 @@ def relative(ours, expected):
     return abs(ours - expected).max() / abs(expected).max()
 
 
-def ids_of(seed, n=120):
-    return np.random.default_rng(seed).integers(3, tiny_models.VOCABULARY, n)
-
-
 def log_softmax(x):
     x = x.astype(np.float64)
     x = x - x.max(-1, keepdims=True)
@@ -71,12 +71,12 @@ def published_scales(monkeypatch):
                         (kind, arguments | dict(scale_emb=12, scale_depth=1.4, dim_model_base=256)))
 
 
-@pytest.mark.parametrize("name, is_split", [(name, False) for name in GROUPED + LATENT] + [(name, True) for name in LATENT])
+@pytest.mark.parametrize("name, is_split", [(name, False) for name in GROUPED + LATENT + EXPERTS] + [(name, True) for name in LATENT + EXPERTS])
 def test_logits_are_those_of_transformers(name, is_split, tmp_path, seed, published_scales):
     folder = tmp_path / "model"
     logits = tiny_models.write(name, folder, seed)
     path = foreign_gguf.write(folder, tmp_path / "f32.gguf", is_split)
-    ids = ids_of(seed)
+    ids = tiny_models.ids_of(seed)
     model = packed(path, tmp_path / "packed.gguf", "--type", "f32")
     assert relative(model.logits(ids, tiny_models.VOCABULARY, **EXACT), logits(ids)) < BOUND
 
@@ -159,7 +159,7 @@ def test_quantised_weights_are_not_rounded_again(kind, tmp_path, seed, monkeypat
     tiny_models.write("wide", folder, seed)
     plain = write_quantised(folder, tmp_path / "plain.gguf", kind, seed, dequantised)
     stored = write_quantised(folder, tmp_path / "stored.gguf", kind, seed, stored_blocks)
-    ids = ids_of(seed)
+    ids = tiny_models.ids_of(seed)
     expected = packed(plain, tmp_path / "a.gguf", "--type", "f32").logits(ids, tiny_models.VOCABULARY, **EXACT)
     ours = packed(stored, tmp_path / "b.gguf").logits(ids, tiny_models.VOCABULARY, **EXACT)
     floats = packed(stored, tmp_path / "c.gguf", "--type", "f32").logits(ids, tiny_models.VOCABULARY, **EXACT)
@@ -186,6 +186,7 @@ def test_quantised_weights_are_not_rounded_again(kind, tmp_path, seed, monkeypat
 @pytest.mark.parametrize("name, key, sentence", [
     ("llama, tied", ("attention.clamp_kqv", "add_float32", 8.0), "llama.attention.clamp_kqv: not known"),
     ("llama, tied", ("expert_count", "add_uint32", 8), "llama.expert_count: mixtures of experts"),
+    ("youtu", ("nextn_predict_layers", "add_uint32", 3), "deepseek2.nextn_predict_layers: 3 of 3 layers"),
     ("llama, tied", ("attention.sliding_window", "add_uint32", 64), "llama.attention.sliding_window"),
     ("llama, tied", ("rope.scaling.type", "add_string", "dynamic"), 'llama.rope.scaling.type: "dynamic"'),
     ("llama, tied", ("rope.scaling.attn_factor", "add_float32", 1.2), "llama.rope.scaling.attn_factor"),
@@ -204,3 +205,104 @@ def test_keys_that_would_change_the_result_are_refused(name, key, sentence, tmp_
     done = quantize(bad, tmp_path / "refused.gguf")
     assert done.returncode == 1 and sentence in done.stderr, done.stderr
     assert not (tmp_path / "refused.gguf").exists() and not list(tmp_path.glob("refused*"))
+
+
+# ---- Experts ----
+
+def trace_experts(path, ids):
+    """By pith's own trace in float32: [T, E] weights of every layer with experts."""
+    out = path.parent / "trace.safetensors"
+    done = subprocess.run([PITH, "parity", path, "--ids", ",".join(map(str, ids)), "--save-trace", out, "--cache", "f32",
+                           "--activations", "f32"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return {name: value for name, value in load_file(out).items() if name.endswith(".experts")}
+
+
+@pytest.mark.parametrize("name", EXPERTS)
+def test_the_chosen_experts_are_those_of_transformers(name, tmp_path, seed):
+    folder = tmp_path / "model"
+    logits = tiny_models.write(name, folder, seed)
+    ids = tiny_models.ids_of(seed)
+    packed(foreign_gguf.write(folder, tmp_path / "f32.gguf"), tmp_path / "packed.gguf", "--type", "f32")
+    ours = trace_experts(tmp_path / "packed.gguf", ids)
+    theirs = tiny_models.chosen(logits.model, ids)
+    assert len(ours) == len(theirs) == 2
+    for weights, experts in zip((ours[name] for name in sorted(ours)), theirs):
+        assert np.array_equal(np.stack([np.flatnonzero(row) for row in weights]), experts)
+
+
+@pytest.mark.parametrize("changes", [
+    ("expert_gating_func", "add_uint32", 1), ("expert_weights_norm", "add_bool", False), ("expert_weights_scale", "add_float32", 1.0),
+    ("expert_used_count", "add_uint32", 1), ("expert_group_used_count", "add_uint32", 3)])
+def test_the_bound_sees_another_choice(changes, tmp_path, seed):
+    """The control: one key that is read wrongly is far above the bound."""
+    folder = tmp_path / "model"
+    logits = tiny_models.write("deepseek v3, groups of experts", folder, seed)
+    ids = tiny_models.ids_of(seed)
+    path = foreign_gguf.write(folder, tmp_path / "f32.gguf", keys=[changes])
+    model = packed(path, tmp_path / "packed.gguf", "--type", "f32")
+    assert relative(model.logits(ids, tiny_models.VOCABULARY, **EXACT), logits(ids)) > 10 * BOUND
+
+
+def test_files_without_a_gating_function(tmp_path, seed):
+    """Older than the key: softmax, unless scores are corrected."""
+    for name in ("deepseek v2, experts", "moonlight"):
+        folder = tmp_path / name
+        logits = tiny_models.write(name, folder, seed)
+        path = foreign_gguf.write(folder, tmp_path / "f32.gguf", keys=[("expert_gating_func", None, None)])
+        model = packed(path, tmp_path / "packed.gguf", "--type", "f32")
+        ids = tiny_models.ids_of(seed)
+        assert relative(model.logits(ids, tiny_models.VOCABULARY, **EXACT), logits(ids)) < BOUND
+
+
+def test_layers_that_predict_further_tokens_are_passed_over(tmp_path, seed):
+    folder = tmp_path / "model"
+    logits = tiny_models.write("glm 4.7 flash", folder, seed)
+    extra = {"blk.3.nextn.eh_proj.weight": np.zeros((64, 128), np.float32), "blk.3.attn_norm.weight": np.zeros(64, np.float32)}
+    keys = [("block_count", "add_uint32", 4), ("nextn_predict_layers", "add_uint32", 1)]
+    path = foreign_gguf.write(folder, tmp_path / "f32.gguf", keys=keys, extra=extra)
+    done = quantize(path, tmp_path / "packed.gguf", "--type", "f32")
+    assert done.returncode == 0 and "1 layers after the last" in done.stderr, done.stderr
+    ids = tiny_models.ids_of(seed)
+    ours = libpith.Model((tmp_path / "packed.gguf").read_bytes()).logits(ids, tiny_models.VOCABULARY, **EXACT)
+    assert relative(ours, logits(ids)) < BOUND
+    refused = quantize(foreign_gguf.write(folder, tmp_path / "bad.gguf", extra=extra), tmp_path / "no.gguf")
+    assert refused.returncode == 1 and "blk.3.attn_norm.weight" in refused.stderr or "blk.3.nextn" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q8_0", "Q4_1"])
+def test_quantised_experts_are_not_rounded_again(kind, tmp_path, seed, monkeypatch):
+    """Rows of 64 and 96: whole blocks; routers stay floats."""
+    shape = dict(moe_intermediate_size=64, kv_lora_rank=32, v_head_dim=32, q_lora_rank=32)
+    name, arguments = tiny_models.MODELS["moonlight"]
+    monkeypatch.setitem(tiny_models.MODELS, "blocks", (name, arguments | shape | dict(qk_nope_head_dim=16)))
+    folder, kind = tmp_path / "model", TYPES[kind]
+    tiny_models.write("blocks", folder, seed)
+
+    def only_experts(encoding):
+        def encode(name, value):
+            if "_exps" not in name:
+                return None
+            random = np.random.default_rng([seed, sum(map(ord, name))])
+            flat = random_blocks(random, (value.shape[0] * value.shape[1], value.shape[2]), kind)
+            blocks, stored = encoding(name, flat, kind)
+            return blocks.reshape(*value.shape[:2], -1), stored
+        return encode
+    plain = foreign_gguf.write(folder, tmp_path / "plain.gguf", encode=only_experts(dequantised))
+    stored = foreign_gguf.write(folder, tmp_path / "stored.gguf", encode=only_experts(stored_blocks))
+    ids = tiny_models.ids_of(seed)
+    for arguments in (["--type", "f32"], []):
+        a, b = (packed(path, tmp_path / "out.gguf", *arguments).logits(ids, tiny_models.VOCABULARY, **EXACT)
+                for path in (plain, stored))
+        if arguments:
+            assert np.array_equal(a, b)
+            expected = a
+        else:
+            assert relative(b, expected) > 10 * BOUND  # the rest was rounded
+    done = quantize(stored, tmp_path / "out.gguf")
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run([PITH, "info", tmp_path / "out.gguf", "--json"], capture_output=True, text=True)
+    types = {t["name"]: t["type"] for t in json.loads(listed.stdout)["tensors"]}
+    wanted = {"Q4_0": "q4", "Q8_0": "q8", "Q4_1": "q4m"}[kind.name]
+    assert {t for name, t in types.items() if "_exps" in name} == {wanted}
+    assert {t for name, t in types.items() if "gate_inp" in name} == {"f32"}

@@ -52,9 +52,12 @@ def test_every_step_in_float32(name, tmp_path):
     model, reference = traced(tmp_path, random_model(VARIANTS[name], seed), 70, seed)
     report, _ = parity(model, *FLOAT, "--trace", reference, "--max-relative", "2e-5", "--explained")
     n_layer_tensors = {"mha": 9, "latent": 11}[VARIANTS[name].get("attention", "latent")] + ("gate" in VARIANTS[name])
-    assert len(report["tensors"]) == 3 + 3 * n_layer_tensors
+    n_routers = 3 - VARIANTS[name]["n_dense_layers"] if "n_experts" in VARIANTS[name] else 0
+    assert len(report["tensors"]) == 3 + 3 * n_layer_tensors + 2 * n_routers
     report, _ = parity(model, *FLOAT, "--attention", "grouped", "--trace", reference, "--max-relative", "2e-5")
     assert len(report["tensors"]) >= 3 + 3 * 7
+    if n_routers:  # rounded, a token may go to another expert: no noise explains that
+        return
     parity(model, *INT8, "--trace", reference, "--explained")
     parity(model, "--weights", "q4", "--trace", reference, "--explained")
 

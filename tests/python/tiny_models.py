@@ -22,6 +22,8 @@ SHAPE = dict(vocab_size=VOCABULARY, hidden_size=64, intermediate_size=96, num_hi
 GROUPED = SHAPE | dict(num_attention_heads=4, num_key_value_heads=2)
 LATENT = SHAPE | dict(num_attention_heads=4, num_key_value_heads=4, kv_lora_rank=32, q_lora_rank=40, qk_nope_head_dim=16,
                       qk_rope_head_dim=8, v_head_dim=24)
+EXPERTS = dict(first_k_dense_replace=1, n_routed_experts=8, num_experts_per_tok=2, n_shared_experts=1, moe_intermediate_size=40,
+               routed_scaling_factor=1.8, norm_topk_prob=True)
 DENSE = dict(first_k_dense_replace=3, n_routed_experts=4, moe_intermediate_size=32)  # every layer is before the experts
 
 
@@ -61,6 +63,18 @@ MODELS = {
     "deepseek v3, yarn": ("DeepseekV3", LATENT | DENSE | rope(1e4, "yarn", mscale=1.0, mscale_all_dim=1.0, **YARN)),
     "deepseek v3, rms_norm_eps": ("DeepseekV3", LATENT | DENSE | rope(1e4) | dict(rms_norm_eps=1e-3)),
     "plm": ("PLM", {}),
+    "deepseek v2, experts": ("DeepseekV2", LATENT | EXPERTS | rope(1e4, "yarn", mscale=0.707, mscale_all_dim=0.707, **YARN) |
+                             dict(q_lora_rank=None, n_shared_experts=2, topk_method="greedy", norm_topk_prob=False,
+                                  routed_scaling_factor=1.0)),
+    "deepseek v2, groups of experts": ("DeepseekV2", LATENT | EXPERTS | rope(1e4) |
+                                       dict(topk_method="group_limited_greedy", n_group=4, topk_group=2, norm_topk_prob=False)),
+    "deepseek v3, groups of experts": ("DeepseekV3", LATENT | EXPERTS | rope(1e4, "yarn", mscale=1.0, mscale_all_dim=1.0, **YARN) |
+                                       dict(n_group=4, topk_group=2, num_nextn_predict_layers=0)),
+    "moonlight": ("DeepseekV3", LATENT | EXPERTS | rope(5e4) | dict(q_lora_rank=None, n_group=1, topk_group=1, n_shared_experts=2,
+                                                                    num_experts_per_tok=3, num_nextn_predict_layers=0)),
+    "deepseek v3, weights not normed": ("DeepseekV3", LATENT | EXPERTS | rope(1e4) |
+                                        dict(n_group=2, topk_group=1, norm_topk_prob=False, num_nextn_predict_layers=0)),
+    "glm 4.7 flash": ("Glm4MoeLite", LATENT | EXPERTS | rope(1e6) | dict(n_group=1, topk_group=1, rms_norm_eps=1e-5)),
 }
 
 PLM = dict(attention="latent", feed_forward="relu2", vocab_size=VOCABULARY, n_layers=3, width=64, n_heads=4,
@@ -81,10 +95,11 @@ PLM_KEYS = SHAPE | dict(model_type="plm", architectures=["PLMForCausalLM"], num_
 def draw(model, dtype):
     """Every parameter by chance, of the precision `dtype`: gammas away from 1 and biases away from 0, so that one that is
     forgotten shows."""
-    for name, p in model.named_parameters():
+    corrections = [(name, b) for name, b in model.named_buffers() if name.endswith("correction_bias")]
+    for name, p in list(model.named_parameters()) + corrections:
         if "norm" in name:
             p.copy_(1 + 0.3 * torch.randn_like(p))
-        elif name.endswith("bias"):
+        elif name.endswith("bias"):  # of experts' scores too
             p.copy_(0.2 * torch.randn_like(p))
         else:
             p.copy_(torch.randn_like(p) * (1.0 if "emb" in name else 1.5 * p.shape[-1] ** -0.5))
@@ -111,6 +126,37 @@ def write_plm(folder, dtype):
     return lambda ids: model(ids[None])[0]
 
 
+def ids_of(seed, n=120):
+    """What tests of a model of that seed evaluate."""
+    return np.random.default_rng(seed).integers(3, VOCABULARY, n)
+
+
+def chosen(model, ids, noise=0.0):
+    """Which experts every token goes to: an array for every layer that has some, [T, used], rising. noise: on routers' logits, as
+    the layers after them see it."""
+    out, handles = [], []
+    with torch.no_grad():
+        for name, module in model.named_modules():
+            if name.endswith("mlp.gate"):
+                weight = module.weight
+                handles.append((weight, weight.clone()))
+                weight.mul_(1 + noise * torch.randn_like(weight))
+                handles.append(module.register_forward_hook(lambda _, __, y: out.append(y[2].sort(-1)[0].numpy())))
+        model(torch.tensor(np.asarray(ids, dtype=np.int64))[None])
+        for handle in handles:
+            if isinstance(handle, tuple):
+                handle[0].copy_(handle[1])
+            else:
+                handle.remove()
+    return out
+
+
+def is_steady(model, ids):
+    """Whether no token's choice of experts hangs on a hundred-thousandth of a router's weights: rounding moves none."""
+    wanted = chosen(model, ids)
+    return all(np.array_equal(a, b) for _ in range(3) for a, b in zip(wanted, chosen(model, ids, 1e-5)))
+
+
 def write(name, folder, seed, dtype=torch.float32, shard_size=None):
     """Writes the folder; returns the function of its logits: ids [n] to [n, vocabulary] in float64."""
     torch.manual_seed(seed)
@@ -120,9 +166,13 @@ def write(name, folder, seed, dtype=torch.float32, shard_size=None):
     else:
         import transformers
         config = getattr(transformers, kind + "Config")(**arguments)
-        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
+        model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager",
+                                                              experts_implementation="eager").eval()
+        draw(model, dtype)
+        while not is_steady(model, ids_of(seed)):
+            draw(model, dtype)
         # A copy is what is saved: with the parameters the frequencies of the rotation would lose digits.
-        saved = copy.deepcopy(draw(model, dtype)).to(dtype)
+        saved = copy.deepcopy(model).to(dtype)
         saved.save_pretrained(folder, **({"max_shard_size": shard_size} if shard_size else {}))
         model = model.double()
         function = lambda ids: model(ids[None]).logits[0]  # noqa: E731
@@ -130,6 +180,7 @@ def write(name, folder, seed, dtype=torch.float32, shard_size=None):
     def logits(ids):
         with torch.no_grad():
             return function(torch.tensor(np.asarray(ids, dtype=np.int64))).numpy()
+    logits.model = None if kind == "PLM" else model
     return logits
 
 

@@ -1,5 +1,6 @@
 #include "reference/reference_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <numbers>
@@ -257,10 +258,82 @@ Vector ReferenceModel::attention(int layer, const Vector& x, int64_t position, c
   return linear(b + "attn_output", out);
 }
 
+// Matrix n of those that a tensor [n][rows][cols] holds.
+Matrix ReferenceModel::matrix_of(const std::string& name, int64_t n) const {
+  const TensorEntry* t = file_.find_tensor(name);
+  if (t == nullptr || t->type != TensorType::f32) throw std::runtime_error("no float tensor " + name);
+  TensorEntry one = *t;
+  one.bytes = t->bytes / t->dims[2];
+  one.data = t->data + one.bytes * uint64_t(n);
+  return widen<float>(one);
+}
+
+// Scores, then experts one by one, by sorting: the groups, their experts. Shared experts are one feed-forward.
+Vector ReferenceModel::mixture(const std::string& b, const Vector& x) const {
+  const int64_t n = int64_t(number("expert_count", 0)), n_used = int64_t(number("expert_used_count", 0));
+  const int64_t n_groups = int64_t(number("expert_group_count", 1));
+  const int64_t n_used_groups = int64_t(number("expert_group_used_count", 1));
+  const bool is_sigmoid = word("expert_gating_func", "softmax") == "sigmoid";
+  const Vector logits = matrix(b + "ffn_gate_inp.weight") * x;
+  const Vector e = (logits.array() - logits.maxCoeff()).exp();
+  const Vector scores = is_sigmoid ? Vector(1 / (1 + (-logits.array()).exp())) : Vector(e / e.sum());
+  Vector ranked = scores;
+  if (has(b + "exp_probs_b.bias")) ranked += vector(b + "exp_probs_b.bias");
+  const auto sorted = [](std::vector<std::pair<double, int64_t>> list) {  // best first, then by number
+    std::stable_sort(list.begin(), list.end(), [](const auto& p, const auto& q) { return p.first > q.first; });
+    return list;
+  };
+  std::vector<std::pair<double, int64_t>> groups, candidates;
+  for (int64_t g = 0; g < n_groups; ++g) {
+    std::vector<std::pair<double, int64_t>> members;
+    for (int64_t i = 0; i < n / n_groups; ++i) members.emplace_back(ranked[g * (n / n_groups) + i], i);
+    members = sorted(members);
+    const double second = is_sigmoid && members.size() > 1 ? members[1].first : 0;
+    groups.emplace_back(members[0].first + second, g);
+  }
+  const auto take = [&](std::vector<std::pair<double, int64_t>>* list, int64_t count) {
+    *list = sorted(*list);
+    if (size_t(count) < list->size())
+      least_margin_ = std::min(least_margin_, (*list)[size_t(count) - 1].first - (*list)[size_t(count)].first);
+    list->resize(size_t(count));
+  };
+  take(&groups, n_used_groups);
+  std::sort(groups.begin(), groups.end(), [](const auto& p, const auto& q) { return p.second < q.second; });
+  for (const auto& group : groups) {
+    for (int64_t i = 0; i < n / n_groups; ++i) {
+      const int64_t expert = group.second * (n / n_groups) + i;
+      candidates.emplace_back(ranked[expert], expert);
+    }
+  }
+  take(&candidates, n_used);
+  double sum = 0;
+  for (const auto& chosen : candidates) sum += scores[chosen.second];
+  const double divisor = number("expert_weights_norm", 0) != 0 ? sum : 1;
+  Vector y = Vector::Zero(x.size());
+  if (number("expert_shared_count", 0) > 0)
+    y = linear(b + "ffn_down_shexp", activated(b + "ffn_up_shexp", b + "ffn_gate_shexp", x));
+  for (const auto& chosen : candidates) {
+    const int64_t expert = chosen.second;
+    Vector gate = Vector::Zero(0);
+    if (feed_forward_ == "swiglu") gate = matrix_of(b + "ffn_gate_exps.weight", expert) * x;
+    const Vector hidden = activation(matrix_of(b + "ffn_up_exps.weight", expert) * x, gate);
+    const double weight = scores[expert] / divisor * real("expert_weights_scale", 1);
+    y += weight * (matrix_of(b + "ffn_down_exps.weight", expert) * hidden);
+  }
+  return y;
+}
+
+Vector ReferenceModel::activated(const std::string& up, const std::string& gate, const Vector& x) const {
+  return activation(linear(up, x), feed_forward_ == "swiglu" ? linear(gate, x) : Vector());
+}
+
 Vector ReferenceModel::feed_forward(const std::string& b, const Vector& x) const {
-  Vector up = linear(b + "ffn_up", x);
+  if (has(b + "ffn_gate_inp.weight")) return mixture(b, x);
+  return linear(b + "ffn_down", activated(b + "ffn_up", b + "ffn_gate", x));
+}
+
+Vector ReferenceModel::activation(Vector up, const Vector& g) const {
   if (feed_forward_ == "swiglu") {
-    const Vector g = linear(b + "ffn_gate", x);
     up = up.array() * g.array() / (1 + (-g.array()).exp());
   } else if (feed_forward_ == "relu2") {
     up = up.cwiseMax(0).array().square();
@@ -271,7 +344,7 @@ Vector ReferenceModel::feed_forward(const std::string& b, const Vector& x) const
   } else {
     up = up.unaryExpr([](double v) { return 0.5 * v * (1 + std::erf(v / std::numbers::sqrt2)); });
   }
-  return linear(b + "ffn_down", up);
+  return up;
 }
 
 Matrix ReferenceModel::ring_logits(const std::vector<int32_t>& tokens, int64_t capacity, int64_t n_keep) const {

@@ -29,6 +29,10 @@ class ReferenceModel {
   // capacity - n_keep; a pinned token j at distance min(p, capacity - 1) - j. The reference of what a ring means.
   Matrix ring_logits(const std::vector<int32_t>& tokens, int64_t capacity, int64_t n_keep) const;
 
+  // Of all choices of experts so far: the least difference between the scores of the last that was chosen and the first that
+  // was not, groups too. A runtime that rounds may take the other one where it is tiny.
+  double least_margin() const { return least_margin_; }
+
  private:
   struct Token {  // of one layer
     int32_t id;
@@ -42,6 +46,7 @@ class ReferenceModel {
   std::string word(const char* key, const char* otherwise) const;
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   Matrix matrix(const std::string& name) const;
+  Matrix matrix_of(const std::string& name, int64_t n) const;
   Vector vector(const std::string& name) const;
 
   Vector linear(const std::string& name, const Vector& x) const;
@@ -52,6 +57,9 @@ class ReferenceModel {
   Vector gate(int layer, int32_t id) const;
   Vector rotate(const Vector& x, double position) const;
   Vector feed_forward(const std::string& prefix, const Vector& x) const;
+  Vector mixture(const std::string& prefix, const Vector& x) const;
+  Vector activated(const std::string& up, const std::string& gate, const Vector& x) const;
+  Vector activation(Vector up, const Vector& gate) const;
   Token cache(int layer, int32_t id, int64_t position, const Vector& x) const;
   Vector attention(int layer, const Vector& x, int64_t position, const std::vector<const Token*>& seen,
                    int64_t capacity, int64_t n_keep) const;
@@ -63,6 +71,7 @@ class ReferenceModel {
   std::string gate_, gate_norm_, kv_norm_, block_norm_, feed_forward_, scaling_;
   int64_t n_layers_, n_heads_, n_kv_heads_, d_n_, d_r_, d_v_, r_, lgz_;
   double score_scale_, rope_magnitude_;
+  mutable double least_margin_ = 1;
   std::vector<double> frequencies_;  // radians per position
 };
 

@@ -61,12 +61,21 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
           {"tokens_per_s", 1 / per_token},
           {"ms_per_token", 1e3 * per_token},
           {"weight_bytes_per_token", info.step_weight_bytes},
+          {"expert_bytes_per_token", info.step_expert_bytes},
           {"cache_bytes", plan.cache_bytes},
           {"pool_bytes", plan.pool_bytes},
           {"attention_ms", 1e3 * p.attention_seconds / p.tokens},
           {"read_gb_per_s", bytes / per_token / 1e9},
           {"machine_read_gb_per_s", p.machine_gb_per_s},
           {"logits_hash", logits_hash(session.logits())}};
+}
+
+// What a decoded token reads of them.
+Json weights_json(const pith_model_info& info) {
+  return {{"dense_bytes_per_token", info.step_weight_bytes - info.step_expert_bytes},
+          {"expert_bytes_per_token", info.step_expert_bytes},
+          {"experts", info.n_experts},
+          {"used_experts", info.n_used_experts}};
 }
 
 enum class Pace : uint8_t { at_once, one_by_one };
@@ -116,6 +125,13 @@ double median(std::vector<double> values) {
 void print_table(const Json& document) {
   fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].string(), document["tier"].string(),
              document["commit"].string(), document["cpu"].string());
+  const Json& weights = document["weights"];
+  const double dense = weights["dense_bytes_per_token"].number(), experts = weights["expert_bytes_per_token"].number();
+  fmt::print("a token reads {:.1f} MB of weights", (dense + experts) / 1e6);
+  if (experts > 0)
+    fmt::print(": {:.1f} MB that all read, {:.1f} MB of {} of {} experts a layer", dense / 1e6, experts / 1e6,
+               weights["used_experts"].dump(), weights["experts"].dump());
+  fmt::print("\n");
   fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens",
              "depth", "distinct ids", "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
   const std::vector<Json>& runs = document["runs"].elements();
@@ -142,7 +158,7 @@ void print_table(const Json& document) {
 }  // namespace
 
 void bench(BenchOptions options) {
-  const Model model = options.model.load();
+  const Model model = options.model.load_ahead();
   if (options.threads.empty()) options.threads = {options.session.n_threads()};
   const uint32_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
   const std::vector<int32_t> ids = bench_ids(options, model, size_t(deepest) + options.prompt + options.tokens);
@@ -158,6 +174,7 @@ void bench(BenchOptions options) {
                          {"tier", pith_session_tier(probe.get())},
                          {"commit", PITH_COMMIT},
                          {"cpu", cpu_name()},
+                         {"weights", weights_json(model.info())},
                          {"runs", runs}};
   if (options.json) print_json(document);
   else print_table(document);

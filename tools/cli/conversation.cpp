@@ -16,7 +16,7 @@ pith_session_options with_pinned(pith_session_options options, size_t n_pinned) 
 
 Conversation::Conversation(const ChatOptions& options)
     : options_(options),
-      model_(options.model.load()),
+      model_(options.model.load_ahead()),
       tokenizer_(model_),
       chat_(make_chat(model_, tokenizer_, options.chat)),
       resolved_(with_pinned(options.session.resolve(), lead(chat_, options.chat).size())),

@@ -29,7 +29,7 @@ struct Evaluation {
   std::optional<Session> base;
 
   explicit Evaluation(const EvalOptions& o)
-      : options(o), model(o.model.load()), resolved(o.session.resolve()), session(model, resolved) {
+      : options(o), model(o.model.load_ahead()), resolved(o.session.resolve()), session(model, resolved) {
     if (o.base.empty()) return;
     base_model.emplace(Model::open(o.base));
     if (base_model->info().vocab_size != model.info().vocab_size)

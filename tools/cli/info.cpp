@@ -33,6 +33,8 @@ Json config_json(const pith_model_info& i) {
           {"feed_forward_width", i.feed_forward_width},
           {"vocab_size", i.vocab_size},
           {"context_length", i.context_length},
+          {"experts", i.n_experts},
+          {"used_experts", i.n_used_experts},
           {"tied_output", i.tied_output == 1},
           {"parameters", i.n_parameters}};
 }
@@ -72,9 +74,16 @@ Json tensors_json(const Model& model) {
   return out;
 }
 
+// The file is mapped: its pages come as they are read, and the system may take them back. The session's bytes stay.
 Json plan_json(const Model& model, const pith_session_options& options) {
   const pith_session_plan plan = Session::plan(model, options);
-  return {{"weights_bytes", model.info().weight_bytes},
+  const pith_model_info info = model.info();
+  return {{"weights_bytes", info.weight_bytes},
+          {"expert_bytes", info.expert_bytes},
+          {"weight_bytes_per_token", info.step_weight_bytes},
+          {"expert_bytes_per_token", info.step_expert_bytes},
+          {"mapped_bytes", model.mapped_bytes()},
+          {"mapped_bytes_in_memory", model.resident_bytes()},
           {"session_bytes", plan.session_bytes},
           {"cache_bytes", plan.cache_bytes},
           {"pool_bytes", plan.pool_bytes},

@@ -20,6 +20,12 @@ Model ModelOption::load() const {
   return path.empty() ? Model::view(builtin_model(), builtin_model_bytes()) : Model::open(path);
 }
 
+Model ModelOption::load_ahead() const {
+  Model model = load();
+  model.read_ahead();
+  return model;
+}
+
 uint32_t SessionOptions::n_threads() const { return threads != 0 ? threads : count_fast_cpus(); }
 
 pith_session_options SessionOptions::resolve() const {

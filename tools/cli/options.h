@@ -17,6 +17,7 @@ struct ModelOption {
   std::string path;  // empty: the built-in model
 
   Model load() const;
+  Model load_ahead() const;  // for evaluating: what every token needs is read in the background
   std::string name() const { return path.empty() ? "built-in" : path; }
 };
 

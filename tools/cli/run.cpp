@@ -146,7 +146,7 @@ void run(RunOptions options) {
     throw std::runtime_error("option --chat: give the question with -p or --file");
   if (is_new && !options.has_prompt && options.file.empty() && options.model.path.empty())
     options.prompt = "Once upon a time";
-  const Model model = options.model.load();
+  const Model model = options.model.load_ahead();
   const Tokenizer tokenizer(model);
   std::optional<Chat> chat;
   if (options.asks) chat.emplace(make_chat(model, tokenizer, options.chat));

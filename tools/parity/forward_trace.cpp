@@ -17,8 +17,8 @@ namespace {
 
 constexpr long kMaxLayers = 1024;  // as in a model file
 constexpr const char* kFormat = "pith-trace 1";
-constexpr const char* kLayerTensors[] = {"attn_in", "q",      "c",     "k_rope",   "gate",   "k",
-                                         "v",       "scores", "heads", "attn_out", "ffn_in", "ffn_out"};
+constexpr const char* kLayerTensors[] = {"attn_in", "q",     "c",        "k_rope", "gate",   "k",       "v",
+                                         "scores",  "heads", "attn_out", "ffn_in", "router", "experts", "ffn_out"};
 
 [[noreturn]] void refuse(const std::string& path, const std::string& why) {
   throw std::runtime_error(fmt::format("trace {}: {}", path, why));

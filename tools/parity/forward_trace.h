@@ -16,6 +16,8 @@
 //   layer.N.heads        [T, n_h, d_v]         sum of values by weights: the input of W_O
 //   layer.N.attn_out     [T, d]                before residual_scale
 //   layer.N.ffn_in       [T, d]                normed
+//   layer.N.router       [T, E]                scores of experts, not corrected
+//   layer.N.experts      [T, E]                weights of those that are chosen, 0 of the others
 //   layer.N.ffn_out      [T, d]                before residual_scale
 //   output_in            [T, d]                normed
 //   logits               [T, V]

@@ -28,21 +28,23 @@ float stored_float(const TensorEntry& t, size_t i) {
 }
 
 std::vector<float> stored_floats(const TensorEntry& t) {
-  std::vector<float> out(size_t(t.dims[0]) * size_t(t.dims[1]));
+  std::vector<float> out(size_t(t.dims[0] * t.dims[1] * t.dims[2]));
   for (size_t i = 0; i < out.size(); ++i) out[i] = stored_float(t, i);
   return out;
 }
 
-// A packed matrix as the prose of simd/packed.h has it, without the kernels.
+// A packed matrix, or a stack of them, as the prose of simd/packed.h has it, without the kernels.
 std::vector<float> unpacked(const TensorEntry& t, std::mt19937_64* noise) {
-  const int64_t rows = t.rows, cols = t.cols;
+  const int64_t rows = t.rows, cols = t.cols, matrix_rows = rows / t.n_matrices;
   const int32_t blocks = int32_t(padded_cols(cols) / kBlockCols);
   const size_t panel = panel_bytes(t.packed_type, blocks);
   std::uniform_real_distribution<float> half_step(-0.5f, 0.5f);
   std::vector<float> out(size_t(rows * cols));
   for (int64_t row = 0; row < rows; ++row) {
-    const uint8_t* base = t.data + size_t(row / kPanelRows) * panel;
-    const size_t in_panel = size_t(row % kPanelRows), slot = size_t(kLaneOfRow[row % kPanelRows]);
+    const int64_t in_matrix = row % matrix_rows;
+    const uint8_t* matrix = t.data + t.bytes / t.n_matrices * uint64_t(row / matrix_rows);
+    const uint8_t* base = matrix + size_t(in_matrix / kPanelRows) * panel;
+    const size_t in_panel = size_t(in_matrix % kPanelRows), slot = size_t(kLaneOfRow[in_panel]);
     for (int64_t col = 0; col < cols; ++col) {
       const int32_t block = int32_t(col / kBlockCols);
       const size_t lane = size_t(col % kBlockCols);

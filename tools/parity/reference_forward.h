@@ -237,21 +237,61 @@ class ReferenceForward {
     device_.each(n_ * c_.n_heads * width, WeighValues{weights.data(), values.data(), n_, c_.n_heads, step.n_kv, width,
                                                       value_first, step.key_stride, heads.data()});
     note_layer("heads", heads, {c_.n_heads, width});
-    add_to_residual("attn_output", "attn_out", heads);
+    add_to_residual("attn_out", linear("attn_output", heads, c_.width));
   }
 
   void run_feed_forward() {
     const Floats x = block_norm(name("ffn_norm"), layer_name(int32_t(layer_), "ffn_in"));
-    const int64_t width = c_.feed_forward_width;
-    Floats up = linear("ffn_up", x, width);
-    const bool is_gated = c_.feed_forward == FeedForward::swiglu;
-    const Floats gate = is_gated ? linear("ffn_gate", x, width) : Floats(size_t(0));
-    device_.each(n_ * width, Activate{gate.data(), int(c_.feed_forward), up.data()});
-    add_to_residual("ffn_down", "ffn_out", up);
+    const bool has_experts = c_.has_experts(int32_t(layer_));
+    const Floats y = has_experts ? experts(x) : feed_forward("", x, c_.feed_forward_width);
+    add_to_residual("ffn_out", y);
   }
 
-  void add_to_residual(const char* tensor, const char* traced_as, const Floats& x) {
-    const Floats y = linear(tensor, x, c_.width);
+  // By the matrices "ffn_up" and so on, each with that ending.
+  Floats feed_forward(const std::string& ending, const Floats& x, int64_t width) {
+    Floats up = linear(("ffn_up" + ending).c_str(), x, width);
+    const bool is_gated = c_.feed_forward == FeedForward::swiglu;
+    const Floats gate = is_gated ? linear(("ffn_gate" + ending).c_str(), x, width) : Floats(size_t(0));
+    device_.each(n_ * width, Activate{gate.data(), int(c_.feed_forward), up.data()});
+    return linear(("ffn_down" + ending).c_str(), up, c_.width);
+  }
+
+  // Every expert for every token: those that are not chosen count nothing.
+  Floats experts(const Floats& x) {
+    const int64_t n_experts = c_.n_experts;
+    Floats scores = linear("ffn_gate_inp", x, n_experts);
+    Floats choice(size_t(n_ * n_experts)), weights(size_t(n_ * n_experts));
+    device_.each(
+        n_, ChooseExperts{weight(name("exp_probs_b.bias")), n_experts, c_.n_used_experts, c_.n_expert_groups,
+                          c_.n_used_expert_groups, c_.expert_gating == ExpertGating::sigmoid, c_.expert_weights_norm,
+                          c_.expert_weights_scale, scores.data(), choice.data(), weights.data()});
+    note_layer("router", scores, {n_experts});
+    note_layer("experts", weights, {n_experts});
+    Floats y = c_.n_shared_experts > 0 ? feed_forward("_shexp", x, c_.shared_width())
+                                       : Floats(std::vector<float>(size_t(n_ * c_.width)));
+    for (int64_t e = 0; e < n_experts; ++e) {
+      const Floats of_expert = expert(e, x);
+      device_.each(n_ * c_.width, AddWeighed{weights.data(), n_experts, e, c_.width, of_expert.data(), y.data()});
+    }
+    return y;
+  }
+
+  Floats expert(int64_t e, const Floats& x) {
+    const int64_t width = c_.expert_width;
+    const auto product = [&](const char* tensor, const Floats& in, int64_t rows) {
+      Floats out(size_t(n_ * rows));
+      const int64_t cols = int64_t(in.size()) / n_;
+      device_.matmul(weight(name(tensor)) + e * rows * cols, in.data(), n_, rows, cols, out.data());
+      return out;
+    };
+    Floats up = product("ffn_up_exps.weight", x, width);
+    const bool is_gated = c_.feed_forward == FeedForward::swiglu;
+    const Floats gate = is_gated ? product("ffn_gate_exps.weight", x, width) : Floats(size_t(0));
+    device_.each(n_ * width, Activate{gate.data(), int(c_.feed_forward), up.data()});
+    return product("ffn_down_exps.weight", up, c_.width);
+  }
+
+  void add_to_residual(const char* traced_as, const Floats& y) {
     note_layer(traced_as, y, {c_.width});
     device_.each(n_ * c_.width, AddScaled{y.data(), c_.residual_scale, x_.data()});
   }

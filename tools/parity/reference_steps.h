@@ -166,6 +166,67 @@ struct Activate {
   }
 };
 
+// From a router's logits to scores and to weights of all experts, 0 of those that are not chosen; i over [T]. What is chosen
+// follows from ranks: of groups first, then of the experts of those that are left.
+struct ChooseExperts {
+  const float* correction;  // [E] or NULL
+  int64_t n_experts, n_used, n_groups, n_used_groups;
+  bool is_sigmoid, is_normed;
+  float scale;
+  float* scores;   // [T, E]: logits
+  float* choice;   // [T, E]: scratch
+  float* weights;  // [T, E]
+
+  PITH_STEP float group_score(const float* x, int64_t size) const {
+    int64_t first = 0, second = -1;
+    for (int64_t i = 1; i < size; ++i) first = x[i] > x[first] ? i : first;
+    for (int64_t i = 0; i < size; ++i) {
+      if (i != first && (second < 0 || x[i] > x[second])) second = i;
+    }
+    return is_sigmoid && second >= 0 ? x[first] + x[second] : x[first];
+  }
+  // How many groups score higher, or as high and come before it.
+  PITH_STEP int64_t rank_of_group(const float* x, int64_t g) const {
+    const int64_t size = n_experts / n_groups;
+    int64_t rank = 0;
+    for (int64_t other = 0; other < n_groups; ++other) {
+      const float a = group_score(x + other * size, size), b = group_score(x + g * size, size);
+      rank += a > b || (a == b && other < g) ? 1 : 0;
+    }
+    return rank;
+  }
+  PITH_STEP void operator()(int64_t i) const {
+    float *s = scores + i * n_experts, *x = choice + i * n_experts, *w = weights + i * n_experts;
+    const int64_t size = n_experts / n_groups;
+    float largest = s[0], total = 0, sum = 0;
+    for (int64_t e = 1; e < n_experts; ++e) largest = s[e] > largest ? s[e] : largest;
+    for (int64_t e = 0; e < n_experts; ++e) total += expf(s[e] - largest);
+    for (int64_t e = 0; e < n_experts; ++e) {
+      s[e] = is_sigmoid ? 1.0f / (1.0f + expf(-s[e])) : expf(s[e] - largest) / total;
+      x[e] = s[e] + (correction == nullptr ? 0.0f : correction[e]);
+    }
+    for (int64_t e = 0; e < n_experts; ++e) w[e] = rank_of_group(x, e / size) < n_used_groups ? 1.0f : 0.0f;
+    for (int64_t e = 0; e < n_experts; ++e) x[e] = w[e] != 0 ? x[e] : -INFINITY;
+    for (int64_t e = 0; e < n_experts; ++e) {
+      int64_t rank = 0;
+      for (int64_t other = 0; other < n_experts; ++other)
+        rank += x[other] > x[e] || (x[other] == x[e] && other < e) ? 1 : 0;
+      w[e] = rank < n_used ? s[e] : 0.0f;
+      sum += w[e];
+    }
+    for (int64_t e = 0; e < n_experts; ++e) w[e] = (is_normed ? w[e] / sum : w[e]) * scale;
+  }
+};
+
+// y[t] += w[t, e] * x[t]; i over [T, d].
+struct AddWeighed {
+  const float* weights;  // [T, E]
+  int64_t n_experts, expert, width;
+  const float* x;  // [T, d]
+  float* y;        // [T, d]
+  PITH_STEP void operator()(int64_t i) const { y[i] += weights[i / width * n_experts + expert] * x[i]; }
+};
+
 // y += scale * x; i over all.
 struct AddScaled {
   const float* x;

@@ -23,6 +23,8 @@ constexpr Architecture kArchitectures[] = {
     {"deepseek2", "youtu", kLatent, true, true, kSwiglu, HeadNorm::none, 10000},
     {"deepseek2", "deepseek_v2", kLatent, true, true, kSwiglu, HeadNorm::none, 10000},
     {"deepseek2", "deepseek_v3", kLatent, true, true, kSwiglu, HeadNorm::none, 10000},
+    {"deepseek2", "kimi_k2", kLatent, true, true, kSwiglu, HeadNorm::none, 10000},
+    {"deepseek2", "glm4_moe_lite", kLatent, true, true, kSwiglu, HeadNorm::none, 10000},
 };
 
 const Architecture* find(const char* Architecture::*member, std::string_view name) {

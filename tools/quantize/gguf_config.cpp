@@ -199,16 +199,51 @@ void set_minicpm3_scales(Config* c) {
   c->logit_scale = kModelBase / float(c->width);
 }
 
-void refuse_experts(Keys* in, const Config& c) {
+// Layers after the last predict further tokens; the number of layers counts them.
+void read_extra_layers(Keys* in, GgufConfig* out) {
+  out->n_extra_layers = in->integer("nextn_predict_layers", 0);
+  if (out->n_extra_layers >= out->config.n_layers)
+    in->refuse("nextn_predict_layers", fmt::format("{} of {} layers", out->n_extra_layers, out->config.n_layers));
+  out->config.n_layers -= out->n_extra_layers;
+}
+
+// Files from before the key: DeepSeek-V2's scores are softmaxes, and only sigmoids have corrections.
+ExpertGating gating_of(Keys* in, bool has_corrections) {
+  constexpr int32_t kUnsaid = 0, kSoftmax = 1, kSigmoid = 2;  // llama.cpp's numbers
+  const int32_t gating = in->integer("expert_gating_func", kUnsaid);
+  if (gating == kSoftmax || (gating == kUnsaid && !has_corrections)) return ExpertGating::softmax;
+  if (gating == kSigmoid || gating == kUnsaid) return ExpertGating::sigmoid;
+  in->refuse("expert_gating_func", fmt::format("{} is not known to this version; 1 and 2 are", gating));
+}
+
+// Where every layer is dense, the other keys say nothing.
+void read_experts(Keys* in, bool has_corrections, Config* c) {
+  const int32_t n_experts = in->integer("expert_count", 0);
+  const int32_t n_dense = in->integer("leading_dense_block_count", 0);
+  if (n_experts == 0 || n_dense >= c->n_layers) return;
+  c->n_experts = n_experts;
+  c->n_dense_layers = n_dense;
+  c->n_used_experts = in->integer("expert_used_count");
+  c->n_shared_experts = in->integer("expert_shared_count", 0);
+  c->expert_width = in->integer("expert_feed_forward_length");
+  c->n_expert_groups = in->integer("expert_group_count", 1);
+  c->n_used_expert_groups = in->integer("expert_group_used_count", c->n_expert_groups);
+  c->expert_gating = gating_of(in, has_corrections);
+  c->expert_weights_norm = in->flag("expert_weights_norm", false);
+  const float scale = in->real("expert_weights_scale", 1);
+  c->expert_weights_scale = scale == 0 ? 1 : scale;  // as llama.cpp understands it
+}
+
+void refuse_experts(Keys* in) {
   const int32_t experts = in->integer("expert_count", 0);
-  const int32_t dense = in->integer("leading_dense_block_count", 0);
-  if (experts != 0 && dense < c.n_layers)
-    in->refuse("expert_count", fmt::format("mixtures of experts ({} of them) are not supported yet", experts));
+  if (experts != 0)
+    in->refuse("expert_count",
+               fmt::format("mixtures of experts ({} of them) are not supported for this architecture", experts));
 }
 
 }  // namespace
 
-GgufConfig config_of_gguf(const ModelFile& file, uint64_t embedding_rows) {
+GgufConfig config_of_gguf(const ModelFile& file, const GgufTensorFacts& tensors) {
   std::string_view name;
   pith_error error{};
   check(file.get_string("general.architecture", &name, nullptr, &error), error);
@@ -223,20 +258,23 @@ GgufConfig config_of_gguf(const ModelFile& file, uint64_t embedding_rows) {
   c.feed_forward = a->feed_forward;
   c.head_norm = a->head_norm;
   c.n_layers = in.integer("block_count");
+  if (name == "deepseek2") read_extra_layers(&in, &out);
   c.width = in.integer("embedding_length");
   c.feed_forward_width = in.integer("feed_forward_length");
   c.context_length = in.integer("context_length");
   if (!in.has("attention.layer_norm_rms_epsilon")) in.refuse("attention.layer_norm_rms_epsilon", "missing");
   c.block_norm_epsilon = in.real("attention.layer_norm_rms_epsilon", 0);  // latents have 1e-6 whatever it is
   if (a->head_norm == HeadNorm::rms) c.q_norm_epsilon = c.block_norm_epsilon;
-  if (embedding_rows == 0 || embedding_rows > uint64_t(INT32_MAX))
-    throw std::runtime_error(fmt::format("tensor token_embd.weight: {} rows", embedding_rows));
-  c.vocab_size = int32_t(embedding_rows);
+  const uint64_t rows = tensors.embedding_rows;
+  if (rows == 0 || rows > uint64_t(INT32_MAX))
+    throw std::runtime_error(fmt::format("tensor token_embd.weight: {} rows", rows));
+  c.vocab_size = int32_t(rows);
   if (a->attention == AttentionKind::mha) read_heads(&in, &c);
   else read_latent(&in, &c);
   read_rope(*a, &in, &out);
   if (name == "minicpm3") set_minicpm3_scales(&c);
-  refuse_experts(&in, c);
+  if (name == "deepseek2") read_experts(&in, tensors.has_corrections, &c);
+  else refuse_experts(&in);
   if (!in.flag("attention.causal", true)) in.refuse("attention.causal", "attention to later tokens is not supported");
   const int32_t window = in.integer("attention.sliding_window", 0);
   if (window != 0 && window < c.context_length)

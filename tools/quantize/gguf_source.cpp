@@ -1,6 +1,7 @@
 #include "gguf_source.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <set>
 #include <stdexcept>
@@ -48,8 +49,11 @@ std::vector<float> vector_of(const TensorEntry& t) {
 }
 
 void check_shape(const TensorEntry& t, const TensorSpec& spec) {
-  const uint64_t rows = spec.kind == TensorKind::matrix ? uint64_t(spec.rows) : 1;
-  if (t.dims[0] == uint64_t(spec.cols) && t.dims[1] == rows && t.dims[2] == 1 && t.dims[3] == 1) return;
+  const uint64_t rows = uint64_t(spec.matrix_rows()), n = uint64_t(spec.n_matrices);
+  if (t.dims[0] == uint64_t(spec.cols) && t.dims[1] == rows && t.dims[2] == n && t.dims[3] == 1) return;
+  if (spec.kind == TensorKind::stack)
+    throw std::runtime_error(fmt::format("tensor {}: {} x {} x {}; the hyper-parameters ask for {} x {} x {}", t.name,
+                                         t.dims[2], t.dims[1], t.dims[0], n, rows, spec.cols));
   throw std::runtime_error(fmt::format("tensor {}: {} x {}; the hyper-parameters ask for {} x {}", t.name, t.dims[1],
                                        t.dims[0], rows, spec.cols));
 }
@@ -110,7 +114,9 @@ void GgufSource::read_shape() {
   is_own_ = architecture == "egmla" || architecture.empty();
   if (!is_own_) {
     const TensorEntry* embedding = find("token_embd.weight");
-    shape_ = config_of_gguf(first(), embedding == nullptr ? 0 : embedding->dims[1]);
+    const auto is_correction = [](const auto& t) { return t.first.ends_with(".exp_probs_b.bias"); };
+    shape_ = config_of_gguf(first(), {embedding == nullptr ? 0 : embedding->dims[1],
+                                      std::any_of(tensors_.begin(), tensors_.end(), is_correction)});
     return;
   }
   Config& c = shape_.config;
@@ -147,11 +153,25 @@ void GgufSource::check_tensors() const {
     }
   }
   for (const auto& [name, t] : tensors_) {
+    if (is_of_extra_layer(name)) continue;
     if (!known.contains(name))
       throw std::runtime_error(fmt::format("tensor {}: not a tensor of this configuration", name));
     if (!holds_weights(t->type))
       throw std::runtime_error(fmt::format("tensor {}: is not a float tensor; is the model packed already?", name));
   }
+}
+
+// Of the layers after the last, which predict further tokens.
+bool GgufSource::is_of_extra_layer(std::string_view name) const {
+  if (!name.starts_with("blk.")) return false;
+  int32_t layer = -1;
+  std::from_chars(name.data() + 4, name.data() + name.size(), layer);
+  return layer >= shape_.config.n_layers && layer < shape_.config.n_layers + shape_.n_extra_layers;
+}
+
+std::vector<std::string> GgufSource::notices() const {
+  if (shape_.n_extra_layers == 0) return {};
+  return {fmt::format("{} layers after the last, which predict further tokens, are not read", shape_.n_extra_layers)};
 }
 
 const TensorEntry* GgufSource::find(std::string_view name) const {

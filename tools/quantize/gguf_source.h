@@ -37,6 +37,7 @@ class GgufSource : public ModelSource {
 
   const Config& config() const override { return shape_.config; }
   void write_metadata(GgufWriter* writer) const override;
+  std::vector<std::string> notices() const override;
   std::vector<float> rope_divisors() const override { return divisors_; }
   bool has(const TensorSpec& spec) const override;
   void load_rows(const TensorSpec& spec, int64_t first, int64_t n, float* out) const override;
@@ -50,6 +51,7 @@ class GgufSource : public ModelSource {
   const ModelFile& first() const { return parts_.front()->file; }
   const TensorEntry* find(std::string_view name) const;
   const TensorEntry* stored(const TensorSpec& spec) const;  // the tensor, or the half of W_UKV with fewer bits
+  bool is_of_extra_layer(std::string_view name) const;
   void read_shape();
   void read_divisors();
   void check_tensors() const;

@@ -66,10 +66,19 @@ constexpr const char* kHarmless[] = {"_attn_implementation",
                                      "use_return_dict"};
 
 // Of mixtures of experts: nothing of them matters where every layer is dense.
-constexpr const char* kExpertKeys[] = {
-    "first_k_dense_replace", "moe_intermediate_size", "moe_layer_freq",      "n_group",
-    "n_shared_experts",      "norm_topk_prob",        "num_experts_per_tok", "num_shared_experts",
-    "routed_scaling_factor", "scoring_func",          "topk_group",          "topk_method"};
+constexpr const char* kExpertKeys[] = {"first_k_dense_replace",
+                                       "mlp_layer_types",
+                                       "moe_intermediate_size",
+                                       "moe_layer_freq",
+                                       "n_group",
+                                       "n_shared_experts",
+                                       "norm_topk_prob",
+                                       "num_experts_per_tok",
+                                       "num_shared_experts",
+                                       "routed_scaling_factor",
+                                       "scoring_func",
+                                       "topk_group",
+                                       "topk_method"};
 
 // Parts of the names of keys that may well change the forward pass.
 constexpr const char* kMeaningful[] = {
@@ -101,7 +110,7 @@ class HfConfigReader {
     read_norms();
     read_feed_forward();
     read_scales();
-    refuse_experts();
+    read_experts();
     refuse_windows();
     HfRope rope(&from_, architecture_.attention, architecture_.rope_base, &keys_);
     check_the_rest();
@@ -209,15 +218,80 @@ class HfConfigReader {
     keys_["logit_scale"] = from_.number("dim_model_base") / double(width_);
   }
 
-  void refuse_experts() {
-    const double n_dense = double(from_.natural("first_k_dense_replace", 0));
-    const bool has_experts = !type_.starts_with("deepseek") || n_dense < n_layers_;
-    for (const char* name : {"n_routed_experts", "num_experts", "num_local_experts"}) {
-      const json::Document* n = from_.find(name);
+  // The number of experts, under any of its names; 0: none. `name` becomes the one that says it.
+  uint64_t n_experts(const char** name) {
+    for (const char* candidate : {"n_routed_experts", "num_experts", "num_local_experts"}) {
+      const json::Document* n = from_.find(candidate);
       if (n == nullptr || says_no(*n) || (n->is_natural() && n->natural() == 0)) continue;
-      if (has_experts) from_.refuse(name, "mixtures of experts are not supported yet");
+      *name = candidate;
+      return from_.natural(candidate);
     }
-    for (const char* name : kExpertKeys) from_.pass_over(name);
+    return 0;
+  }
+
+  // DeepSeek-V2, DeepSeek-V3 (whose way Moonlight, Kimi-K2 and GLM-4.7-Flash take too), in the words of transformers'
+  // modeling files. Where every layer is dense, the keys say nothing.
+  void read_experts() {
+    const char* name = "n_routed_experts";
+    const uint64_t experts = n_experts(&name);
+    const uint64_t n_dense = n_dense_layers();
+    if (experts != 0 && architecture_.gguf != std::string_view("deepseek2"))
+      from_.refuse(name, fmt::format("mixtures of experts are not supported for {}", type_));
+    if (experts != 0 && double(n_dense) < n_layers_) {
+      keys_["expert_count"] = experts;
+      keys_["leading_dense_block_count"] = n_dense;
+      keys_["expert_used_count"] = from_.natural("num_experts_per_tok");
+      keys_["expert_shared_count"] = from_.natural("n_shared_experts", 0);
+      keys_["expert_feed_forward_length"] = from_.natural("moe_intermediate_size");
+      keys_["expert_weights_scale"] = from_.number("routed_scaling_factor");
+      if (from_.natural("moe_layer_freq", 1) != 1) from_.refuse("moe_layer_freq", "is not 1");
+      read_choice();
+    }
+    for (const char* key : kExpertKeys) from_.pass_over(key);
+  }
+
+  void read_choice() {
+    const bool is_v2 = type_ == "deepseek_v2";
+    require_word("scoring_func", is_v2 ? "softmax" : "sigmoid");
+    keys_["expert_gating_func"] = is_v2 ? "softmax" : "sigmoid";
+    const std::string method = from_.string("topk_method", is_v2 ? "greedy" : "noaux_tc");
+    const bool has_groups = method == (is_v2 ? "group_limited_greedy" : "noaux_tc");
+    if (!has_groups && !(is_v2 && method == "greedy"))
+      from_.refuse("topk_method", fmt::format("{} is not supported for {}", json::quoted(method), type_));
+    if (has_groups) {
+      keys_["expert_group_count"] = from_.natural("n_group");
+      keys_["expert_group_used_count"] = from_.natural("topk_group");
+    }
+    const bool is_normed = from_.boolean("norm_topk_prob", !is_v2);
+    // Its two published implementations differ there: one ignores it, one then leaves the factor out.
+    if (is_v2 && is_normed) from_.refuse("norm_topk_prob", fmt::format("true is not supported for {}", type_));
+    keys_["expert_weights_norm"] = is_normed;
+  }
+
+  void require_word(const char* name, const std::string& wanted) {
+    const std::string found = from_.string(name, wanted);
+    if (found != wanted)
+      from_.refuse(name, fmt::format("{} is not supported for {}; {} is", json::quoted(found), type_, wanted));
+  }
+
+  // Said by first_k_dense_replace, or layer by layer, or both.
+  uint64_t n_dense_layers() {
+    const uint64_t said = from_.natural("first_k_dense_replace", type_ == "glm4_moe_lite" ? 1 : 0);
+    const json::Document* types = from_.find("mlp_layer_types");
+    if (types == nullptr) return said;
+    if (!types->is_array()) from_.refuse("mlp_layer_types", "is not an array");
+    uint64_t n_dense = 0, n = 0;
+    for (const json::Document& type : types->elements()) {
+      if (type != "dense" && type != "sparse")
+        from_.refuse("mlp_layer_types", fmt::format("{} is not supported", json::quoted(type.shown())));
+      if (type == "dense" && n_dense != n) from_.refuse("mlp_layer_types", "a dense layer after one with experts");
+      n_dense += type == "dense" ? 1 : 0;
+      ++n;
+    }
+    if (double(n) != n_layers_) from_.refuse("mlp_layer_types", fmt::format("{} words for {} layers", n, n_layers_));
+    if (from_.find("first_k_dense_replace") != nullptr && said != n_dense)
+      from_.refuse("mlp_layer_types", fmt::format("{} dense layers, first_k_dense_replace {}", n_dense, said));
+    return n_dense;
   }
 
   void refuse_windows() {

@@ -51,7 +51,16 @@ constexpr Name kLayerNames[] = {
     {"ffn_gate", "mlp.gate_proj"},
     {"ffn_up", "mlp.up_proj"},
     {"ffn_down", "mlp.down_proj"},
+    {"ffn_gate_inp", "mlp.gate"},
+    {"ffn_gate_shexp", "mlp.shared_experts.gate_proj"},
+    {"ffn_up_shexp", "mlp.shared_experts.up_proj"},
+    {"ffn_down_shexp", "mlp.shared_experts.down_proj"},
 };
+// Of every expert, after "mlp.experts.E.".
+constexpr Name kExpertNames[] = {
+    {"ffn_gate_exps", "gate_proj"}, {"ffn_up_exps", "up_proj"}, {"ffn_down_exps", "down_proj"}};
+// A buffer there, which has neither ending.
+constexpr std::string_view kCorrection = "mlp.gate.e_score_correction_bias";
 
 // A tensor's name in its parts: "blk.3.", "attn_q", ".bias".
 struct Parts {
@@ -149,10 +158,30 @@ class HuggingFaceSource final : public ModelSource {
     vocabulary_.write(writer);
   }
 
-  bool has(const TensorSpec& spec) const override { return find(spec) != nullptr; }
+  bool has(const TensorSpec& spec) const override { return bound_.contains(std::string_view(spec.name)); }
 
+  // Rows of a stack are those of its tensors, one after the other.
   void load_rows(const TensorSpec& spec, int64_t first, int64_t n, float* out) const override {
-    const StoredTensor& tensor = *find(spec);
+    const int64_t rows = spec.matrix_rows();
+    while (n > 0) {
+      const int64_t row = first % rows, count = std::min(n, rows - row);
+      load_rows(*bound_.find(std::string_view(spec.name))->second[size_t(first / rows)], spec, row, count, out);
+      first += count;
+      n -= count;
+      out += count * spec.cols;
+    }
+  }
+
+  double bits_per_weight(const TensorSpec& spec) const override {
+    return bound_.find(std::string_view(spec.name))->second.front()->bits();
+  }
+
+  void drop_pages() const override {
+    for (const MappedFile& file : files_) quantize::drop_pages(file.data(), file.size());
+  }
+
+ private:
+  static void load_rows(const StoredTensor& tensor, const TensorSpec& spec, int64_t first, int64_t n, float* out) {
     const uint64_t begin = uint64_t(first) * uint64_t(spec.cols), count = uint64_t(n) * uint64_t(spec.cols);
     tensor.read(begin, count, out);
     bool is_finite = true;
@@ -161,18 +190,6 @@ class HuggingFaceSource final : public ModelSource {
     const auto worst = std::find_if(out, out + count, [](float x) { return !std::isfinite(x); });
     throw std::runtime_error(
         fmt::format("tensor {}: element {} is not finite", json::quoted(tensor.name), begin + uint64_t(worst - out)));
-  }
-
-  double bits_per_weight(const TensorSpec& spec) const override { return find(spec)->bits(); }
-
-  void drop_pages() const override {
-    for (const MappedFile& file : files_) quantize::drop_pages(file.data(), file.size());
-  }
-
- private:
-  const StoredTensor* find(const TensorSpec& spec) const {
-    const auto found = bound_.find(std::string_view(spec.name));
-    return found == bound_.end() ? nullptr : found->second;
   }
 
   // One file, or those of the index. The one file goes first, as where the folder comes from.
@@ -214,6 +231,7 @@ class HuggingFaceSource final : public ModelSource {
   bool is_wanted(const TensorSpec& spec) const {
     if (spec.presence == Presence::required) return true;
     const Parts parts = parts_of(spec);
+    if (parts.matrix == "exp_probs_b") return tensors_.contains(hugging_face_name(spec));
     if (parts.ending == ".bias") return parts.is_of_layer && is_biased(parts.matrix);
     return parts.matrix == "output" && !is_tied();
   }
@@ -229,26 +247,30 @@ class HuggingFaceSource final : public ModelSource {
     TensorSpec spec;
     while (list.next(&spec)) {
       if (!is_wanted(spec)) continue;
-      const std::string name = hugging_face_name(spec);
-      const auto found = tensors_.find(name);
-      if (found == tensors_.end()) throw std::runtime_error(fmt::format("tensor {}: missing", name));
-      check_tensor(found->second.tensor, spec);
-      found->second.is_bound = true;
-      bound_.emplace(spec.name, &found->second.tensor);
+      std::vector<const StoredTensor*>& bound = bound_[spec.name];
+      for (int32_t i = 0; i < spec.n_matrices; ++i) {
+        const std::string name = hugging_face_name(spec, i);
+        const auto found = tensors_.find(name);
+        if (found == tensors_.end()) throw std::runtime_error(fmt::format("tensor {}: missing", name));
+        check_tensor(found->second.tensor, spec);
+        found->second.is_bound = true;
+        bound.push_back(&found->second.tensor);
+      }
     }
   }
 
   static void check_tensor(const StoredTensor& t, const TensorSpec& spec) {
     if (t.type == StoredType::other)
       throw std::runtime_error(fmt::format("tensor {}: dtype {} is none of F32, F16, BF16", t.name, t.dtype));
-    const std::vector<uint64_t> wanted = spec.kind == TensorKind::matrix
-                                             ? std::vector<uint64_t>{uint64_t(spec.rows), uint64_t(spec.cols)}
-                                             : std::vector<uint64_t>{uint64_t(spec.cols)};
+    const bool is_vector = spec.kind == TensorKind::vector;
+    const std::vector<uint64_t> wanted = is_vector
+                                             ? std::vector<uint64_t>{uint64_t(spec.cols)}
+                                             : std::vector<uint64_t>{uint64_t(spec.matrix_rows()), uint64_t(spec.cols)};
     if (t.shape == wanted) return;
     std::string shape;
     for (const uint64_t dim : t.shape) shape += (shape.empty() ? "" : " x ") + std::to_string(dim);
     const std::string asked =
-        spec.kind == TensorKind::matrix ? fmt::format("{} x {}", spec.rows, spec.cols) : std::to_string(spec.cols);
+        is_vector ? std::to_string(spec.cols) : fmt::format("{} x {}", spec.matrix_rows(), spec.cols);
     throw std::runtime_error(fmt::format("tensor {}: {}; config.json asks for {}", t.name, shape, asked));
   }
 
@@ -306,14 +328,20 @@ class HuggingFaceSource final : public ModelSource {
   HfConfig read_;
   std::vector<MappedFile> files_;
   std::map<std::string, Entry, std::less<>> tensors_;
-  std::map<std::string, const StoredTensor*, std::less<>> bound_;  // by the names of TensorList
+  // By the names of TensorList; of a stack, the tensors of all its matrices.
+  std::map<std::string, std::vector<const StoredTensor*>, std::less<>> bound_;
   HfVocabulary vocabulary_;
 };
 
 }  // namespace
 
-std::string hugging_face_name(const TensorSpec& spec) {
+std::string hugging_face_name(const TensorSpec& spec, int32_t matrix) {
   const Parts parts = parts_of(spec);
+  if (parts.matrix == "exp_probs_b") return fmt::format("model.layers.{}.{}", spec.layer, kCorrection);
+  for (const Name& name : kExpertNames) {
+    if (name.ours == parts.matrix)
+      return fmt::format("model.layers.{}.mlp.experts.{}.{}{}", spec.layer, matrix, name.theirs, parts.ending);
+  }
   const std::span<const Name> names =
       parts.is_of_layer ? std::span<const Name>(kLayerNames) : std::span<const Name>(kModelNames);
   for (const Name& name : names) {

@@ -14,8 +14,9 @@ namespace pith::quantize {
 // names the file and the key or tensor.
 std::unique_ptr<ModelSource> open_hugging_face(const std::string& folder);
 
-// "model.layers.3.self_attn.q_proj.weight" of "blk.3.attn_q.weight"; empty for a tensor that such folders do not have.
-std::string hugging_face_name(const TensorSpec& spec);
+// "model.layers.3.self_attn.q_proj.weight" of "blk.3.attn_q.weight"; empty for a tensor that such folders do not have. Every
+// matrix of a stack is a tensor there.
+std::string hugging_face_name(const TensorSpec& spec, int32_t matrix = 0);
 
 }  // namespace pith::quantize
 

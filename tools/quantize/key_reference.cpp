@@ -16,8 +16,8 @@ is. `general.architecture` is `egmla`. `pith synth` takes the same keys, with or
 
 An integer may have any integer type of GGUF and is not negative; a real is `f32` or `f64`. A number out of its range, an unknown
 word or a missing required key is refused by name. An absent optional key has its default. A key that this kind of model does not
-have is not looked at. A gate needs latent attention, and `layer_split` the gate `up`. `egmla.expert_count` and
-`egmla.attention.sliding_window` must be absent or 0.
+have is not looked at. A gate needs latent attention, and `layer_split` the gate `up`. `egmla.attention.sliding_window` must be
+absent or 0.
 
 This page is written from `src/model/config_keys.cpp`: see CONTRIBUTING.md, "Add a model variant".
 )";
@@ -30,7 +30,8 @@ constexpr Section kSections[] = {{KeyScope::always, "Every model"},
                                  {KeyScope::mha, "`attention.kind` is `mha`"},
                                  {KeyScope::latent, "`attention.kind` is `latent`"},
                                  {KeyScope::gated, "`attention.kind` is `latent` and `attention.gate` is not `none`"},
-                                 {KeyScope::scaled, "`rope.scaling.type` is not `none`"}};
+                                 {KeyScope::scaled, "`rope.scaling.type` is not `none`"},
+                                 {KeyScope::experts, "`expert_count` is not 0"}};
 
 // A number that is meant to be read: great and tiny ones as the powers of 2 or 10 that they are.
 std::string number(double x) {

@@ -98,6 +98,45 @@ Config plm_shape() {
   return c;
 }
 
+// ---- Mixtures of experts: 64 in every layer but the first.
+
+void set_experts(Config* c, int32_t used, int32_t shared, int32_t width, ExpertGating gating) {
+  c->n_experts = 64;
+  c->n_used_experts = used;
+  c->n_shared_experts = shared;
+  c->expert_width = width;
+  c->n_dense_layers = 1;
+  c->expert_gating = gating;
+  c->expert_weights_norm = gating == ExpertGating::sigmoid;
+}
+
+Config deepseek_v2_lite_shape() {
+  Config c = latent_shape(27, 2048, 16, 0, 512, 128, 64, 128, 10944, 102400, 163840);
+  set_experts(&c, 6, 2, 1408, ExpertGating::softmax);
+  c.rope_scaling = RopeScaling::yarn;
+  c.rope_factor = 40;
+  c.rope_original_context = 4096;
+  c.yarn_log_multiplier = 0.0707f;
+  return c;
+}
+
+Config moonlight_shape() {
+  Config c = latent_shape(27, 2048, 16, 0, 512, 128, 64, 128, 11264, 163840, 8192);
+  set_experts(&c, 6, 2, 1408, ExpertGating::sigmoid);
+  c.expert_weights_scale = 2.446f;
+  c.rope_base = 50000;
+  return c;
+}
+
+Config glm_flash_shape() {
+  Config c = latent_shape(47, 2048, 20, 768, 512, 192, 64, 256, 10240, 154880, 202752);
+  set_experts(&c, 4, 1, 1536, ExpertGating::sigmoid);
+  c.expert_weights_scale = 1.8f;
+  c.rope_base = 1000000;
+  c.block_norm_epsilon = 1e-5f;  // latents keep 1e-6
+  return c;
+}
+
 // Multi-head attention over heads of 64, of which several share keys and values.
 Config grouped_shape(int32_t layers, int32_t heads, int32_t kv_heads, int32_t feed_forward, int32_t vocab,
                      int32_t context, float rope_base, float epsilon) {
@@ -111,7 +150,8 @@ Config grouped_shape(int32_t layers, int32_t heads, int32_t kv_heads, int32_t fe
 }
 
 SynthSpec published(const char* name, const Config& config, bool has_qkv_biases = false) {
-  return {name, config, true, false, 1, has_qkv_biases};  // all of them are tied
+  const bool is_tied = config.n_experts == 0;  // all of the others are
+  return {name, config, is_tied, false, 1, has_qkv_biases};
 }
 
 }  // namespace
@@ -127,6 +167,9 @@ std::vector<SynthSpec> named_shapes() {
           published("minicpm3-4b", minicpm3_shape()),
           published("youtu-2b", youtu_shape()),
           published("plm-1.8b", plm_shape()),
+          published("deepseek-v2-lite", deepseek_v2_lite_shape()),
+          published("moonlight-16b", moonlight_shape()),
+          published("glm-4.7-flash", glm_flash_shape()),
           published("smollm2-135m", grouped_shape(30, 9, 3, 1536, 49152, 8192, 1e5f, 1e-5f)),
           // Without the divisors that slow its slow pairs down.
           published("llama-3.2-1b", grouped_shape(16, 32, 8, 8192, 128256, 131072, 5e5f, 1e-5f)),

@@ -44,7 +44,9 @@ struct Choice {
 class Packer {
  public:
   Packer(const ModelSource& source, const PackOptions& options, const PackSink& sink)
-      : source_(source), options_(options), sink_(sink), config_(source.config()) {}
+      : source_(source), options_(options), sink_(sink), config_(source.config()) {
+    if (config_.n_experts > 0) writer_ = GgufWriter(uint32_t(kStackAlignment));
+  }
 
   PackOutline outline() {
     plan();
@@ -56,8 +58,8 @@ class Packer {
     write_header(sink_.append);
     size_t index = 0;
     for (const TensorSpec& spec : specs_) {
-      if (spec.kind == TensorKind::matrix) pack_matrix_of(spec, index);
-      else append_vector(spec, index);
+      if (spec.kind == TensorKind::vector) append_vector(spec, index);
+      else pack_matrices_of(spec, index);
       append_padding(++index);
     }
     writer_.add_array_of_strings("pith.packed.sha256", hashes_);
@@ -70,6 +72,8 @@ class Packer {
 
   Choice choice_of(const TensorSpec& spec) const {
     const std::string_view name = spec.name;
+    // Which experts a token goes to hangs on small differences, and the matrix is small.
+    if (is_of_layer(spec) && short_name(spec) == "ffn_gate_inp.weight") return {WeightType::f32, false};
     const bool is_embedding = name == "token_embd.weight" || name == "output.weight";
     // What folding multiplies loses its codes.
     const bool is_folded = config_.gate == Gate::up && (is_query(spec) || short_name(spec) == "attn_output.weight");
@@ -118,7 +122,7 @@ class Packer {
     for_specs(-1, [&](const TensorSpec& spec) {
       if (is_of_layer(spec) && spec.layer != layer_) load_vectors(spec.layer);
       if (!is_of_layer(spec)) plan_tensor(spec, source_.has(spec));
-      else plan_tensor(spec, spec.kind == TensorKind::matrix ? source_.has(spec) : vectors_.contains(spec.name));
+      else plan_tensor(spec, spec.kind == TensorKind::vector ? vectors_.contains(spec.name) : source_.has(spec));
     });
     add_directory();
   }
@@ -127,6 +131,7 @@ class Packer {
     if (!is_present) return;
     specs_.push_back(spec);
     names_.push_back(spec.name);
+    matrices_.push_back(uint32_t(spec.n_matrices));
     rows_.push_back(uint32_t(spec.rows));
     cols_.push_back(uint32_t(spec.cols));
     if (spec.kind == TensorKind::vector) {
@@ -136,7 +141,7 @@ class Packer {
       return;
     }
     const WeightType type = choice_of(spec).type;
-    const uint64_t bytes = packed_bytes(type, spec.rows, spec.cols);
+    const uint64_t bytes = stored_bytes(type, spec.n_matrices, spec.rows, spec.cols);
     types_.push_back(weight_type_name(type));
     writer_.add_tensor(spec.name, TensorType::i8, {bytes}, GgufWriter::Fill());
     n_total_ += bytes;
@@ -149,6 +154,7 @@ class Packer {
     writer_.add_array_u32("pith.packed.rows", rows_);
     writer_.add_array_u32("pith.packed.cols", cols_);
     writer_.add_array_of_strings("pith.packed.sha256", hashes_);
+    if (config_.n_experts > 0) writer_.add_array_u32("pith.packed.matrices", matrices_);
   }
 
   // ---- Folding ----
@@ -168,7 +174,7 @@ class Packer {
       const std::string_view name = short_name(spec);
       if (name == "attn_output.weight") output = spec;
       if (name == "attn_output.bias") bias = spec;
-      if (spec.kind == TensorKind::matrix || !source_.has(spec)) return;
+      if (spec.kind != TensorKind::vector || !source_.has(spec)) return;
       vectors_[spec.name] = loaded(spec);
       if (config_.gate == Gate::up && name == "attn_gate_norm.weight") gamma = vectors_[spec.name];
       if (config_.gate == Gate::up && name == "attn_gate_norm.bias") beta = vectors_[spec.name];
@@ -212,23 +218,41 @@ class Packer {
     sink_.append(values.data(), bytes);
   }
 
-  void pack_matrix_of(const TensorSpec& spec, size_t index) {
+  // A matrix, or those of a stack with the padding after each.
+  void pack_matrices_of(const TensorSpec& spec, size_t index) {
     const Choice choice = choice_of(spec);
-    const int64_t step = std::max<int64_t>(kChunkWeights / spec.cols / kPanelRows, 1) * kPanelRows;
     PackedMatrices& line = line_of(spec, choice);
+    const int64_t rows = spec.matrix_rows();
+    const size_t stride = writer_.tensor_bytes(index) / size_t(spec.n_matrices);
     Sha256 hash;
-    for (int64_t first = 0; first < spec.rows; first += step) {
-      const int64_t n = std::min<int64_t>(step, spec.rows - first);
-      packed_.resize(packed_bytes(choice.type, n, spec.cols));
-      if (choice.is_exact) copy_codes(spec, choice.type, first, n);
-      else round_rows(spec, choice.type, first, n, &line);
-      hash.add(packed_.data(), packed_.size());
-      sink_.append(packed_.data(), packed_.size());
-      n_done_ += packed_.size();
-      source_.drop_pages();
-      if (options_.progress) options_.progress(n_done_, n_total_);
+    for (int32_t i = 0; i < spec.n_matrices; ++i) {
+      pack_rows(spec, choice, i * rows, (i + 1) * rows, &line, &hash);
+      packed_.assign(stride - packed_bytes(choice.type, rows, spec.cols), 0);
+      append_packed(&hash);
     }
     hashes_[index] = hash.hex();
+  }
+
+  // Rows [first, last): whole panels, or the last of a matrix.
+  void pack_rows(const TensorSpec& spec, const Choice& choice, int64_t first, int64_t last, PackedMatrices* line,
+                 Sha256* hash) {
+    const int64_t step = std::max<int64_t>(kChunkWeights / spec.cols / kPanelRows, 1) * kPanelRows;
+    for (; first < last; first += step) {
+      const int64_t n = std::min<int64_t>(step, last - first);
+      packed_.resize(packed_bytes(choice.type, n, spec.cols));
+      if (choice.is_exact) copy_codes(spec, choice.type, first, n);
+      else round_rows(spec, choice.type, first, n, line);
+      append_packed(hash);
+      source_.drop_pages();
+    }
+  }
+
+  void append_packed(Sha256* hash) {
+    if (packed_.empty()) return;
+    hash->add(packed_.data(), packed_.size());
+    sink_.append(packed_.data(), packed_.size());
+    n_done_ += packed_.size();
+    if (options_.progress) options_.progress(n_done_, n_total_);
   }
 
   void copy_codes(const TensorSpec& spec, WeightType type, int64_t first, int64_t n) {
@@ -257,10 +281,10 @@ class Packer {
     PackedMatrices& line =
         found != report_.end() ? *found : report_.emplace_back(PackedMatrices{stored, choice.type, choice.is_exact});
     const uint64_t weights = uint64_t(spec.rows) * uint64_t(spec.cols);
-    ++line.n_matrices;
+    line.n_matrices += spec.n_matrices;
     line.n_weights += weights;
     line.stored_bits += uint64_t(source_.bits_per_weight(spec) * double(weights));
-    line.packed_bits += 8 * packed_bytes(choice.type, spec.rows, spec.cols);
+    line.packed_bits += 8 * stored_bytes(choice.type, spec.n_matrices, spec.rows, spec.cols);
     return line;
   }
 
@@ -306,7 +330,7 @@ class Packer {
   std::map<std::string, std::vector<float>> vectors_;
   std::vector<TensorSpec> specs_;  // of the file, in its order
   std::vector<std::string> names_, types_, hashes_;
-  std::vector<uint32_t> rows_, cols_;
+  std::vector<uint32_t> rows_, cols_, matrices_;
   std::vector<float> floats_, rounded_;  // [rows of a chunk, cols]
   std::vector<uint8_t> packed_;          // of a chunk
   uint64_t n_done_ = 0, n_total_ = 0;    // bytes of packed matrices

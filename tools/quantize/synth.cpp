@@ -62,7 +62,10 @@ bool is_present(const SynthSpec& spec, const TensorSpec& tensor) {
   const bool is_gate_norm = name.ends_with("attn_gate_norm.bias");
   const bool is_beta = is_gate_norm ? c.gate_norm != GateNorm::rms : name.ends_with("norm.bias");
   const bool is_qkv = name.ends_with("attn_q.bias") || name.ends_with("attn_k.bias") || name.ends_with("attn_v.bias");
-  return tensor.presence == Presence::required || is_beta || spec.biases || (is_qkv && spec.qkv_biases);
+  // DeepSeek-V3 and its descent have one where scores are sigmoids.
+  const bool is_correction = name.ends_with("exp_probs_b.bias") && c.expert_gating == ExpertGating::sigmoid;
+  return tensor.presence == Presence::required || is_beta || is_correction || spec.biases ||
+         (is_qkv && spec.qkv_biases);
 }
 
 std::vector<TensorSpec> tensors_of(const SynthSpec& spec) {
@@ -95,7 +98,8 @@ GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& te
   write_metadata(spec, &writer);
   for (const TensorSpec& tensor : tensors) {
     std::vector<uint64_t> dims = {uint64_t(tensor.cols)};
-    if (tensor.kind == TensorKind::matrix) dims.push_back(uint64_t(tensor.rows));
+    if (tensor.kind != TensorKind::vector) dims.push_back(uint64_t(tensor.matrix_rows()));
+    if (tensor.kind == TensorKind::stack) dims.push_back(uint64_t(tensor.n_matrices));
     writer.add_tensor(tensor.name, TensorType::f32, dims, [&spec, &tensor](uint8_t* out) {
       fill_rows(spec, tensor, 0, tensor.rows, reinterpret_cast<float*>(out));
     });

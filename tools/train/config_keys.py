@@ -15,6 +15,7 @@ SCOPES = {
     "latent": lambda c: c.attention != "mha",
     "gated": lambda c: c.attention != "mha" and c.gate != "none",
     "scaled": lambda c: c.rope_scaling != "none",
+    "experts": lambda c: c.n_experts > 0,
 }
 
 

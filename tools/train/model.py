@@ -132,10 +132,27 @@ class Norm(nn.Module):
         return torch.cat(parts, -1).flatten(-2) * self.weight + self.bias
 
 
+class Stack(nn.Module):
+    """Matrices of one shape, a layer's of all experts."""
+
+    def __init__(self, n, rows, cols):
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(n, rows, cols))
+
+
+class Correction(nn.Module):
+    """Of the scores of experts."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(n))
+
+
 class Block(nn.Module):
-    def __init__(self, c):
+    def __init__(self, c, layer=0):
         super().__init__()
         self.c = c
+        self.has_experts = c.n_experts > 0 and layer >= c.n_dense_layers
         d, query, kv = c.width, c.n_heads * c.query_head_width, c.n_heads * c.kv_head_width
 
         def linear(cols, rows, bias=c.bias):
@@ -165,10 +182,27 @@ class Block(nn.Module):
                 self.attn_gate_norm = Norm(c.gate_norm, c.gate_output_width, c.gate_norm_epsilon)
         self.attn_output = linear(c.n_heads * c.value_width, d)
         self.ffn_norm = Norm(c.block_norm, d, c.block_norm_epsilon)
+        if self.has_experts:
+            return self.add_experts(linear)
         if c.feed_forward == "swiglu":
             self.ffn_gate = linear(d, c.feed_forward_width)
         self.ffn_up = linear(d, c.feed_forward_width)
         self.ffn_down = linear(c.feed_forward_width, d)
+
+    def add_experts(self, linear):
+        c, d = self.c, self.c.width
+        self.ffn_gate_inp = linear(d, c.n_experts, bias=False)
+        self.exp_probs_b = Correction(c.n_experts)
+        if c.feed_forward == "swiglu":
+            self.ffn_gate_exps = Stack(c.n_experts, c.expert_width, d)
+        self.ffn_up_exps = Stack(c.n_experts, c.expert_width, d)
+        self.ffn_down_exps = Stack(c.n_experts, d, c.expert_width)
+        shared = c.n_shared_experts * c.expert_width
+        if shared:
+            if c.feed_forward == "swiglu":
+                self.ffn_gate_shexp = linear(d, shared, bias=False)
+            self.ffn_up_shexp = linear(d, shared, bias=False)
+            self.ffn_down_shexp = linear(shared, d, bias=False)
 
     def query(self, x, rope):
         """[B, T, n_h, d_n + d_r], the rotary lanes last and rotated."""
@@ -229,13 +263,47 @@ class Block(nn.Module):
         o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=score_scale(c))
         return self.attn_output(o.transpose(1, 2)[..., :c.value_width].flatten(-2))
 
-    def feed_forward(self, x):
-        kind, up = self.c.feed_forward, self.ffn_up(x)
+    def activation(self, up, gate):
+        kind = self.c.feed_forward
         if kind == "swiglu":
-            return self.ffn_down(F.silu(self.ffn_gate(x)) * up)
+            return F.silu(gate) * up
         if kind == "relu2":
-            return self.ffn_down(F.relu(up).square())
-        return self.ffn_down(F.gelu(up, approximate="tanh" if kind == "gelu_tanh" else "none"))
+            return F.relu(up).square()
+        return F.gelu(up, approximate="tanh" if kind == "gelu_tanh" else "none")
+
+    def route(self, x):
+        """Scores [..., E] of experts, and the weights of those that are chosen, 0 of the others."""
+        c, logits = self.c, self.ffn_gate_inp(x)
+        scores = logits.sigmoid() if c.expert_gating == "sigmoid" else logits.softmax(-1)
+        corrected = scores + self.exp_probs_b.bias
+        groups = corrected.unflatten(-1, (c.n_expert_groups, -1))
+        best = 1 if c.expert_gating == "softmax" or groups.shape[-1] == 1 else 2
+        left_out = torch.ones_like(groups[..., 0], dtype=torch.bool).scatter(
+            -1, groups.topk(best, -1)[0].sum(-1).topk(c.n_used_expert_groups, -1)[1], False)
+        chosen = groups.masked_fill(left_out[..., None], -torch.inf).flatten(-2).topk(c.n_used_experts, -1)[1]
+        weights = torch.zeros_like(scores).scatter(-1, chosen, scores.gather(-1, chosen))
+        if c.expert_weights_norm:
+            weights = weights / weights.sum(-1, keepdim=True)
+        return scores, weights * c.expert_weights_scale
+
+    def mixture(self, x):
+        """Every expert for every token; those that are not chosen weigh 0."""
+        c, weights = self.c, self.route(x)[1]
+        gates = self.ffn_gate_exps.weight if c.feed_forward == "swiglu" else [None] * c.n_experts
+        y = torch.zeros_like(x)
+        if c.n_shared_experts:
+            gate = self.ffn_gate_shexp(x) if c.feed_forward == "swiglu" else None
+            y = self.ffn_down_shexp(self.activation(self.ffn_up_shexp(x), gate))
+        for n, (gate, up, down) in enumerate(zip(gates, self.ffn_up_exps.weight, self.ffn_down_exps.weight)):
+            hidden = self.activation(F.linear(x, up), None if gate is None else F.linear(x, gate))
+            y = y + weights[..., n, None] * F.linear(hidden, down)
+        return y
+
+    def feed_forward(self, x):
+        if self.has_experts:
+            return self.mixture(x)
+        gate = self.ffn_gate(x) if self.c.feed_forward == "swiglu" else None
+        return self.ffn_down(self.activation(self.ffn_up(x), gate))
 
     def forward(self, x, rope, e, past=None, e_all=None):
         s = self.c.residual_scale
@@ -257,7 +325,7 @@ class Model(nn.Module):
         c = self.c = config
         self.token_embd = nn.Embedding(c.vocab_size, c.width)
         self.gate_embd = nn.ModuleList(nn.Embedding(c.vocab_size, c.gate_width) for _ in range(c.n_gate_tables))
-        self.blk = nn.ModuleList(Block(c) for _ in range(c.n_layers))
+        self.blk = nn.ModuleList(Block(c, n) for n in range(c.n_layers))
         self.output_norm = Norm(c.block_norm, c.width, c.block_norm_epsilon)
         if not c.tied:
             self.output = nn.Linear(c.width, c.vocab_size, bias=c.bias)
@@ -267,12 +335,12 @@ class Model(nn.Module):
     def initialise(self):
         """Fan-in everywhere; embeddings and gate tables 0.02; what writes into the residual stream starts at zero."""
         for name, p in self.named_parameters():
-            if name.endswith("bias") or name.endswith(("attn_output.weight", "ffn_down.weight")):
+            if name.endswith(("bias", "attn_output.weight", "ffn_down.weight", "ffn_down_exps.weight", "ffn_down_shexp.weight")):
                 nn.init.zeros_(p)
             elif "embd" in name or name == "output.weight":
                 nn.init.normal_(p, std=0.02)
-            elif p.dim() == 2:
-                nn.init.normal_(p, std=p.shape[1] ** -0.5)
+            elif p.dim() >= 2:
+                nn.init.normal_(p, std=p.shape[-1] ** -0.5)
 
     def rope(self, start, n, like):
         """cos, sin [n, 1, d_r / 2] of positions start .. start + n, computed in float64."""

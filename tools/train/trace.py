@@ -71,6 +71,10 @@ def trace(model, ids):
         x = x + c.residual_scale * delta
         normed = block.ffn_norm(x)
         note_layer("ffn_in", normed)
+        if block.has_experts:
+            scores, weights = block.route(normed)
+            note_layer("router", scores)
+            note_layer("experts", weights)
         delta = block.feed_forward(normed)
         note_layer("ffn_out", delta)
         x = x + c.residual_scale * delta
