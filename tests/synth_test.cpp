@@ -58,8 +58,10 @@ uint64_t n_parameters(const SynthSpec& spec) {
   while (list.next(&tensor)) {
     const std::string name = tensor.name;
     const bool is_output = name == "output.weight", is_beta = name.ends_with("norm.bias");
+    const bool is_correction = name.ends_with("exp_probs_b.bias") && spec.config.expert_gating == ExpertGating::sigmoid;
     const bool is_qkv = name.ends_with("_q.bias") || name.ends_with("_k.bias") || name.ends_with("_v.bias");
-    if (tensor.presence == Presence::required || (is_output && !spec.tied) || is_beta || (is_qkv && spec.qkv_biases))
+    if (tensor.presence == Presence::required || (is_output && !spec.tied) || is_beta || is_correction ||
+        (is_qkv && spec.qkv_biases))
       total += uint64_t(tensor.rows) * uint64_t(tensor.cols);
   }
   return total;

@@ -18,6 +18,7 @@ namespace {
 constexpr const char* kLongFactors = "rope_factors_long.weight";
 constexpr const char* kShortFactors = "rope_factors_short.weight";
 constexpr const char* kFrequencies = "rope_freqs.weight";
+[[maybe_unused]] constexpr uint64_t kThreadedWeights = 1 << 16;  // of which no fewer are worth waking a team
 
 uint64_t n_elements(const TensorEntry& t) { return t.dims[0] * t.dims[1] * t.dims[2] * t.dims[3]; }
 
@@ -35,7 +36,7 @@ void check_finite(const TensorEntry& t, uint64_t first, const float* x, size_t n
 // Weights [first, first + n) of a tensor; rows of `cols` go to the threads.
 void load(const TensorEntry& t, uint64_t first, uint64_t n, uint64_t cols, float* out) {
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (n >= kThreadedWeights)
 #endif
   for (uint64_t at = 0; at < n; at += cols)
     dequantize_blocks(t.type, t.data + bytes_of(t.type, first + at), int64_t(std::min(cols, n - at)), out + at);

@@ -22,6 +22,7 @@ namespace {
 constexpr int64_t kChunkWeights = 8 << 20;  // that are floats at a time
 constexpr double kFloatBits = 16;           // stored weights of fewer are quantised
 constexpr size_t kHashDigits = 64;
+[[maybe_unused]] constexpr size_t kThreadedWeights = 1 << 16;  // of which no fewer are worth waking a team
 
 bool is_of_layer(const TensorSpec& spec) { return std::string_view(spec.name).starts_with("blk."); }
 
@@ -301,7 +302,7 @@ class Packer {
     std::vector<double> errors(static_cast<size_t>(n)), squares(errors);
     rounded_.resize(floats_.size());
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (floats_.size() >= kThreadedWeights)
 #endif
     for (int64_t row = 0; row < n; ++row) {
       float* rounded = rounded_.data() + size_t(row) * cols;

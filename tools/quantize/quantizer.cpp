@@ -12,10 +12,11 @@ namespace {
 
 constexpr int kLanes = 8;   // partial sums of a block, in a fixed order
 constexpr int kTrials = 6;  // candidate scales a side of the one that maps the largest value to an end of the range
-constexpr float kTrialStep = 0.2f;  // in codes: halving it gains 0.01 % of the error
-constexpr int kEndTrials = 3;       // likewise, of q4m, candidates for each end of the range on both sides of it
-constexpr float kEndStep = 0.25f;   // in codes
-constexpr int kRounds = 3;          // least-squares refinements of the best candidate
+constexpr float kTrialStep = 0.2f;        // in codes: halving it gains 0.01 % of the error
+constexpr int kEndTrials = 3;             // likewise, of q4m, candidates for each end of the range on both sides of it
+constexpr float kEndStep = 0.25f;         // in codes
+constexpr int64_t kThreadedBlocks = 512;  // of which each takes about a microsecond: for fewer no team is woken
+constexpr int kRounds = 3;                // least-squares refinements of the best candidate
 
 using Values = float[kBlockCols];
 using Lanes = float __attribute__((vector_size(kLanes * sizeof(float))));  // GCC and clang map it to what the CPU has
@@ -135,8 +136,9 @@ float error_reduction(const Values& y, float slope, float shift) {
 // Calls visit(row, block) for n_rows rows, padded to whole panels, of `blocks` blocks; a panel stays on one thread.
 template <typename Visit>
 void for_each_block(int64_t n_rows, int32_t blocks, const Visit& visit) {
+  [[maybe_unused]] const bool is_worth_threads = n_rows * blocks >= kThreadedBlocks;
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (is_worth_threads)
 #endif
   for (int64_t panel = 0; panel < padded_rows(n_rows) / kPanelRows; ++panel) {
     for (int64_t row = panel * kPanelRows; row < (panel + 1) * kPanelRows; ++row) {

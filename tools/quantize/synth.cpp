@@ -18,6 +18,8 @@
 namespace pith::quantize {
 namespace {
 
+[[maybe_unused]] constexpr size_t kThreadedWeights = 1 << 16;  // of which no fewer are worth waking a team
+
 uint64_t mix(uint64_t x) {  // SplitMix64's finaliser
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9ull;
   x = (x ^ (x >> 27)) * 0x94d049bb133111ebull;
@@ -49,7 +51,7 @@ void fill_rows(const SynthSpec& spec, const TensorSpec& tensor, int64_t first, i
   const float spread = float(spread_of(spec, tensor)), mean = is_gamma ? 1.0f : 0.0f;
   const size_t at = size_t(first) * size_t(tensor.cols), size = size_t(n) * size_t(tensor.cols);
 #ifdef _OPENMP
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (size >= kThreadedWeights)
 #endif
   for (size_t i = 0; i < size; ++i) out[i] = spread * normal(stream, at + i) + mean;
 }
