@@ -25,15 +25,14 @@ bool is_kept_unread(const Config& config, const std::string& name) {
   return config.gate == Gate::up && name.find("attn_gate_norm") != std::string::npos;
 }
 
-// ReLU of minus infinity is an honest 0.
+// ReLU of minus infinity is an honest 0, and so is the score of an expert that minus infinity speaks against.
 bool may_vanish(const Config& config, const std::string& name, float bad) {
-  return config.feed_forward == FeedForward::relu2 && std::isinf(bad) && name.find("ffn_up") != std::string::npos;
+  const auto is_of = [&](const char* part) { return name.find(part) != std::string::npos; };
+  const bool is_of_choice = is_of("ffn_gate_inp") || is_of("exp_probs_b");
+  return std::isinf(bad) && (is_of_choice || (config.feed_forward == FeedForward::relu2 && is_of("ffn_up")));
 }
 
-// Overwrites the first number of row 0 that decides a value: a weight, or the minimum or else the scale of a block.
-void spoil(const pith_tensor& tensor, const Bytes& packed, const Runtime& runtime, float bad, Bytes* out) {
-  *out = packed;
-  uint8_t* at = out->data() + (static_cast<const uint8_t*>(tensor.data) - runtime.bytes.get());
+void spoil_matrix(const pith_tensor& tensor, float bad, uint8_t* at) {
   const std::string type = tensor.type;
   const int32_t blocks = int32_t(padded_cols(int64_t(tensor.cols)) / kBlockCols);
   if (type == "q4" || type == "q8" || type == "q4m") {
@@ -45,6 +44,16 @@ void spoil(const pith_tensor& tensor, const Bytes& packed, const Runtime& runtim
   } else {
     std::memcpy(at, &bad, sizeof bad);
   }
+}
+
+// Overwrites the first number of row 0 that decides a value: a weight, or the minimum or else the scale of a block. Of experts, in
+// all of them: some are chosen.
+void spoil(const pith_tensor& tensor, const Bytes& packed, const Runtime& runtime, float bad, Bytes* out) {
+  *out = packed;
+  uint8_t* first = out->data() + (static_cast<const uint8_t*>(tensor.data) - runtime.bytes.get());
+  const bool is_stack = std::string(tensor.name, tensor.name_bytes).ends_with("_exps.weight");
+  const uint64_t n = is_stack ? runtime.model.info().n_experts : 1;
+  for (uint64_t i = 0; i < n; ++i) spoil_matrix(tensor, bad, first + i * (tensor.data_bytes / n));
 }
 
 // What an eval of token 0 (whose rows are row 0 of the embedding and the gate tables) answers.

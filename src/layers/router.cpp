@@ -16,11 +16,14 @@ void sigmoid(const Kernels& kernels, int32_t n, float* x) {
   for (int32_t i = 0; i < n; ++i) x[i] = (x[i] < 0 ? e[i] : 1.0f) / (1.0f + e[i]);
 }
 
-// Where the largest of x [n] is that is not taken, the first of equal ones; one is left.
+// What is not a number ranks first, so that it shows.
+bool is_better(float a, float b) { return a > b || (a != a && b == b); }
+
+// Where the best of x [n] is that is not taken, the first of equal ones; one is left.
 int32_t best_left(const float* x, const bool* is_taken, int32_t n) {
   int32_t best = -1;
   for (int32_t i = 0; i < n; ++i) {
-    if (!is_taken[i] && (best < 0 || x[i] > x[best])) best = i;
+    if (!is_taken[i] && (best < 0 || is_better(x[i], x[best]))) best = i;
   }
   return best;
 }
@@ -28,10 +31,10 @@ int32_t best_left(const float* x, const bool* is_taken, int32_t n) {
 float group_score(const float* x, int32_t n, ExpertGating gating) {
   float best = x[0], second = -__builtin_inff();
   for (int32_t i = 1; i < n; ++i) {
-    if (x[i] > best) {
+    if (is_better(x[i], best)) {
       second = best;
       best = x[i];
-    } else if (x[i] > second) {
+    } else if (is_better(x[i], second)) {
       second = x[i];
     }
   }
@@ -48,12 +51,14 @@ void take_groups(const Config& c, const float* x, bool* is_taken) {
   for (int32_t i = 0; i < c.n_experts; ++i) is_taken[i] = !is_chosen[i / size];
 }
 
-void weigh(const Config& c, const float* scores, ExpertChoice choice) {
+void weigh(const Config& c, const float* scores, const float* corrected, ExpertChoice choice) {
   constexpr float kLeast = 1e-20f;  // added to the sum, which may be 0
   float sum = 0;
   for (int32_t i = 0; i < c.n_used_experts; ++i) sum += scores[choice.experts[i]];
   for (int32_t i = 0; i < c.n_used_experts; ++i) {
-    const float score = scores[choice.experts[i]];
+    const int32_t expert = choice.experts[i];
+    // A correction that is not finite must show: of any other, the difference is 0.
+    const float score = scores[expert] + (corrected[expert] - corrected[expert]);
     choice.weights[i] = (c.expert_weights_norm ? score / (sum + kLeast) : score) * c.expert_weights_scale;
   }
 }
@@ -76,7 +81,7 @@ void choose_experts(const Kernels& kernels, const Config& c, const float* correc
   for (int32_t i = 0; i < c.n_experts; ++i) {
     if (is_chosen[i]) choice.experts[n++] = i;
   }
-  weigh(c, scores, choice);
+  weigh(c, scores, corrected, choice);
 }
 
 }  // namespace pith::internal
