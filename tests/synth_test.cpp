@@ -292,6 +292,34 @@ TEST_CASE("a synthetic model is the same for every number of threads, and anothe
   CHECK(packed_bytes_of(spec, "q4") != once);
 }
 
+TEST_CASE("experts that are drawn as codes have the variance of those that are drawn as floats") {
+  SynthSpec spec = expert_spec("experts", ExpertGating::softmax);
+  spec.config.expert_width = 100;  // no whole blocks
+  const OpenedFile floats(synth_float(spec), false);
+  for (const char* type : {"q4", "q4m", "q8", "f32"}) {
+    const OpenedFile packed(packed_bytes_of(spec, type), true);
+    for (const char* name : {"blk.1.ffn_up_exps.weight", "blk.2.ffn_down_exps.weight"}) {
+      CAPTURE(type);
+      CAPTURE(name);
+      const std::vector<float> plain = floats.floats(name);
+      const TensorEntry& t = *packed.file.find_tensor(std::string_view(name));
+      const int64_t rows = t.rows / t.n_matrices, cols = t.cols;
+      double mean = 0, square = 0, plain_square = 0;
+      for (uint32_t matrix = 0; matrix < t.n_matrices; ++matrix) {
+        for (int64_t i = 0; i < rows * cols; ++i) {
+          const uint8_t* w = t.data + matrix * (t.bytes / t.n_matrices);
+          const double x = double(packed_element(t.packed_type, w, i / cols, i % cols, cols));
+          mean += x / double(plain.size());
+          square += x * x / double(plain.size());
+        }
+      }
+      for (const float x : plain) plain_square += double(x) * double(x) / double(plain.size());
+      CHECK(square / plain_square == doctest::Approx(1).epsilon(0.05));
+      CHECK(std::fabs(mean) < 0.15 * std::sqrt(square));  // q4's codes are -8 .. 7
+    }
+  }
+}
+
 TEST_CASE("packing the float file gives the packed file") {
   for (const bool is_long : {false, true}) {
     SynthSpec spec = small_spec();

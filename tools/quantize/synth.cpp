@@ -1,5 +1,6 @@
 #include "synth.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <fstream>
@@ -10,6 +11,7 @@
 #include <fmt/core.h>
 
 #include "byte_vocabulary.h"
+#include "half.h"
 #include "metadata_writer.h"
 #include "model_source.h"
 #include "model/tensor_list.h"
@@ -42,11 +44,16 @@ double spread_of(const SynthSpec& spec, const TensorSpec& tensor) {
   return is_table ? 1.0 : 1.0 / std::sqrt(double(tensor.cols));
 }
 
+uint64_t stream_of(const SynthSpec& spec, const TensorSpec& tensor) {
+  uint64_t stream = spec.seed;
+  for (const char* c = tensor.name; *c != '\0'; ++c) stream = mix(stream ^ uint8_t(*c));
+  return stream;
+}
+
 // Rows [first, first + n) of a tensor: out [n, cols].
 void fill_rows(const SynthSpec& spec, const TensorSpec& tensor, int64_t first, int64_t n, float* out) {
   const std::string_view name = tensor.name;
-  uint64_t stream = spec.seed;
-  for (const char c : name) stream = mix(stream ^ uint8_t(c));
+  const uint64_t stream = stream_of(spec, tensor);
   const bool is_gamma = tensor.kind == TensorKind::vector && name.ends_with("norm.weight");
   const float spread = float(spread_of(spec, tensor)), mean = is_gamma ? 1.0f : 0.0f;
   const size_t at = size_t(first) * size_t(tensor.cols), size = size_t(n) * size_t(tensor.cols);
@@ -113,9 +120,26 @@ GgufWriter float_writer(const SynthSpec& spec, const std::vector<TensorSpec>& te
   return writer;
 }
 
+// 32 weights as codes of a packed type, evenly over most of its range, of a standard deviation of about `spread`.
+BlockCodes random_codes(WeightType type, uint64_t stream, uint64_t block, double spread) {
+  const bool is_q8 = type == WeightType::q8;
+  const double deviation = is_q8 ? 73.6 : 4.61;  // of codes: 255 and 16 whole numbers
+  BlockCodes out{};
+  out.d = float_to_half(float(spread / deviation));
+  out.m = type == WeightType::q4m ? float_to_half(float(-7.5 * spread / deviation)) : uint16_t(0);
+  for (int32_t i = 0; i < kBlockCols; i += 8) {
+    const uint64_t bits = mix(stream + (4 * block + uint64_t(i / 8)) * 0x9e3779b97f4a7c15ull);
+    for (int32_t j = 0; j < 8; ++j) {
+      const int32_t byte = int32_t(bits >> (8 * j) & 255);
+      out.q[i + j] = int8_t(is_q8 ? std::max(byte - 128, -127) : byte % 16 - (type == WeightType::q4 ? 8 : 0));
+    }
+  }
+  return out;
+}
+
 class SynthSource : public ModelSource {
  public:
-  explicit SynthSource(const SynthSpec& spec) : spec_(spec) {}
+  SynthSource(const SynthSpec& spec, WeightType type) : spec_(spec), type_(type) {}
 
   const Config& config() const override { return spec_.config; }
   void write_metadata(GgufWriter* writer) const override { quantize::write_metadata(spec_, writer); }
@@ -127,10 +151,27 @@ class SynthSource : public ModelSource {
   void load_rows(const TensorSpec& tensor, int64_t first, int64_t n, float* out) const override {
     fill_rows(spec_, tensor, first, n, out);
   }
+  // Experts are drawn as the codes that they are packed as: of ten thousand million weights and more, rounding takes an hour.
+  std::optional<WeightType> exact_type(const TensorSpec& tensor) const override {
+    if (tensor.kind != TensorKind::stack || type_ == WeightType::f32) return std::nullopt;
+    return type_;
+  }
+  CodesOf codes(const TensorSpec& tensor) const override {
+    const uint64_t stream = stream_of(spec_, tensor), blocks = uint64_t(padded_cols(tensor.cols) / kBlockCols);
+    const int32_t last = tensor.cols % kBlockCols;  // columns of the last block, if it is no whole one
+    const double spread = spread_of(spec_, tensor);
+    return [=, type = type_](int64_t row, int32_t block) {
+      BlockCodes out = random_codes(type, stream, uint64_t(row) * blocks + uint64_t(block), spread);
+      const bool is_cut = last > 0 && uint64_t(block) + 1 == blocks;
+      for (int32_t i = last; is_cut && i < kBlockCols; ++i) out.q[i] = 0;
+      return out;
+    };
+  }
   double bits_per_weight(const TensorSpec&) const override { return 32; }
 
  private:
   const SynthSpec& spec_;
+  WeightType type_;  // that matrices are packed as
 };
 
 // Takes a key that is not of the model file out of the object; false where absent.
@@ -193,11 +234,11 @@ std::vector<uint8_t> synth_float(const SynthSpec& spec) {
 }
 
 void synth_packed(const SynthSpec& spec, const PackOptions& options, const PackSink& sink) {
-  pack_model(SynthSource(spec), options, sink);
+  pack_model(SynthSource(spec, options.type), options, sink);
 }
 
 PackOutline synth_outline(const SynthSpec& spec, const PackOptions& options) {
-  return pack_outline(SynthSource(spec), options);
+  return pack_outline(SynthSource(spec, options.type), options);
 }
 
 }  // namespace pith::quantize

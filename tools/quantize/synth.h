@@ -37,7 +37,8 @@ std::string synth_shape_list();  // with commas
 void synth_float(const SynthSpec& spec, const ByteSink& sink);
 std::vector<uint8_t> synth_float(const SynthSpec& spec);
 
-// The same, folded and packed, some rows at a time: for models that do not fit into memory as floats.
+// The same, folded and packed, some rows at a time: for models that do not fit into memory as floats. Experts in integers are
+// drawn as codes, of the same variance.
 void synth_packed(const SynthSpec& spec, const PackOptions& options, const PackSink& sink);
 
 // The same without its weights.
