@@ -172,7 +172,7 @@ void ExpertFeedForward::run_output(const Layer& w, int32_t expert, const Gathere
 }
 
 // Weights of all experts, 0 of those that are not chosen.
-void ExpertFeedForward::trace_choice(int32_t layer, int32_t token, const float* scores) const {
+inline void ExpertFeedForward::trace_choice(int32_t layer, int32_t token, const float* scores) const {
   if (!trace_.is_on()) return;
   const ExpertChoice chosen = choice(token);
   float weights[kMaxExperts] = {};

@@ -50,7 +50,7 @@ class ExpertFeedForward : Part {
     const int32_t first = token * config_->n_used_experts;
     return {experts_ + first, expert_weights_ + first};
   }
-  void trace_choice(int32_t layer, int32_t token, const float* scores) const;
+  inline void trace_choice(int32_t layer, int32_t token, const float* scores) const;
 
   float** scores_ = nullptr;         // [max_threads] of [batch, E padded]
   int32_t* experts_ = nullptr;       // [chunk, used]
