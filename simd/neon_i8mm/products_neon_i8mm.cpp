@@ -203,8 +203,7 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 
 #include "generic/unpacked_products.inc"
 
-#include "neon/quads_neon.inc"
-#include "generic/quad_products.inc"
+#include "neon_i8mm/quads_smmla.inc"
 #include "neon/row_sums.inc"
 
 }  // namespace
