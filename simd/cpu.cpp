@@ -35,6 +35,18 @@ bool cpu_has_avx2() {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(b, kAvx2);
 }
 
+bool cpu_has_avxvnni() {
+#ifdef PITH_AVXVNNI_BY_AVX512  // of a build for tests: CMakeLists.txt
+  return cpu_has_avx512();
+#else
+  if (!cpu_has_avx2()) return false;
+  constexpr uint32_t kAvxVnni = 1u << 4;
+  uint32_t a, b, c, d;
+  if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || a < 1) return false;  // a: the last subleaf
+  return __get_cpuid_count(7, 1, &a, &b, &c, &d) != 0 && has(a, kAvxVnni);
+#endif
+}
+
 bool cpu_has_avx512() {
   constexpr uint32_t kXmmYmmZmm = 0xe6;
   if (!cpu_has_avx2() || !saves(kXmmYmmZmm)) return false;

@@ -18,7 +18,7 @@ struct Entry {
 // Best first.
 const Entry kTiers[] = {
 #ifdef PITH_TIERS_X86
-    {&kKernelsAvx512, cpu_has_avx512}, {&kKernelsAvx2, cpu_has_avx2},
+    {&kKernelsAvx512, cpu_has_avx512}, {&kKernelsAvxVnni, cpu_has_avxvnni},     {&kKernelsAvx2, cpu_has_avx2},
 #endif
 #ifdef PITH_TIERS_ARM
     {&kKernelsNeonI8mm, cpu_has_i8mm}, {&kKernelsNeonDotprod, cpu_has_dotprod}, {&kKernelsNeon, always},

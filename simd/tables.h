@@ -8,7 +8,7 @@ namespace pith::internal {
 
 extern const Kernels kKernelsScalar;
 #ifdef PITH_TIERS_X86
-extern const Kernels kKernelsAvx2, kKernelsAvx512;
+extern const Kernels kKernelsAvx2, kKernelsAvxVnni, kKernelsAvx512;
 #endif
 #ifdef PITH_TIERS_ARM
 extern const Kernels kKernelsNeon, kKernelsNeonDotprod, kKernelsNeonI8mm;

@@ -14,6 +14,7 @@ alone() {
   [ -z "$XSIMD" ] || [ "$XSIMD" = /usr/include ] || flags+=(-isystem "$XSIMD")
   case "$1" in
     simd/avx2/*) flags+=(-mavx2 -mfma -mf16c) ;;
+    simd/avxvnni/*) flags+=(-mavx2 -mfma -mf16c -mavxvnni) ;;
     simd/avx512/*) flags+=(-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mavx512vnni) ;;
     simd/neon_dotprod/*) flags+=(-march=armv8.2-a+dotprod) ;;
     simd/neon_i8mm/*) flags+=(-march=armv8.2-a+dotprod+i8mm) ;;

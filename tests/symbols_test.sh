@@ -52,7 +52,8 @@ forbid() {
 }
 case "$("$objdump" -f "$work/cpu.cpp.o")" in
   *x86-64*)
-    forbid '\sv[a-z0-9]+ .*%[xyz]mm' 'avx2|avx512'
+    forbid '\sv[a-z0-9]+ .*%[xyz]mm' 'avx2|avxvnni|avx512'
+    forbid 'vpdpbusd' 'avxvnni|avx512'
     forbid '%zmm|%[xy]mm(1[6-9]|2[0-9]|3[01])|%k[0-7]' 'avx512' ;;
   *aarch64*)
     forbid '\s[us]dot\s' 'neon_dotprod|neon_i8mm'

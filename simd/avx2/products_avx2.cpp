@@ -16,15 +16,7 @@ namespace {
 constexpr size_t kPrefetchQ4 = 12288, kPrefetchQ8 = 5888;
 
 #include "avx2/rows_avx2.inc"
-
-PITH_INLINE __m256i load_i8x32(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-
-// 8 bytes of the activation in every lane.
-PITH_INLINE __m256i broadcast_i8x8(const int8_t* p) {
-  int64_t bytes;
-  __builtin_memcpy(&bytes, p, sizeof bytes);
-  return _mm256_set1_epi64x(bytes);
-}
+#include "avx2/panel_lanes.inc"
 
 // How 8 products of a lane become its two partial sums:
 //
@@ -68,10 +60,6 @@ PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
 }
 
 constexpr int kStoredColumns = 8, kIntegerColumns = 4;
-template <int n>
-struct LaneSums {
-  __m256i halves_i32x8[n][2];  // of lanes 0-3 and 4-7
-};
 
 template <int n>
 PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
@@ -136,21 +124,7 @@ constexpr int kTilePanels = 1, kTileColumns = 8, kIntegerTileColumns = 8;
 // Measured on Zen 5 (bench/results/kernels.md).
 constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 8;
 
-using VectorTotals = __m256i;
-using VectorRows = __m256;
-constexpr int kVectorRows = 8, kVectors = kTilePanels;
-
-#include "generic/single_columns.inc"
-
-PITH_INLINE VectorTotals less(VectorTotals a, int32_t b) { return _mm256_sub_epi32(a, _mm256_set1_epi32(b)); }
-PITH_INLINE VectorRows load_rows(const float* y, size_t) { return _mm256_loadu_ps(y); }
-PITH_INLINE void store_rows(VectorRows rows, float* y, size_t) { store_rows(rows, y); }
-PITH_INLINE VectorRows accumulate(VectorTotals total, const float* scales, ColumnScales d, VectorRows acc) {
-  return accumulate(total, _mm256_load_ps(scales), d, acc);
-}
-PITH_INLINE VectorRows add_minima(const float* minima, ColumnScales sum, VectorRows acc) {
-  return add_minima(_mm256_load_ps(minima), sum, acc);
-}
+#include "avx2/vector_rows.inc"
 
 #include "avx2/unpack_avx2.inc"
 
@@ -221,23 +195,15 @@ PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, Vect
 #include "generic/unpacked_products.inc"
 #include "generic/unpacked_integers.inc"
 
+#include "avx2/unit_lanes.inc"
+
 // Two int16 of every lane by one product. Signed bytes would need their signs moved first: by llvm-mca 7.0 cycles
 // instead of 4.3 on Skylake and Alder Lake, about the same on Zen 3 and Haswell (bench/results/attention.md).
-using Units = __m256i;
-using UnitTotals = __m256i;
-using UnitNumbers = __m256;
 constexpr int kUnit = 2, kUnitLanes = 8, kScoreRows = 4, kSumVectors = 2, kSumHeads = 4;
 
-PITH_INLINE __m256i broadcast_unit(const uint8_t* p) {
-  int32_t unit;
-  __builtin_memcpy(&unit, p, sizeof unit);
-  return _mm256_set1_epi32(unit);
-}
 PITH_INLINE void store_units(__m256i units, uint8_t* out) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), units);
 }
-PITH_INLINE Units load_units(const uint8_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
-PITH_INLINE UnitTotals zero_totals() { return _mm256_setzero_si256(); }
 PITH_INLINE UnitTotals start_totals(const int32_t*) { return _mm256_setzero_si256(); }
 PITH_INLINE void stage_row(const int8_t* from, uint8_t* to) {
   PITH_UNROLL
@@ -278,15 +244,6 @@ PITH_INLINE UnitTotals add_products(UnitTotals totals, Units units, const uint8_
   UnitTotals next = _mm256_add_epi32(totals, _mm256_madd_epi16(units, broadcast_unit(column)));
   __asm__ volatile("" : "+x"(next));  // now, as in sum_quads
   return next;
-}
-PITH_INLINE UnitNumbers load_numbers(const float* x) { return _mm256_loadu_ps(x); }
-PITH_INLINE void store_numbers(UnitNumbers numbers, float* x) { _mm256_storeu_ps(x, numbers); }
-PITH_INLINE UnitNumbers add_totals(UnitTotals totals, const float* d, float row_d, UnitNumbers numbers) {
-  return _mm256_fmadd_ps(_mm256_cvtepi32_ps(totals), _mm256_mul_ps(_mm256_loadu_ps(d), _mm256_set1_ps(row_d)), numbers);
-}
-PITH_INLINE UnitNumbers blend_totals(UnitTotals totals, float d, float weight, float keep, UnitNumbers numbers) {
-  return _mm256_fmadd_ps(_mm256_set1_ps(weight), _mm256_mul_ps(_mm256_set1_ps(d), _mm256_cvtepi32_ps(totals)),
-                         _mm256_mul_ps(_mm256_set1_ps(keep), numbers));
 }
 
 #include "generic/quad_products.inc"

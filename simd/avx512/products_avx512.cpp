@@ -16,6 +16,9 @@ constexpr size_t kPrefetchQ4 = 5888, kPrefetchQ8 = 0;
 
 #include "avx2/rows_avx2.inc"
 
+PITH_INLINE __m256i dpbusd(__m256i sum, __m256i u8, __m256i i8) { return _mm256_dpbusd_epi32(sum, u8, i8); }
+PITH_INLINE __m512i dpbusd(__m512i sum, __m512i u8, __m512i i8) { return _mm512_dpbusd_epi32(sum, u8, i8); }
+
 // 8 bytes of the activation in every lane.
 PITH_INLINE __m512i broadcast_i8x8(const int8_t* p) {
   int64_t bytes;
@@ -107,15 +110,7 @@ PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&bias)[n], Totals 
 
 #include "avx2/head_sums.inc"
 
-// 32 bytes of a row plus 128: the multiplier takes one unsigned side.
-using Step = __m256i;
-constexpr bool kIsBiased = true;
-PITH_INLINE Step load_step(const int8_t* row) {
-  return _mm256_xor_si256(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(row)), _mm256_set1_epi8(-128));
-}
-PITH_INLINE HeadSums add_step(Step step, const int8_t* q, HeadSums sums) {
-  return _mm256_dpbusd_epi32(sums, step, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(q)));
-}
+#include "avxvnni/steps_vnni.inc"
 
 #include "generic/integer_products.inc"
 #include "generic/head_dots.inc"
@@ -143,43 +138,12 @@ PITH_INLINE VectorRows add_minima(const float* minima, ColumnScales sum, VectorR
 
 #include "avx2/unpack_avx2.inc"
 
-// As dot_q8: q_w + 128.
-template <WeightType type>
-PITH_INLINE void unpack_block(const uint8_t* block, int panel, UnpackedBlock* out) {
-  if constexpr (type == WeightType::q8) unpack_bytes(block, panel, _mm256_set1_epi8(-128), out);
-  else unpack_nibbles(block, panel, out);
+PITH_INLINE VectorTotals load_quads(const UnpackedBlock& block, size_t quad, size_t i) {  // of two panels
+  return _mm512_load_si512(block.w[quad][2 * i]);
 }
+PITH_INLINE VectorTotals broadcast(int32_t number) { return _mm512_set1_epi32(number); }
 
-// A quad of every row times a quad of a column, as on AVX2, of two panels in a register.
-template <int n>
-PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
-                              VectorTotals (&total)[n][kVectors]) {
-  PITH_UNROLL
-  for (size_t quad = 0; quad < kQuads; ++quad) {
-    __m512i w[kVectors];
-    PITH_UNROLL
-    for (size_t i = 0; i < kVectors; ++i) w[i] = _mm512_load_si512(block.w[quad][2 * i]);
-    PITH_UNROLL
-    for (size_t j = 0; j < n; ++j) {
-      int32_t bytes;
-      __builtin_memcpy(&bytes, q + cols * j + 4 * quad, sizeof bytes);
-      PITH_UNROLL
-      for (size_t i = 0; i < kVectors; ++i)
-        total[j][i] = _mm512_dpbusd_epi32(total[j][i], w[i], _mm512_set1_epi32(bytes));
-    }
-  }
-}
-
-template <WeightType type, int n>
-PITH_INLINE void dot_unpacked(const UnpackedBlock& block, const Columns& a, VectorTotals (&total)[n][kVectors]) {
-  PITH_UNROLL
-  for (size_t j = 0; j < n; ++j) {
-    const int32_t start = has_minima(type) ? 0 : a.start[4 * a.blocks * j];
-    PITH_UNROLL
-    for (VectorTotals& sum : total[j]) sum = _mm512_set1_epi32(type == WeightType::q8 ? 16 * start : start);
-  }
-  add_unpacked<n>(block, a.q, a.cols, total);
-}
+#include "avxvnni/unpacked_vnni.inc"
 
 #include "generic/unpacked_products.inc"
 #include "generic/unpacked_integers.inc"
@@ -191,31 +155,13 @@ constexpr int kUnit = 4, kUnitLanes = 16, kScoreRows = 8, kSumVectors = 2, kSumH
 
 PITH_INLINE Units load_units(const uint8_t* p) { return _mm512_loadu_si512(p); }
 PITH_INLINE UnitTotals zero_totals() { return _mm512_setzero_si512(); }
-// The multiplier takes one unsigned side: the row plus 128, that is 128 times the sum of a lane too much.
+// Rows plus 128 (units_vnni.inc): 128 times the sum of a lane too much.
 PITH_INLINE UnitTotals start_totals(const int32_t* sums) {
   return _mm512_sub_epi32(_mm512_setzero_si512(), _mm512_slli_epi32(_mm512_loadu_si512(sums), 7));
 }
-PITH_INLINE void stage_row(const int8_t* from, uint8_t* to) {
-  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(from));
-  _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_xor_si256(bytes, _mm256_set1_epi8(-128)));
-}
-PITH_INLINE void stage_query(const int8_t* quads, uint8_t* out) { _mm512_storeu_si512(out, _mm512_loadu_si512(quads)); }
-// Of rows a, b, c and d, bytes 0 .. 15:
-//
-//   unpack bytes   a0 b0 a1 b1 .. b7    a8 b8 .. b15    c0 d0 c1 d1 .. d7    c8 d8 .. d15
-//   unpack words   a0 b0 c0 d0 .. d3    a4 .. d7        a8 .. d11            a12 .. d15
-PITH_INLINE void interleave_16(const int8_t* const (&rows)[4], uint8_t* out, size_t) {
-  const auto load = [](const int8_t* p) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
-  const auto store = [=](int i, __m128i units) { _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16 * i), units); };
-  const __m128i a = load(rows[0]), b = load(rows[1]), c = load(rows[2]), d = load(rows[3]);
-  const __m128i ab[2] = {_mm_unpacklo_epi8(a, b), _mm_unpackhi_epi8(a, b)};
-  const __m128i cd[2] = {_mm_unpacklo_epi8(c, d), _mm_unpackhi_epi8(c, d)};
-  PITH_UNROLL
-  for (int i = 0; i < 2; ++i) {
-    store(2 * i, _mm_unpacklo_epi16(ab[i], cd[i]));
-    store(2 * i + 1, _mm_unpackhi_epi16(ab[i], cd[i]));
-  }
-}
+
+#include "avxvnni/units_vnni.inc"
+
 PITH_INLINE UnitTotals add_products(UnitTotals totals, Units units, const uint8_t* column) {
   int32_t unit;
   __builtin_memcpy(&unit, column, sizeof unit);
@@ -232,17 +178,7 @@ PITH_INLINE UnitNumbers blend_totals(UnitTotals totals, float d, float weight, f
 }
 
 #include "generic/quad_products.inc"
-
-// Of bytes, the magnitudes are the unsigned side.
-struct RowTotals {
-  __m256i sums[8] = {};  // of 4 channels each
-  PITH_INLINE void add_nibbles(int i, __m256i w, __m256i rows) { sums[i] = _mm256_dpbusd_epi32(sums[i], w, rows); }
-  PITH_INLINE void add_bytes(int i, __m256i w, __m256i rows) {
-    sums[i] = _mm256_dpbusd_epi32(sums[i], _mm256_abs_epi8(w), _mm256_sign_epi8(rows, w));
-  }
-  PITH_INLINE void flush() {}
-};
-
+#include "avxvnni/row_totals_vnni.inc"
 #include "avx2/row_sums.inc"
 
 }  // namespace
