@@ -107,7 +107,7 @@ expect 1 "file $work/absent/x.npy: No such file" "$pith" eval --ids "$work/ids" 
 expect 2 "--text" "$pith" eval --ids "$work/ids" --text "$work/text"
 expect 2 "--ids" "$pith" eval --text "$work/text" --logits "$work/bad.npy"
 expect 2 "--ids" "$pith" eval
-[ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
+[ -z "$(ls -A "$work" | grep tmp)" ] || fail "temporary files are left: $(ls -A "$work")"
 expect 0 "" "$pith" bench --text "$work/text" --depth 0,8 -n 4 --repeat 1
 grep -q "distinct ids" "$work/out" || fail "bench prints no distinct ids"
 expect 1 "option --text" "$pith" bench --text "$work/text" --depth 0,64 -n 4 --repeat 1
@@ -162,7 +162,7 @@ open(sys.argv[3], "wb").write(data[:-1])' "$work/state" "$work/flipped" "$work/s
 expect 1 "option --load-state: state: its bytes do not have the stored hash" "$pith" run --load-state "$work/flipped"
 expect 1 "option --load-state: state: " "$pith" run --load-state "$work/short"
 cmp -s "$work/state" "$work/before" || fail "a refused run changed the state"
-[ -z "$(ls "$work" | grep tmp)" ] || fail "temporary files are left: $(ls "$work")"
+[ -z "$(ls -A "$work" | grep tmp)" ] || fail "temporary files are left: $(ls -A "$work")"
 
 # A conversation through pipes. Greedily, so that the same conversation has the same answers.
 expect 1 "pith chat MODEL" "$pith" chat

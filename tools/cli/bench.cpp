@@ -9,6 +9,7 @@
 
 #include "memory_bandwidth.h"
 #include "commands.h"
+#include "standard_streams.h"
 #include "text_like_ids.h"
 #include "text_tokens.h"
 
@@ -123,17 +124,17 @@ double median(std::vector<double> values) {
 
 // One line per phase, thread count and depth: the medians over the repetitions.
 void print_table(const Json& document) {
-  fmt::print("model {} | tier {} | commit {} | {}\n", document["model"].string(), document["tier"].string(),
-             document["commit"].string(), document["cpu"].string());
+  print("model {} | tier {} | commit {} | {}\n", document["model"].string(), document["tier"].string(),
+        document["commit"].string(), document["cpu"].string());
   const Json& weights = document["weights"];
   const double dense = weights["dense_bytes_per_token"].number(), experts = weights["expert_bytes_per_token"].number();
-  fmt::print("a token reads {:.1f} MB of weights", (dense + experts) / 1e6);
+  print("a token reads {:.1f} MB of weights", (dense + experts) / 1e6);
   if (experts > 0)
-    fmt::print(": {:.1f} MB that all read, {:.1f} MB of {} of {} experts a layer", dense / 1e6, experts / 1e6,
-               weights["used_experts"].dump(), weights["experts"].dump());
-  fmt::print("\n");
-  fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens",
-             "depth", "distinct ids", "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
+    print(": {:.1f} MB that all read, {:.1f} MB of {} of {} experts a layer", dense / 1e6, experts / 1e6,
+          weights["used_experts"].dump(), weights["experts"].dump());
+  print("\n");
+  print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens", "depth",
+        "distinct ids", "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
   const std::vector<Json>& runs = document["runs"].elements();
   std::vector<bool> printed(runs.size());
   for (size_t i = 0; i < runs.size(); ++i) {
@@ -148,10 +149,10 @@ void print_table(const Json& document) {
       attention.push_back(runs[j]["attention_ms"].number());
       gb.push_back(runs[j]["read_gb_per_s"].number());
     }
-    fmt::print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
-               runs[i]["phase"].string(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(),
-               runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
-               runs[i]["machine_read_gb_per_s"].number());
+    print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
+          runs[i]["phase"].string(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(),
+          runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
+          runs[i]["machine_read_gb_per_s"].number());
   }
 }
 

@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "conversation.h"
 #include "line_reader.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 namespace {
@@ -23,7 +24,9 @@ constexpr const char* kHelp =
     "Ctrl-C stops an answer, and drops a line that is being typed. Ctrl-D ends the chat.\n";
 
 bool write(const std::string& text) {
-  return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  write_output(text);
+  flush_output();
+  return is_output_open();
 }
 
 // What stands behind a command's name, or nothing.
@@ -60,8 +63,7 @@ void chat(const ChatOptions& options) {
   LineReader reader;
   if (reader.is_terminal()) {
     std::signal(SIGINT, SIG_IGN);  // one that comes when an answer has just ended
-    fmt::print(stderr, "{}, template {}. /help lists what you can type.\n", options.model.name(),
-               conversation.template_name());
+    tell("{}, template {}. /help lists what you can type.\n", options.model.name(), conversation.template_name());
   }
   bool is_open = true;
   while (is_open) {
@@ -71,16 +73,16 @@ void chat(const ChatOptions& options) {
     try {
       if (line->starts_with('/') && line->find('\n') == std::string::npos) {
         const std::string told = obey(*line, &conversation);
-        if (reader.is_terminal() || told == kHelp) fmt::print(stderr, "{}", told);
+        if (reader.is_terminal() || told == kHelp) tell("{}", told);
         continue;
       }
       conversation.ask(*line, [&](const std::string& text) { return is_open = write(text); });
       is_open = is_open && write("\n");
     } catch (const std::exception& error) {  // of one turn: the conversation goes on
-      fmt::print(stderr, "pith: {}\n", error.what());
+      tell("pith: {}\n", error.what());
     }
   }
-  if (reader.is_terminal()) fmt::print(stderr, "\n");
+  if (reader.is_terminal()) tell("\n");
 }
 
 }  // namespace pith::cli

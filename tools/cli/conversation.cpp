@@ -65,7 +65,7 @@ void Conversation::answer(const Show& show) {
 void Conversation::reset() { session_.reset(); }
 
 void Conversation::save(const std::string& path) {
-  OutputFile file(path);
+  OutputFile file(path, Readers::owner);
   save_run_state(&file, &session_, sampler_, TextStream(std::vector<std::string>()));
 }
 

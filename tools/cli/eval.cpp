@@ -11,6 +11,7 @@
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "standard_streams.h"
 #include "id_file.h"
 #include "npy_writer.h"
 #include "text_tokens.h"
@@ -56,7 +57,7 @@ void print_document(const Evaluation& e, const TokenScore& score, json::Document
   if (e.base && score.tokens() > 0) score.put_distance(&out);
   out["logits_hash"] = logits_hash(e.session.logits());
   if (e.options.json) return print_json(out);
-  for (const auto& [key, value] : out.members()) fmt::print("{:<16} {}\n", key, value.shown());
+  for (const auto& [key, value] : out.members()) print("{:<16} {}\n", key, escaped(value.shown()));
 }
 
 // ---- a text

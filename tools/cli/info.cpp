@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "standard_streams.h"
 #include "key_reference.h"
 #include "model/model.h"
 #include "sparse_model.h"
@@ -96,7 +97,7 @@ void print_config(const Config& config) {
   for (const ConfigKey& key : config_keys()) {
     if (key.use == KeyUse::alias || !applies(key.scope, config)) continue;
     const std::string value = fmt::format("{} {}", quantize::value_text(key, key.get(config)), key.unit);
-    fmt::print("  {:<40} {:<16} {}\n", key.name, value, key.meaning);
+    print("  {:<40} {:<16} {}\n", key.name, value, key.meaning);
   }
 }
 
@@ -107,24 +108,23 @@ bool is_config_key(std::string_view name) {
 
 void print_members(const Json& object) {
   for (const auto& [key, value] : object.members()) {
-    if (!is_config_key(key)) fmt::print("  {:<40} {}\n", key, value.shown());
+    if (!is_config_key(key)) print("  {:<40} {}\n", escaped(key), escaped(value.shown()));
   }
 }
 
 void print_table(const Json& document, const Config& config, bool with_tensors) {
-  fmt::print("model {}\n", document["model"].string());
+  print("model {}\n", document["model"].string());
   print_config(config);
-  for (const char* key : {"tied_output", "parameters"})
-    fmt::print("  {:<40} {}\n", key, document["config"][key].dump());
-  fmt::print("metadata\n");
+  for (const char* key : {"tied_output", "parameters"}) print("  {:<40} {}\n", key, document["config"][key].dump());
+  print("metadata\n");
   print_members(document["metadata"]);
   if (with_tensors) {
-    fmt::print("tensors\n");
+    print("tensors\n");
     for (const Json& t : document["tensors"].elements())
-      fmt::print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", t["name"].string(), t["type"].string(),
-                 t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
+      print("  {:<40} {:<6} {:>8} x {:<8} {:>12} bytes\n", escaped(t["name"].string()), t["type"].string(),
+            t["shape"][0].dump(), t["shape"][1].dump(), t["bytes"].dump());
   }
-  fmt::print("memory\n");
+  print("memory\n");
   print_members(document["plan"]);
 }
 

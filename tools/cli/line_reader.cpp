@@ -1,4 +1,5 @@
 #include "line_reader.h"
+#include "standard_streams.h"
 
 #include <unistd.h>
 
@@ -78,7 +79,7 @@ class LineReader::Terminal {
     int n = 0;
     const char* line = el_gets(edit_, &n);
     if (is_dropped_) {
-      std::cout << "^C\n" << std::flush;
+      tell("^C\n");
       return "";
     }
     if (line == nullptr || n <= 0) return std::nullopt;
@@ -110,7 +111,7 @@ class LineReader::Terminal {
 class LineReader::Terminal {
  public:
   std::optional<std::string> read(const char* prompt) {
-    std::cout << prompt << std::flush;
+    tell("{}", prompt);
     std::string line;
     if (!std::getline(std::cin, line)) return std::nullopt;
     return line;

@@ -3,13 +3,15 @@
 // This is the one unit that knows CLI11, whose header takes longer to compile than any of our own files: it says what every
 // option is called and means, and hands plain structs to the commands.
 #include <csignal>
-#include <cstdio>
 #include <exception>
 #include <memory>
+#include <new>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
 
 #include "commands.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 namespace {
@@ -262,27 +264,46 @@ void add_parity(CLI::App* app, int* status) {
   command->callback([o, status] { *status = parity(*o); });
 }
 
-}  // namespace
-}  // namespace pith::cli
+// What CLI11 says of help, versions and wrong usage.
+int explain(const CLI::App& app, const CLI::ParseError& error) {
+  std::ostringstream out, err;
+  const int status = app.exit(error, out, err) == 0 ? 0 : 2;
+  write_output(out.str());
+  tell("{}", err.str());
+  return status;
+}
 
-int main(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where text is written
+int run_command(int argc, char** argv) {
   CLI::App app("pith: run language models that cache a small latent vector per token");
   app.set_version_flag("--version", pith_version());
   app.require_subcommand(1);
   int status = 0;
-  using namespace pith::cli;
   for (const auto add :
        {add_run, add_chat, add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
     add(&app, &status);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "pith: %s\n", error.what());
-    return 1;
+    status = explain(app, error);
   }
-  if (std::fflush(stdout) != 0 && status == 0) status = 0;  // the reader has gone: it has what it wanted
+  flush_output();
   return status;
+}
+
+}  // namespace
+}  // namespace pith::cli
+
+int main(int argc, char** argv) {
+  using namespace pith::cli;
+  open_standard_streams();
+  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where text is written
+  std::signal(SIGXFSZ, SIG_IGN);  // and a file that must not grow
+  try {
+    return run_command(argc, argv);
+  } catch (const std::bad_alloc&) {
+    tell_text("pith: out of memory; a shorter --context or a smaller model takes less\n");
+  } catch (const std::exception& error) {
+    tell("pith: {}\n", escaped(error.what()));
+  }
+  return 1;
 }

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "builtin_model.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 namespace {
@@ -65,10 +66,7 @@ std::string read_file(const std::string& path) {
   return {static_cast<const char*>(file.data()), file.size()};
 }
 
-void print_json(const json::Document& document) {
-  const std::string text = document.dump(2) + "\n";
-  std::fwrite(text.data(), 1, text.size(), stdout);
-}
+void print_json(const json::Document& document) { write_output(document.dump(2) + "\n"); }
 
 std::string logits_hash(std::span<const float> logits) {
   uint64_t hash = 0xcbf29ce484222325ull;

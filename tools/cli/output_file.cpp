@@ -1,29 +1,99 @@
 #include "output_file.h"
+#include "standard_streams.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <stdexcept>
+#include <utility>
 
 #include <fmt/core.h>
 
 namespace pith::cli {
 
-OutputFile::OutputFile(const std::string& path)
-    : path_(path),
-      temporary_(fmt::format("{}.{}.tmp", path, ::getpid())),
-      fd_(::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644)) {
+namespace {
+
+// Of the files that are being written, for a handler of signals, which may use neither locks nor the heap.
+constexpr int kMaxFiles = 4;
+constexpr size_t kMaxPath = 4096;
+char unfinished[kMaxFiles][kMaxPath];
+constexpr int kEndings[] = {SIGINT, SIGTERM, SIGHUP};
+
+void remove_unfinished(int signal) {
+  for (const char* path : unfinished) {
+    if (path[0] != 0) ::unlink(path);
+  }
+  std::signal(signal, SIG_DFL);
+  ::raise(signal);
+}
+
+void note_unfinished(const std::string& path) {
+  for (char(&slot)[kMaxPath] : unfinished) {
+    if (slot[0] != 0 || path.size() >= kMaxPath) continue;
+    std::memcpy(slot + 1, path.c_str() + 1, path.size());
+    slot[0] = path[0];
+    break;
+  }
+  // One that somebody ignores or handles already stays so: nohup, Ctrl-C of a text.
+  for (const int signal : kEndings) {
+    struct sigaction now {};
+    if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) std::signal(signal, remove_unfinished);
+  }
+}
+
+void forget_unfinished(const std::string& path) {
+  for (char(&slot)[kMaxPath] : unfinished) {
+    if (path == slot) slot[0] = 0;
+  }
+}
+
+// Where a path leads to: what the last of some links names, which may not be there yet.
+std::string with_links_followed(std::filesystem::path path) {
+  constexpr int kMaxLinks = 40;  // as Linux has it
+  std::error_code error;
+  for (int i = 0; i < kMaxLinks && std::filesystem::is_symlink(path, error); ++i)
+    path = path.parent_path() / std::filesystem::read_symlink(path, error);
+  return path.string();
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+}  // namespace
+
+OutputFile::OutputFile(const std::string& path, Readers readers) : path_(path), target_(with_links_followed(path)) {
+  struct stat status {};
+  const bool exists = ::stat(target_.c_str(), &status) == 0;
+  if (exists && S_ISDIR(status.st_mode)) fail(EISDIR);
+  if (exists && !S_ISREG(status.st_mode)) fd_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
+  else open_beside(readers, exists ? int(status.st_mode & 07777) : -1);
   if (fd_ < 0) fail(errno);
 }
 
-OutputFile::~OutputFile() {
+// permissions: of the file that is written over; -1: none is.
+void OutputFile::open_beside(Readers readers, int permissions) {
+  static int count = 0;
+  temporary_ = fmt::format("{}/.pith.{}.{}.tmp", folder_of(target_), ::getpid(), count++);
+  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, readers == Readers::owner ? 0600 : 0666);
   if (fd_ < 0) return;
-  ::close(fd_);
+  note_unfinished(temporary_);
+  if (readers == Readers::all && permissions >= 0) (void)!::fchmod(fd_, mode_t(permissions));
+}
+
+OutputFile::~OutputFile() {
+  if (fd_ >= 0) ::close(fd_);
+  if (temporary_.empty()) return;
   ::unlink(temporary_.c_str());
+  forget_unfinished(temporary_);
 }
 
 void OutputFile::fail(int reason) const {
@@ -53,23 +123,25 @@ quantize::PackSink into(OutputFile* file) {
 }
 
 void OutputFile::commit() {
-  if (::fsync(fd_) != 0) fail(errno);
-  ::close(fd_);
-  fd_ = -1;
-  if (std::rename(temporary_.c_str(), path_.c_str()) != 0) {
-    const int reason = errno;
-    ::unlink(temporary_.c_str());
-    fail(reason);
-  }
+  const bool is_beside = !temporary_.empty();
+  if (::fsync(fd_) != 0 && is_beside) fail(errno);  // devices and pipes have nothing to sync
+  const int closed = ::close(std::exchange(fd_, -1));
+  if (closed != 0) fail(errno);
+  if (!is_beside) return;
+  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  forget_unfinished(std::exchange(temporary_, {}));
+  // The name is on the disk when its folder is; a system that does not sync folders has done what it can.
+  const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder < 0) return;
+  (void)!::fsync(folder);
+  ::close(folder);
 }
 
 std::function<void(uint64_t done, uint64_t total)> progress_bar(const char* what) {
   if (::isatty(STDERR_FILENO) == 0) return {};
   return [what](uint64_t done, uint64_t total) {
     const int percent = int(total == 0 ? 100 : std::min<uint64_t>(100, 100 * done / total)), width = percent * 2 / 5;
-    fmt::print(stderr, "\r{} [{:<40}] {:3}%{}", what, std::string(size_t(width), '#'), percent,
-               done >= total ? "\n" : "");
-    std::fflush(stderr);
+    tell("\r{} [{:<40}] {:3}%{}", what, std::string(size_t(width), '#'), percent, done >= total ? "\n" : "");
   };
 }
 

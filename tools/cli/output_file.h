@@ -1,4 +1,5 @@
-// A file that appears whole or not at all: written beside its name, synced, then renamed over it.
+// A file that appears whole or not at all: written beside its name, synced, then renamed over it. What stands there and is no regular file, a
+// device or a pipe, is written as it is; a link is followed.
 #ifndef PITH_CLI_OUTPUT_FILE_H
 #define PITH_CLI_OUTPUT_FILE_H
 
@@ -11,10 +12,13 @@
 
 namespace pith::cli {
 
+// Who may read it. One that is written over keeps its permissions, unless it is for its owner.
+enum class Readers { all, owner };
+
 class OutputFile {
  public:
-  explicit OutputFile(const std::string& path);
-  ~OutputFile();  // without commit: removes what was written
+  explicit OutputFile(const std::string& path, Readers readers = Readers::all);
+  ~OutputFile();  // without commit: removes what was written. So do signals that end the program
   OutputFile(const OutputFile&) = delete;
   OutputFile& operator=(const OutputFile&) = delete;
   void write(const void* data, size_t bytes);
@@ -24,8 +28,11 @@ class OutputFile {
 
  private:
   [[noreturn]] void fail(int reason) const;
-  std::string path_, temporary_;
-  int fd_;
+  void open_beside(Readers readers, int permissions);
+  std::string path_;       // as it was given
+  std::string target_;     // with links followed
+  std::string temporary_;  // "": written in place
+  int fd_ = -1;
 };
 
 // What a packer writes, into the file.

@@ -10,6 +10,7 @@
 
 #include "builtin_model.h"
 #include "commands.h"
+#include "standard_streams.h"
 #include "output_file.h"
 #include "pack.h"
 #include "reference.h"
@@ -230,12 +231,12 @@ int parity(const ParityOptions& o) try {
   }
   if (!o.html.empty()) write_file(o.html, html_of(report));
   if (o.json) print_json(json_of(report));
-  else fmt::print("{}", text_of(report));
+  else print("{}", text_of(report));
   const std::vector<std::string> failed = failures(o, report);
-  for (const std::string& failure : failed) fmt::print(stderr, "pith: {}\n", failure);
+  for (const std::string& failure : failed) tell("pith: {}\n", failure);
   return failed.empty() ? 0 : 1;
 } catch (const NoDevice& error) {
-  fmt::print(stderr, "pith: {}\n", error.what());
+  tell("pith: {}\n", error.what());
   return 3;
 }
 

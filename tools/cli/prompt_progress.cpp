@@ -9,6 +9,7 @@
 
 #include "ctrl_c.h"
 #include "options.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 namespace {
@@ -31,7 +32,7 @@ void PromptProgress::begin(size_t n_tokens) {
 }
 
 void PromptProgress::end() {
-  if (is_drawn_) fmt::print(stderr, "\r\033[K");
+  if (is_drawn_) tell("\r\033[K");
   is_drawn_ = false;
 }
 
@@ -42,8 +43,8 @@ void PromptProgress::report(uint64_t done, uint64_t total) {
   shown_at_ = now;
   is_drawn_ = true;
   const size_t filled = size_t(share * kWidth);
-  fmt::print(stderr, "\rprompt [{}{}] {:3.0f} %, {:.0f} tokens/s\033[K", std::string(filled, '#'),
-             std::string(kWidth - filled, ' '), 100 * share, share * n_tokens_ / (now - start_));
+  tell("\rprompt [{}{}] {:3.0f} %, {:.0f} tokens/s\033[K", std::string(filled, '#'), std::string(kWidth - filled, ' '),
+       100 * share, share * n_tokens_ / (now - start_));
 }
 
 }  // namespace pith::cli

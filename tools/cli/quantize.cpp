@@ -14,6 +14,7 @@
 #include "output_file.h"
 #include "pack.h"
 #include "split_files.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 
@@ -59,9 +60,9 @@ void print_report(const PackReport& report) {
     const std::string cost = m.is_exact                  ? "kept as they are"
                              : m.type == WeightType::f32 ? "as floats"
                                                          : fmt::format("relative error {:.2g}", m.relative_error());
-    fmt::print(stderr, "  {:>4} matrices, {:>9.1f} M weights: {:>6} -> {:<3}  {:5.2f} -> {:5.2f} bits  {}\n",
-               m.n_matrices, weights / 1e6, m.stored_type, weight_type_name(m.type), double(m.stored_bits) / weights,
-               double(m.packed_bits) / weights, cost);
+    tell("  {:>4} matrices, {:>9.1f} M weights: {:>6} -> {:<3}  {:5.2f} -> {:5.2f} bits  {}\n", m.n_matrices,
+         weights / 1e6, m.stored_type, weight_type_name(m.type), double(m.stored_bits) / weights,
+         double(m.packed_bits) / weights, cost);
   }
 }
 
@@ -73,13 +74,13 @@ void quantize(const QuantizeOptions& options) {
   check_output(inputs, options.output);
   std::vector<MappedFile> files;
   const std::unique_ptr<ModelSource> source = is_folder ? open_hugging_face(options.input) : open_gguf(inputs, &files);
-  for (const std::string& notice : source->notices()) fmt::print(stderr, "note: {}\n", notice);
+  for (const std::string& notice : source->notices()) tell("note: {}\n", notice);
   PackOptions pack = pack_options(options.type);
   pack.progress = progress_bar("packing");
   OutputFile output(options.output);
   const PackReport report = pack_model(*source, pack, into(&output));
   output.commit();
-  fmt::print(stderr, "{}: {:.2f} MB\n", options.output, double(std::filesystem::file_size(options.output)) / 1e6);
+  tell("{}: {:.2f} MB\n", options.output, double(std::filesystem::file_size(options.output)) / 1e6);
   print_report(report);
 }
 

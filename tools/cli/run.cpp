@@ -12,6 +12,7 @@
 #include "output_file.h"
 #include "prompt_progress.h"
 #include "run_state.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 namespace {
@@ -53,19 +54,19 @@ class Output {
   void write(const std::string& text) {
     text_ += text;
     if (collects_ || text.empty()) return;
-    is_open_ = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0 && is_open_;
+    write_output(text);
+    flush_output();
   }
-  bool is_open() const { return is_open_; }
   const std::string& text() const { return text_; }
 
  private:
-  bool collects_, is_open_ = true;
+  bool collects_;
   std::string text_;
 };
 
 // The file to be: what cannot be written is found before any text is drawn.
 std::unique_ptr<OutputFile> state_file(const std::string& path) try {
-  return path.empty() ? nullptr : std::make_unique<OutputFile>(path);
+  return path.empty() ? nullptr : std::make_unique<OutputFile>(path, Readers::owner);
 } catch (const std::exception& error) {
   throw std::runtime_error(fmt::format("option --save-state: {}", error.what()));
 }
@@ -109,7 +110,7 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   const double prompt_end = seconds();
   report.prompt_seconds = prompt_end - start;
   bool has_ended = false;
-  while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && output->is_open()) {
+  while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && is_output_open()) {
     const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
     has_ended = chat ? chat->is_end(token) : tokenizer.is_end(token);
@@ -129,12 +130,11 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
 double rate(size_t tokens, double duration) { return duration > 0 ? double(tokens) / duration : 0; }
 
 void print_report(const RunOptions& options, const Session& session, const Report& r) {
-  fmt::print(stderr,
-             "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
-             "prompt {} tokens, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
-             options.model.name(), session.tier(), options.session.n_threads(), double(session.bytes()) / 1e6,
-             r.n_prompt, rate(r.n_prompt, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds),
-             logits_hash(session.logits()));
+  tell(
+      "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
+      "prompt {} tokens, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
+      options.model.name(), session.tier(), options.session.n_threads(), double(session.bytes()) / 1e6, r.n_prompt,
+      rate(r.n_prompt, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds), logits_hash(session.logits()));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "output_file.h"
 #include "pack.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 
@@ -21,7 +22,7 @@ void synth(const SynthOptions& options) {
   OutputFile output(options.output);
   synth_packed(spec, pack, into(&output));
   output.commit();
-  fmt::print(stderr, "{}: {}, {}\n", options.output, spec.name, options.type);
+  tell("{}: {}, {}\n", options.output, spec.name, options.type);
 }
 
 }  // namespace pith::cli

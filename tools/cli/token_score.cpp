@@ -1,4 +1,5 @@
 #include "token_score.h"
+#include "standard_streams.h"
 
 #include <unistd.h>
 
@@ -48,8 +49,7 @@ void TokenScore::put_distance(json::Document* out) const {
 
 void show_scored(size_t done, size_t total) {
   if (::isatty(STDERR_FILENO) == 0 || done % 64 != 0) return;
-  fmt::print(stderr, "\r{} of {} tokens", done, total);
-  std::fflush(stderr);
+  tell("\r{} of {} tokens", done, total);
 }
 
 }  // namespace pith::cli

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "standard_streams.h"
 #include "sha256.h"
 
 namespace pith::cli {
@@ -17,10 +18,10 @@ int verify(const VerifyOptions& options) {
     const std::string name(tensor.name, tensor.name_bytes);
     if (sha256_hex(tensor.data, size_t(tensor.data_bytes)) == std::string_view(tensor.sha256, 64)) continue;
     different.push_back(name);
-    fmt::print(stderr, "pith: tensor {}: its bytes do not have the stored SHA-256; get the file again\n", name);
+    tell("pith: tensor {}: its bytes do not have the stored SHA-256; get the file again\n", name);
   }
   if (options.json) print_json({{"model", options.model.name()}, {"tensors", n}, {"different", different}});
-  else if (different.empty()) fmt::print("{}: {} tensors have their stored hashes\n", options.model.name(), n);
+  else if (different.empty()) print("{}: {} tensors have their stored hashes\n", options.model.name(), n);
   return different.empty() ? 0 : 1;
 }
 
