@@ -9,9 +9,12 @@
 
 #include "memory_bandwidth.h"
 #include "commands.h"
+#include "repeated_state.h"
+#include "resident_bytes.h"
 #include "standard_streams.h"
 #include "text_like_ids.h"
 #include "text_tokens.h"
+#include "touched_pages.h"
 
 #ifndef PITH_COMMIT
 #define PITH_COMMIT "unknown"
@@ -65,6 +68,8 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
           {"expert_bytes_per_token", info.step_expert_bytes},
           {"cache_bytes", plan.cache_bytes},
           {"pool_bytes", plan.pool_bytes},
+          {"session_bytes", plan.session_bytes},
+          {"resident_bytes", resident_bytes()},
           {"attention_ms", 1e3 * p.attention_seconds / p.tokens},
           {"read_gb_per_s", bytes / per_token / 1e9},
           {"machine_read_gb_per_s", p.machine_gb_per_s},
@@ -81,8 +86,15 @@ Json weights_json(const pith_model_info& info) {
 
 enum class Pace : uint8_t { at_once, one_by_one };
 
-// Fills the context to `depth` (a prefill row, unless the depth is 0), reads a prompt of `prompt` tokens there (another, unless it
-// has none), then decodes token by token.
+constexpr uint32_t kRepeatedTokens = 512;  // of a context that --fill repeat makes, those that are computed
+
+// Tokens of a context of `depth` that are read: the others are rows of these again.
+uint32_t read_tokens(const BenchOptions& options, uint32_t depth) {
+  return options.fill == "repeat" ? std::min(depth, kRepeatedTokens) : depth;
+}
+
+// Fills the context to `depth` (a prefill row of what is read, unless the depth is 0), reads a prompt of `prompt` tokens there (another,
+// unless it has none), then decodes token by token.
 void measure(const BenchOptions& options, const Model& model, std::span<const int32_t> ids, uint32_t threads,
              uint32_t depth, uint32_t repeat, double machine_gb_per_s, Json* runs) {
   pith_session_options resolved = options.session.resolve();
@@ -92,7 +104,7 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
   Session session(model, resolved);
   const pith_session_plan plan = Session::plan(model, resolved);
   const auto timed = [&](const char* phase, uint32_t first, uint32_t n, Pace pace) {
-    const uint64_t attention = session.attention_ns();
+    const uint64_t attention = session.attention_ns(), position = session.position();
     const double start = seconds();
     if (pace == Pace::one_by_one) {
       for (uint32_t i = 0; i < n; ++i) session.eval(ids[first + i]);
@@ -103,7 +115,7 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
     const Phase p{phase,
                   threads,
                   n,
-                  first,
+                  uint32_t(position),
                   repeat,
                   distinct_ids,
                   seconds() - start,
@@ -111,9 +123,11 @@ void measure(const BenchOptions& options, const Model& model, std::span<const in
                   machine_gb_per_s};
     runs->push_back(row(p, session, plan, model.info()));
   };
-  if (depth > 0) timed("prefill", 0, depth, Pace::at_once);
-  if (options.prompt > 0) timed("prefill", depth, options.prompt, Pace::at_once);
-  if (options.tokens > 0) timed("decode", depth + options.prompt, options.tokens, Pace::one_by_one);
+  const uint32_t n_read = read_tokens(options, depth);
+  if (depth > 0) timed("prefill", 0, n_read, Pace::at_once);
+  if (n_read < depth) session.restore(repeated_state(model, session.save(), depth));
+  if (options.prompt > 0) timed("prefill", n_read, options.prompt, Pace::at_once);
+  if (options.tokens > 0) timed("decode", n_read + options.prompt, options.tokens, Pace::one_by_one);
 }
 
 double median(std::vector<double> values) {
@@ -133,6 +147,8 @@ void print_table(const Json& document) {
     print(": {:.1f} MB that all read, {:.1f} MB of {} of {} experts a layer", dense / 1e6, experts / 1e6,
           weights["used_experts"].dump(), weights["experts"].dump());
   print("\n");
+  if (document["fill"].string() == "repeat")
+    print("contexts of more than {0} tokens hold the rows of the first {0} again and again\n", kRepeatedTokens);
   print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12} {:>10} {:>13} {:>10} {:>12}\n", "phase", "threads", "tokens", "depth",
         "distinct ids", "tokens/s", "ms/token", "attention ms", "GB/s", "machine GB/s");
   const std::vector<Json>& runs = document["runs"].elements();
@@ -140,6 +156,7 @@ void print_table(const Json& document) {
   for (size_t i = 0; i < runs.size(); ++i) {
     if (printed[i]) continue;
     std::vector<double> ms, attention, gb;
+    double machine = 0;  // what it can do is the best of what it did
     for (size_t j = i; j < runs.size(); ++j) {
       const bool same = runs[j]["phase"] == runs[i]["phase"] && runs[j]["threads"] == runs[i]["threads"] &&
                         runs[j]["depth"] == runs[i]["depth"] && runs[j]["tokens"] == runs[i]["tokens"];
@@ -148,11 +165,11 @@ void print_table(const Json& document) {
       ms.push_back(runs[j]["ms_per_token"].number());
       attention.push_back(runs[j]["attention_ms"].number());
       gb.push_back(runs[j]["read_gb_per_s"].number());
+      machine = std::max(machine, runs[j]["machine_read_gb_per_s"].number());
     }
     print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
           runs[i]["phase"].string(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(),
-          runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
-          runs[i]["machine_read_gb_per_s"].number());
+          runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb), machine);
   }
 }
 
@@ -162,8 +179,10 @@ void bench(BenchOptions options) {
   const Model model = options.model.load_ahead();
   if (options.threads.empty()) options.threads = {options.session.n_threads()};
   const uint32_t deepest = *std::max_element(options.depths.begin(), options.depths.end());
-  const std::vector<int32_t> ids = bench_ids(options, model, size_t(deepest) + options.prompt + options.tokens);
+  const std::vector<int32_t> ids =
+      bench_ids(options, model, size_t(read_tokens(options, deepest)) + options.prompt + options.tokens);
   Json runs = Json::array();
+  touch_pages(model);
   for (uint32_t repeat = 0; repeat < options.repeat; ++repeat) {
     for (const uint32_t threads : options.threads) {
       const double machine = read_gb_per_s(threads);
@@ -176,6 +195,7 @@ void bench(BenchOptions options) {
                          {"commit", PITH_COMMIT},
                          {"cpu", cpu_name()},
                          {"weights", weights_json(model.info())},
+                         {"fill", options.fill},
                          {"runs", runs}};
   if (options.json) print_json(document);
   else print_table(document);

@@ -60,7 +60,7 @@ struct BenchOptions {
   std::vector<uint32_t> depths = {0, 256}, threads;
   uint32_t tokens = 32, prompt = 0, repeat = 3;
   uint64_t seed = 1;
-  std::string text;
+  std::string text, fill = "prompt";
   bool json = false;
 };
 void bench(BenchOptions options);

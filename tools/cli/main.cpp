@@ -175,6 +175,12 @@ void add_bench(CLI::App* app, int*) {
   command->add_option("--text", options->text,
                       "Fill the context with this text; else with made-up ids that repeat as a text's do");
   command->add_option("--seed", options->seed, "Seed of the made-up ids")->capture_default_str();
+  command
+      ->add_option(
+          "--fill", options->fill,
+          "How a context gets its tokens: all by a prompt, or the first 512 and their cached rows again and again")
+      ->check(CLI::IsMember({"prompt", "repeat"}))
+      ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON document with every repetition");
   command->callback([options] { bench(*options); });
 }
