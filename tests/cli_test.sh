@@ -61,6 +61,7 @@ assert all(len(h) == 1 for h in hashes.values()), hashes
 assert all(r["distinct_ids"] == 0 if r["phase"] == "decode" and r["depth"] == 0 else 4 < r["distinct_ids"] <= 16 for r in runs)' "$work/out" || fail "bench --json"
 grep -q "a token reads .* MB of weights$" <("$pith" bench --depth 0 -n 1 --repeat 1) || fail "bench prints no bytes"
 expect 1 "option --fill" "$pith" bench --fill repeat --depth 600 -n 1 --repeat 1
+grep -q '"machine_read_gb_per_s": 0.0,' <("$pith" bench --depth 0 -n 1 --repeat 1 --skip-bandwidth --json) || fail "bench --skip-bandwidth"
 expect 0 "" "$pith" synth m "$work/m.gguf"
 expect 0 "" "$pith" info "$work/m.gguf" --json
 python3 -c '

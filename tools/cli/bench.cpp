@@ -49,7 +49,7 @@ struct Phase {
   const char* name;
   uint32_t threads, tokens, depth, repeat;
   size_t distinct_ids;  // read by a prefill, in the cache before a decode
-  double seconds, attention_seconds, machine_gb_per_s;
+  double seconds, attention_seconds, machine_gb_per_s;  // 0: not measured
 };
 
 Json row(const Phase& p, const Session& session, const pith_session_plan& plan, const pith_model_info& info) {
@@ -167,9 +167,10 @@ void print_table(const Json& document) {
       gb.push_back(runs[j]["read_gb_per_s"].number());
       machine = std::max(machine, runs[j]["machine_read_gb_per_s"].number());
     }
-    print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12.2f}\n",
+    print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12}\n",
           runs[i]["phase"].string(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(),
-          runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb), machine);
+          runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
+          machine > 0 ? fmt::format("{:.2f}", machine) : "");
   }
 }
 
@@ -185,7 +186,7 @@ void bench(BenchOptions options) {
   touch_pages(model);
   for (uint32_t repeat = 0; repeat < options.repeat; ++repeat) {
     for (const uint32_t threads : options.threads) {
-      const double machine = read_gb_per_s(threads);
+      const double machine = options.skip_bandwidth ? 0 : read_gb_per_s(threads);
       for (const uint32_t depth : options.depths) measure(options, model, ids, threads, depth, repeat, machine, &runs);
     }
   }

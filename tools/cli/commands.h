@@ -61,7 +61,7 @@ struct BenchOptions {
   uint32_t tokens = 32, prompt = 0, repeat = 3;
   uint64_t seed = 1;
   std::string text, fill = "prompt";
-  bool json = false;
+  bool json = false, skip_bandwidth = false;
 };
 void bench(BenchOptions options);
 

@@ -181,6 +181,8 @@ void add_bench(CLI::App* app, int*) {
           "How a context gets its tokens: all by a prompt, or the first 512 and their cached rows again and again")
       ->check(CLI::IsMember({"prompt", "repeat"}))
       ->capture_default_str();
+  command->add_flag("--skip-bandwidth", options->skip_bandwidth,
+                    "Do not measure the machine's own read bandwidth, which takes 256 MB of memory and more");
   command->add_flag("--json", options->json, "One JSON document with every repetition");
   command->callback([options] { bench(*options); });
 }
