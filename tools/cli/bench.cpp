@@ -48,7 +48,7 @@ size_t count_distinct(std::span<const int32_t> ids) { return std::set(ids.begin(
 struct Phase {
   const char* name;
   uint32_t threads, tokens, depth, repeat;
-  size_t distinct_ids;  // read by a prefill, in the cache before a decode
+  size_t distinct_ids;                                  // read by a prefill, in the cache before a decode
   double seconds, attention_seconds, machine_gb_per_s;  // 0: not measured
 };
 
