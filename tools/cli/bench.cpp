@@ -167,9 +167,9 @@ void print_table(const Json& document) {
       gb.push_back(runs[j]["read_gb_per_s"].number());
       machine = std::max(machine, runs[j]["machine_read_gb_per_s"].number());
     }
-    print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12}\n",
-          runs[i]["phase"].string(), runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(),
-          runs[i]["distinct_ids"].dump(), 1e3 / median(ms), median(ms), median(attention), median(gb),
+    print("{:<8} {:>7} {:>6} {:>6} {:>12} {:>12.1f} {:>10.3f} {:>13.3f} {:>10.2f} {:>12}\n", runs[i]["phase"].string(),
+          runs[i]["threads"].dump(), runs[i]["tokens"].dump(), runs[i]["depth"].dump(), runs[i]["distinct_ids"].dump(),
+          1e3 / median(ms), median(ms), median(attention), median(gb),
           machine > 0 ? fmt::format("{:.2f}", machine) : "");
   }
 }
