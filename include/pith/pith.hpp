@@ -125,8 +125,8 @@ class Model {
   }
 
   const pith_model* get() const { return placed_.object; }
-  // Of the mapped file, and of these in memory now: pages come from the file as they are read, and go when memory is short.
-  // 0 of a view.
+  // Of the mapped file, and of these in memory now: pages come from the file as they are read, and go when memory is
+  // short. 0 of a view.
   size_t mapped_bytes() const { return file_.size(); }
   size_t resident_bytes() const { return file_.resident_bytes(); }
   // Asks the system to read the weights that every token needs before one does; experts come as tokens choose them.

@@ -59,44 +59,18 @@ PITH_INLINE __m256i quads_q8(__m256i w, __m256i q) {
   return _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
-constexpr int kStoredColumns = 8, kIntegerColumns = 4;
+PITH_INLINE __m256i load_weights(const uint8_t* p) { return load_i8x32(p); }
+PITH_INLINE __m256i add_quads(__m256i sum, __m256i w, __m256i q) { return _mm256_add_epi32(sum, quads_q8(w, q)); }
+PITH_INLINE __m256i start_q8(const Columns&, size_t) { return _mm256_setzero_si256(); }
 
-template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
-  PITH_UNROLL
-  for (size_t p = 0; p < 4; ++p) {
-    PITH_UNROLL
-    for (size_t half = 0; half < 2; ++half) {
-      const __m256i w = load_i8x32(block + 64 * p + 32 * half);
-      PITH_UNROLL
-      for (size_t j = 0; j < n; ++j) {
-        __m256i* sum = &sums->halves_i32x8[j][half];
-        *sum = _mm256_add_epi32(*sum, quads_q8(w, broadcast_i8x8(q + cols * j + 8 * p)));
-      }
-    }
-  }
-}
+#include "avx2/stored_bytes.inc"
+
+constexpr int kStoredColumns = 8, kIntegerColumns = 4;
 
 template <int n>
 PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&)[n], Totals (&total)[n]) {
   PITH_UNROLL
   for (int j = 0; j < n; ++j) total[j] = join_lanes(sums.halves_i32x8[j][0], sums.halves_i32x8[j][1]);
-}
-
-template <int n>
-PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
-  PITH_UNROLL
-  for (int j = 0; j < n; ++j) {
-    __m256i sum[2] = {_mm256_setzero_si256(), _mm256_setzero_si256()};
-    PITH_UNROLL
-    for (int p = 0; p < 4; ++p) {
-      const __m256i q = broadcast_i8x8(a.q + a.cols * size_t(j) + 8 * p);
-      PITH_UNROLL
-      for (int half = 0; half < 2; ++half)
-        sum[half] = _mm256_add_epi32(sum[half], quads_q8(load_i8x32(block + 64 * p + 32 * half), q));
-    }
-    total[j] = join_lanes(sum[0], sum[1]);
-  }
 }
 
 #include "avx2/head_sums.inc"
@@ -164,8 +138,7 @@ PITH_INLINE void sum_quads(const UnpackedBlock& block, const int8_t* q, size_t c
 template <int n>
 PITH_INLINE void add_unpacked(const UnpackedBlock& block, const int8_t* q, size_t cols,
                               VectorTotals (&total)[n][kVectors]) {
-  sum_quads<n>(block, q, cols, total,
-               [](__m256i sum, __m256i w, __m256i column) { return _mm256_add_epi32(sum, quads_q8(w, column)); });
+  sum_quads<n>(block, q, cols, total, [](__m256i sum, __m256i w, __m256i column) { return add_quads(sum, w, column); });
 }
 
 // u <= 15 and |q| <= 127: eight maddubs of at most 3,810 fit into int16.

@@ -60,41 +60,16 @@ PITH_INLINE void dot_q4(const uint8_t* block, const Columns& a, Totals (&total)[
 }
 
 // The multiplier takes one unsigned side: q_w + 128.
-PITH_INLINE __m256i load_biased(const uint8_t* p) { return _mm256_xor_si256(load_i8x32(p), _mm256_set1_epi8(-128)); }
+PITH_INLINE __m256i load_weights(const uint8_t* p) { return _mm256_xor_si256(load_i8x32(p), _mm256_set1_epi8(-128)); }
 
-template <int n>
-PITH_INLINE void dot_q8(const uint8_t* block, const Columns& a, Totals (&total)[n]) {
-  PITH_UNROLL
-  for (int j = 0; j < n; ++j) {
-    const __m256i start = _mm256_slli_epi32(load_start(a.start + 4 * a.blocks * size_t(j)), 4);
-    __m256i sum[2] = {start, start};
-    PITH_UNROLL
-    for (int p = 0; p < 4; ++p) {
-      const __m256i q = broadcast_i8x8(a.q + a.cols * size_t(j) + 8 * p);
-      PITH_UNROLL
-      for (int half = 0; half < 2; ++half) sum[half] = dpbusd(sum[half], load_biased(block + 64 * p + 32 * half), q);
-    }
-    total[j] = join_lanes(sum[0], sum[1]);
-  }
+PITH_INLINE __m256i add_quads(__m256i sum, __m256i w, __m256i q) { return dpbusd(sum, w, q); }
+PITH_INLINE __m256i start_q8(const Columns& a, size_t column) {
+  return _mm256_slli_epi32(load_start(a.start + 4 * a.blocks * column), 4);
 }
+
+#include "avx2/stored_bytes.inc"
 
 constexpr int kStoredColumns = 8, kIntegerColumns = 4;
-
-template <int n>
-PITH_INLINE void add_i8(const uint8_t* block, const int8_t* q, size_t cols, LaneSums<n>* sums) {
-  PITH_UNROLL
-  for (size_t p = 0; p < 4; ++p) {
-    PITH_UNROLL
-    for (size_t half = 0; half < 2; ++half) {
-      const __m256i w = load_biased(block + 64 * p + 32 * half);
-      PITH_UNROLL
-      for (size_t j = 0; j < n; ++j) {
-        __m256i* sum = &sums->halves_i32x8[j][half];
-        *sum = dpbusd(*sum, w, broadcast_i8x8(q + cols * j + 8 * p));
-      }
-    }
-  }
-}
 
 template <int n>
 PITH_INLINE void join(const LaneSums<n>& sums, const int32_t (&bias)[n], Totals (&total)[n]) {

@@ -1,9 +1,9 @@
-// The feed-forward of layers with experts: a router chooses some for every token, and their outputs are added up, each times
-// its weight, in the order of their numbers.
+// The feed-forward of layers with experts: a router chooses some for every token, and their outputs are added up, each
+// times its weight, in the order of their numbers.
 //
-// Threads share the rows of an expert's matrices, not the experts. A step reads the chosen experts and no other. Of a chunk, the
-// tokens of one expert after the other are gathered, so that its matrices are read once for all of them; a token's numbers are
-// those that it would have by itself.
+// Threads share the rows of an expert's matrices, not the experts. A step reads the chosen experts and no other. Of a
+// chunk, the tokens of one expert after the other are gathered, so that its matrices are read once for all of them; a
+// token's numbers are those that it would have by itself.
 #ifndef PITH_LAYERS_EXPERT_FEED_FORWARD_H
 #define PITH_LAYERS_EXPERT_FEED_FORWARD_H
 
@@ -21,8 +21,8 @@ class ExpertFeedForward : Part {
   // Chooses the experts of a batch. x: its normed residual stream, padded and not rounded.
   void route(int32_t layer, const Batch& batch, const Columns& x);
 
-  // After all batches were routed: adds the weighed outputs of a chunk's tokens to sum(token). step: the input of a step, as
-  // prepared for the layer.
+  // After all batches were routed: adds the weighed outputs of a chunk's tokens to sum(token). step: the input of a
+  // step, as prepared for the layer.
   void compute(int32_t layer, int32_t n_tokens, Activation step);
 
   float* sum(int32_t token) const { return sums_ + size_t(token) * size_t(padded_rows(config_->width)); }  // [d padded]

@@ -15,10 +15,10 @@ struct ExpertChoice {
   float* weights;    // of each
 };
 
-// scores [E]: the router's logits, which become scores: a softmax over all of them, or sigmoids. Then, among the experts of
-// the groups that score best, those with the highest scores are chosen; of equal ones that with the lowest number. `correction`
-// [E] or NULL is added to scores to choose, not to weigh. What is not finite and decides the choice makes
-// weights that are not numbers.
+// scores [E]: the router's logits, which become scores: a softmax over all of them, or sigmoids. Then, among the
+// experts of the groups that score best, those with the highest scores are chosen; of equal ones that with the lowest
+// number. `correction` [E] or NULL is added to scores to choose, not to weigh. What is not finite and decides the
+// choice makes weights that are not numbers.
 //   a group's score: its best expert's (softmax), the sum of its two best ones' (sigmoid)
 //   weights: the scores, divided by their sum where the model has it so, times the model's scale
 void choose_experts(const Kernels& kernels, const Config& config, const float* correction, float* scores,

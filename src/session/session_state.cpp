@@ -3,20 +3,11 @@
 #include <cstring>
 
 #include "fp_environment.h"
-#include "ground/saved_state.h"
 
 namespace pith::internal {
 namespace {
 
-constexpr SavedKind kKind{"PITHSTAT", 2, "session", "of another model"};
 constexpr uint64_t kPositions = uint64_t(1) << 63;  // no session comes as far; up to here nothing overflows
-
-struct Header {
-  SavedHeader saved;
-  uint64_t attention, cache, activations, capacity, n_keep, n_rows;  // options; must be the session's own
-  uint64_t position, has_logits, cache_bytes;
-};
-static_assert(sizeof(Header) == 112);
 
 // Of the metadata and the tensors' names, shapes and SHA-256: the file up to its first weight.
 uint64_t model_hash(const pith_model& model) {
@@ -27,8 +18,8 @@ uint64_t model_hash(const pith_model& model) {
   return fnv1a(model.bytes, size_t(end - model.bytes));
 }
 
-Header shape_of(const pith_session& s) {
-  Header h{};
+SessionStateHeader shape_of(const pith_session& s) {
+  SessionStateHeader h{};
   h.attention = s.plan.form == AttentionForm::materialise ? PITH_ATTENTION_MATERIALISE : PITH_ATTENTION_DEFAULT;
   h.cache = s.plan.cache == Precision::i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
   h.activations = s.plan.activations == Precision::i8 ? PITH_PRECISION_I8 : PITH_PRECISION_F32;
@@ -40,7 +31,7 @@ Header shape_of(const pith_session& s) {
 
 size_t logits_bytes(const pith_session& s) { return size_t(s.model->config.vocab_size) * sizeof(float); }
 
-pith_status check_shape(const Header& h, const Header& own, pith_error* error) {
+pith_status check_shape(const SessionStateHeader& h, const SessionStateHeader& own, pith_error* error) {
   const struct {
     const char* name;
     uint64_t have, want;
@@ -63,11 +54,11 @@ pith_status check_shape(const Header& h, const Header& own, pith_error* error) {
 }  // namespace
 
 size_t max_state_bytes(const pith_session& s) {
-  return sizeof(Header) + s.transformer.cache().max_state_bytes() + logits_bytes(s);
+  return sizeof(SessionStateHeader) + s.transformer.cache().max_state_bytes() + logits_bytes(s);
 }
 
 size_t save_state(const pith_session& s, uint8_t* out) {
-  Header h = shape_of(s);
+  SessionStateHeader h = shape_of(s);
   h.position = s.position;
   h.has_logits = s.has_logits;
   h.cache_bytes = s.transformer.cache().save(s.position, out + sizeof h);
@@ -77,13 +68,13 @@ size_t save_state(const pith_session& s, uint8_t* out) {
     n += logits_bytes(s);
   }
   std::memcpy(out, &h, sizeof h);
-  seal_state(kKind, model_hash(*s.model), out, n);
+  seal_state(kSessionState, model_hash(*s.model), out, n);
   return n;
 }
 
 pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_error* error) {
-  Header h;
-  PITH_TRY(check_state(kKind, model_hash(*s->model), state, n, sizeof h, error));
+  SessionStateHeader h;
+  PITH_TRY(check_state(kSessionState, model_hash(*s->model), state, n, sizeof h, error));
   std::memcpy(&h, state, sizeof h);
   PITH_TRY(check_shape(h, shape_of(*s), error));
   const uint64_t rest = n - sizeof h, logits = h.has_logits == 1 ? logits_bytes(*s) : 0;

@@ -10,9 +10,19 @@
 #ifndef PITH_SESSION_SESSION_STATE_H
 #define PITH_SESSION_SESSION_STATE_H
 
+#include "ground/saved_state.h"
 #include "session/session.h"
 
 namespace pith::internal {
+
+constexpr SavedKind kSessionState{"PITHSTAT", 2, "session", "of another model"};
+
+struct SessionStateHeader {
+  SavedHeader saved;
+  uint64_t attention, cache, activations, capacity, n_keep, n_rows;  // options; must be the session's own
+  uint64_t position, has_logits, cache_bytes;
+};
+static_assert(sizeof(SessionStateHeader) == 112);
 
 size_t max_state_bytes(const pith_session& session);
 

@@ -4,18 +4,10 @@
 #include <cstring>
 #include <stdexcept>
 
-#include "ground/saved_state.h"
+#include "session/session_state.h"
 
 namespace pith::cli {
 namespace {
-
-// Of a session's state, as src/session/session_state.h has it.
-struct Header {
-  internal::SavedHeader saved;
-  uint64_t options[6], position, has_logits, cache_bytes;
-};
-static_assert(sizeof(Header) == 112);
-constexpr uint32_t kVersion = 2;
 
 // rows [n, row_bytes], as often as they fit into out [depth, row_bytes].
 void repeat_rows(const uint8_t* rows, uint64_t n, uint64_t row_bytes, uint64_t depth, uint8_t* out) {
@@ -27,13 +19,13 @@ void repeat_rows(const uint8_t* rows, uint64_t n, uint64_t row_bytes, uint64_t d
 
 std::vector<uint8_t> repeated_state(const Model& model, std::span<const uint8_t> state, uint64_t depth) {
   const pith_model_info info = model.info();
-  Header h;
+  internal::SessionStateHeader h;
   if (info.gate_kind == PITH_GATE_UP)
     throw std::runtime_error("option --fill: a gated model's cache is grouped by token ids, and takes a prompt alone");
   if (state.size() < sizeof h) throw std::runtime_error("state: not of a session");
   std::memcpy(&h, state.data(), sizeof h);
-  if (h.saved.version != kVersion || h.position == 0 || h.cache_bytes % (info.n_layers * h.position) != 0 ||
-      h.cache_bytes > state.size() - sizeof h)
+  if (h.saved.version != internal::kSessionState.version || h.position == 0 ||
+      h.cache_bytes % (info.n_layers * h.position) != 0 || h.cache_bytes > state.size() - sizeof h)
     throw std::runtime_error("state: not of a session that holds tokens");
 
   const uint64_t n = h.position, row_bytes = h.cache_bytes / (info.n_layers * n);
@@ -45,10 +37,8 @@ std::vector<uint8_t> repeated_state(const Model& model, std::span<const uint8_t>
   for (uint64_t layer = 0; layer < info.n_layers; ++layer)
     repeat_rows(rows + layer * n * row_bytes, n, row_bytes, depth, out.data() + sizeof h + layer * depth * row_bytes);
   std::copy(logits.begin(), logits.end(), out.end() - ptrdiff_t(logits.size()));
-  h.saved.bytes = out.size();
   std::memcpy(out.data(), &h, sizeof h);
-  h.saved.hash = internal::fnv1a(out.data() + sizeof h.saved, out.size() - sizeof h.saved);
-  std::memcpy(out.data(), &h, sizeof h);
+  internal::seal_state(internal::kSessionState, h.saved.owner, out.data(), out.size());
   return out;
 }
 

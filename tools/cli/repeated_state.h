@@ -11,7 +11,7 @@
 
 namespace pith::cli {
 
-// `state` of a session of `model` (src/session/session_state.h, version 2), of n tokens, as one of `depth` tokens: token i has the
+// `state` of a session of `model` (src/session/session_state.h), of n tokens, as one of `depth` tokens: token i has the
 // rows of token i mod n. To be restored by a session with the same options that holds them. Throws where `state` holds no token, and
 // for models with a gate `up`, whose cache is grouped by ids.
 std::vector<uint8_t> repeated_state(const Model& model, std::span<const uint8_t> state, uint64_t depth);
