@@ -304,11 +304,12 @@ BlockCodes codes_of(TensorType type, const uint8_t* row, int32_t block32) {
   decode_group(*of, row, block32, &group);
   bool fits = *of->exact != WeightType::q8 || *std::min_element(group.q, group.q + kBlockCols) >= -127;
   BlockCodes out = type == TensorType::q3_k ? codes_with_scales_in_them(group, &fits) : codes_with_one_scale(group);
-  if (!is_finite(out.d)) fits = true;  // nothing else can be said of it
-  if (!fits) out = rounded_codes(group, of->has_minimum);
+  if (!fits && is_finite(out.d)) out = rounded_codes(group, of->has_minimum);
   if (of->has_minimum) out.m = float_to_half(group.m[0]);
-  if (!is_finite(out.d) || !is_finite(out.m)) out.d = kInfiniteHalf;
-  return out;
+  if (is_finite(out.d) && is_finite(out.m)) return out;
+  BlockCodes infinite{};  // its codes stay 0: those of the file may be -128, which integer products exclude
+  infinite.d = kInfiniteHalf;
+  return infinite;
 }
 
 }  // namespace pith::quantize
