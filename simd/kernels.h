@@ -222,8 +222,9 @@ struct QuadWeights {
   /* i < n, j < width. */                                                                                              \
   X(blend_rows, void(const float* keep, const float* weight, const float* part, size_t part_stride, int32_t n,         \
                      int32_t width, float* out, size_t out_stride))                                                    \
-  /* fp16 to float32, exactly. */                                                                                      \
+  /* fp16 to float32, exactly; and scale_to_float. */                                                                  \
   X(widen_halves, void(const uint16_t* halves, int32_t n, float* out))                                                 \
+  X(widen_scales, void(const uint16_t* scales, int32_t n, float* out))                                                 \
   /* quantize_row of m[i] * float(g[i]). */                                                                            \
   X(quantize_product, float(const float* m, const int8_t* g, int32_t n, int8_t* q))                                    \
   /* quantize_row of float(dots[i]) * d[i / 32]. */                                                                    \

@@ -1,6 +1,7 @@
 // The kernels of grouped attention on every usable tier: integers exactly, floats bit for bit as their contracts say or as the
 // scalar tier has them and within derived bounds of float64; with inaccessible pages right before and after every array.
 #include "half.h"
+#include "wide_scale.h"
 #include "kernel_testing.h"
 #include "row_values.h"
 
@@ -374,19 +375,22 @@ TEST_CASE("rows of heads scaled into another array, on every tier") {
   }
 }
 
-TEST_CASE("halves widened, on every tier") {
+TEST_CASE("halves and scales widened, on every tier") {
   Random random;
   CAPTURE(random.seed);
   std::vector<uint16_t> all;
   for (uint32_t h = 0; h < 65536; ++h) all.push_back(uint16_t(h));
   const auto check = [](const std::vector<uint16_t>& halves, bool at_end) {
-    Floats expected;
+    Floats expected, scales;
     for (const uint16_t h : halves) expected.push_back(half_to_float(h));
+    for (const uint16_t h : halves) scales.push_back(scale_to_float(h));
     Guarded<uint16_t> in(halves, at_end);
     for_each_tier([&](const Kernels& k) {
       Guarded<float> out(halves.size(), at_end);
       k.widen_halves(in.data(), int32_t(halves.size()), out.data());
       CHECK(same(out.get(), expected));
+      k.widen_scales(in.data(), int32_t(halves.size()), out.data());
+      CHECK(same(out.get(), scales));
     });
   };
   check(all, true);

@@ -8,6 +8,7 @@
 
 #include "dispatch.h"
 #include "half.h"
+#include "wide_scale.h"
 #include "kernel_testing.h"
 #include "raw_gguf.h"
 
@@ -272,4 +273,27 @@ TEST_CASE("fp16 conversions, all values") {
     CHECK(float_to_half(std::nextafterf(middle, next)) == h + 1);
   }
   CHECK(n_nan == 2 * 1023);
+}
+
+TEST_CASE("scales of 16 bits, all values") {
+  size_t n_not_finite = 0;
+  for (uint32_t u = 0; u < 65536; ++u) {
+    const float f = scale_to_float(uint16_t(u));
+    if (!std::isfinite(f)) {
+      ++n_not_finite;
+      CHECK(!std::isfinite(scale_to_float(float_to_scale(f))));
+      continue;
+    }
+    CHECK(double(f) == std::ldexp(1 + double(u & 511u) / 512, int(u >> 9) - 63));
+    CHECK(float_to_scale(f) == u);
+    CHECK(float_to_scale(-f) == 0);
+    const float next = u == 0xfdff ? 0x1p64f : scale_to_float(uint16_t(u + 1));
+    const float middle = float((double(f) + double(next)) / 2);
+    CHECK(float_to_scale(middle) == (u % 2 == 0 ? u : u + 1));
+    CHECK(float_to_scale(std::nextafterf(middle, next)) == u + 1);
+  }
+  CHECK(n_not_finite == 512);
+  CHECK(float_to_scale(0) == 0);
+  CHECK(float_to_scale(0x1p-149f) == 0);
+  CHECK(std::isinf(scale_to_float(float_to_scale(HUGE_VALF))));
 }

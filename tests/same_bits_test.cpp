@@ -51,10 +51,10 @@ std::vector<std::string> usable_tiers() {
 }
 
 // Of tests/golden/tiny.q4.gguf over 100 tokens; a change of this number is a change of every user's results.
-constexpr uint64_t kTinyHash = 2091735360711183060ull;
+constexpr uint64_t kTinyHash = 16987406302539525027ull;
 
 // The same model and ring: a prompt in chunks of 50, 50 and 20, of which the last two wrap, then 4 tokens.
-constexpr uint64_t kTinyPromptHash = 14933277884737321804ull;
+constexpr uint64_t kTinyPromptHash = 12950546575678354689ull;
 
 std::vector<int32_t> golden_tokens(int32_t n, int32_t vocab_size) {
   std::vector<int32_t> tokens;
@@ -107,7 +107,7 @@ TEST_CASE("the golden hash of the logits after a prompt, on every tier of this m
 }
 
 // tests/golden/minima.q4m.gguf: the same two with a minimum per block, of a vocabulary of 300.
-constexpr uint64_t kMinimaHash = 18431768627419441405ull, kMinimaPromptHash = 2819431195223538894ull;
+constexpr uint64_t kMinimaHash = 14806125165600566279ull, kMinimaPromptHash = 3561409954464004838ull;
 
 TEST_CASE("the golden hashes of weights with minima, on every tier of this machine") {
   const Runtime runtime(read_golden("minima.q4m.gguf"));
@@ -118,7 +118,7 @@ TEST_CASE("the golden hashes of weights with minima, on every tier of this machi
 }
 
 // tests/golden/experts.q4.gguf: the same two with 8 experts in one of two layers.
-constexpr uint64_t kExpertsHash = 13956648062004260102ull, kExpertsPromptHash = 9390810091909750641ull;
+constexpr uint64_t kExpertsHash = 8231652147161371409ull, kExpertsPromptHash = 14832840475990461738ull;
 
 TEST_CASE("the golden hashes of a mixture of experts, on every tier of this machine") {
   const Runtime runtime(read_golden("experts.q4.gguf"));

@@ -78,6 +78,7 @@ expect 1 "File too large" 'ulimit -f 1; $PITH run -n 4 --save-state large'
 
 # Signals half-way leave nothing: a state's file is there before the text is told.
 for signal in TERM HUP; do
+  rm -f out  # that of the command before
   "$pith" run -n 0 --temp 0 -p "The fox" --save-state half >out 2>/dev/null &
   for _ in $(seq 200); do [ -s out ] && break; sleep 0.05; done
   ls -A | grep -q '^\.pith\..*\.tmp$' || fail "no file is being written"

@@ -2,7 +2,9 @@
 
 #include <cstring>
 
+#include "cache/stored_integers.h"
 #include "half.h"
+#include "wide_scale.h"
 
 namespace pith::internal {
 namespace {
@@ -72,14 +74,23 @@ void LatentRing::lay_out(const Config& config, const Plan& plan, Arena* arena) {
 
 void LatentRing::store_scalar(size_t row, int32_t index, float value) {
   const size_t at = row * size_t(shape_.n_scalars()) + size_t(index);
-  if (is_i8()) reinterpret_cast<uint16_t*>(scalars_)[at] = float_to_half(value);
-  else reinterpret_cast<float*>(scalars_)[at] = value;
+  if (!is_i8()) reinterpret_cast<float*>(scalars_)[at] = value;
+  else reinterpret_cast<uint16_t*>(scalars_)[at] = shape_.is_mean(index) ? float_to_half(value) : float_to_scale(value);
 }
 
 float LatentRing::load_scalar(size_t row, int32_t index) const {
   const size_t at = row * size_t(shape_.n_scalars()) + size_t(index);
-  return is_i8() ? half_to_float(reinterpret_cast<const uint16_t*>(scalars_)[at])
-                 : reinterpret_cast<const float*>(scalars_)[at];
+  if (!is_i8()) return reinterpret_cast<const float*>(scalars_)[at];
+  const uint16_t stored = reinterpret_cast<const uint16_t*>(scalars_)[at];
+  return shape_.is_mean(index) ? half_to_float(stored) : scale_to_float(stored);
+}
+
+// Scalars [first, first + n) of a slot, as int8 caches store them.
+void LatentRing::widen(const uint16_t* stored, int32_t first, int32_t n, float* out) const {
+  kernels_->widen_scales(stored, n, out);
+  for (int32_t i = 0; i < n && shape_.n_means > 0; ++i) {
+    if (shape_.is_mean(first + i)) out[i] = half_to_float(stored[i]);
+  }
 }
 
 // Stores x [width]; store_scale(i, scale) for every block of numbers. block 0: one scale for all.
@@ -94,7 +105,7 @@ void LatentRing::store_vector(uint8_t* row, int32_t width, int32_t block, const 
   if (block == 0) block = width;
   for (int32_t b = 0; b * stored_block < width; ++b, x += block, out += stored_block) {
     const int32_t left = width - b * stored_block, n = left < block ? left : block;
-    store_scale(b, kernels_->quantize_row(x, n, out));
+    store_scale(b, scale_to_float(store_integers(*kernels_, x, n, out)));
     for (int32_t i = n; i < stored_block && i < left; ++i) out[i] = 0;
   }
 }
@@ -163,19 +174,19 @@ void LatentRing::gather_scalars(int32_t layer, const int32_t* slots, int32_t n_s
   if (!is_i8() || stride != 1) {
     for (int32_t i = 0; i < n_slots; ++i) {
       const size_t at = (base + size_t(slots[i])) * width + size_t(first);
-      if (is_i8()) kernels_->widen_halves(reinterpret_cast<const uint16_t*>(scalars_) + at, n, out + i * stride);
+      if (is_i8()) widen(reinterpret_cast<const uint16_t*>(scalars_) + at, first, n, out + i * stride);
       else
         for (int32_t j = 0; j < n; ++j) out[i * stride + j] = reinterpret_cast<const float*>(scalars_)[at + size_t(j)];
     }
     return;
   }
   constexpr int32_t kChunk = 64;  // one scalar of many slots: together
-  uint16_t halves[kChunk];
+  uint16_t stored[kChunk];
   for (int32_t i = 0; i < n_slots; i += kChunk) {
     const int32_t count = n_slots - i < kChunk ? n_slots - i : kChunk;
     for (int32_t j = 0; j < count; ++j)
-      halves[j] = reinterpret_cast<const uint16_t*>(scalars_)[(base + size_t(slots[i + j])) * width + size_t(first)];
-    kernels_->widen_halves(halves, count, out + i);
+      stored[j] = reinterpret_cast<const uint16_t*>(scalars_)[(base + size_t(slots[i + j])) * width + size_t(first)];
+    (shape_.is_mean(first) ? kernels_->widen_halves : kernels_->widen_scales)(stored, count, out + i);
   }
 }
 

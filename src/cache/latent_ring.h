@@ -5,7 +5,7 @@
 //   MHA        k (rotated) of all KV heads  v of all KV heads         a scale per head for k, then for v
 //
 // MHA keeps keys and values in the two places: keys_of() and values_of() name them. Vectors are int8 with scales, or
-// float32 without; scalars fp16, or float32. The scales of c: up to r = 64 there is one, inside rho; beyond, one per
+// float32 without; scalars have 16 bits (wide_scale.h; means, which have a sign, fp16), or float32. The scales of c: up to r = 64 there is one, inside rho; beyond, one per
 // block of 32 channels. rho = rstd of norm_g, and mean what norm_g subtracts, times rho (two of each for `layer_split`:
 // k part, v part; `rms` has no mean). Slot of a token: the first n_keep positions have a slot for ever, the others
 // share the rest in turn. They are followed by slots for tokens of a prompt that wait for the others of their chunk:
@@ -40,6 +40,7 @@ struct CacheShape {
     const int32_t left = latent_width - block * latent_block;
     return latent_block == 0 || left < latent_block ? left : latent_block;
   }
+  bool is_mean(int32_t index) const { return index >= mean_at() && index < rope_scale_at(); }
   int32_t rho_at() const { return n_latent_scales; }  // index of the first rho among the scalars
   int32_t mean_at() const { return n_latent_scales + n_rho; }
   int32_t rope_scale_at() const { return n_latent_scales + n_rho + n_means; }
@@ -118,6 +119,7 @@ class LatentRing {
   size_t row(int32_t layer, int32_t slot) const { return size_t(layer) * size_t(n_slots_) + size_t(slot); }
   void store_scalar(size_t row, int32_t index, float value);
   float load_scalar(size_t row, int32_t index) const;
+  void widen(const uint16_t* stored, int32_t first, int32_t n, float* out) const;
   template <typename Store>
   void store_vector(uint8_t* row, int32_t width, int32_t block, const float* x, Store store_scale);
 
@@ -128,7 +130,7 @@ class LatentRing {
   const Kernels* kernels_ = nullptr;
   uint8_t* latents_ = nullptr;  // [n_layers, n_slots, latent_width] int8 or float
   uint8_t* ropes_ = nullptr;    // [n_layers, n_slots, rope_width] int8 or float
-  uint8_t* scalars_ = nullptr;  // [n_layers, n_slots, n_scalars] fp16 or float
+  uint8_t* scalars_ = nullptr;  // [n_layers, n_slots, n_scalars] 16 bits or float
 };
 
 }  // namespace pith::internal

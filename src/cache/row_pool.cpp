@@ -2,7 +2,8 @@
 
 #include <cstring>
 
-#include "half.h"
+#include "cache/stored_integers.h"
+#include "wide_scale.h"
 
 namespace pith::internal {
 namespace {
@@ -23,9 +24,9 @@ void store_numbers(const Kernels& k, Precision precision, const float* x, int32_
     return;
   }
   int8_t* q = reinterpret_cast<int8_t*>(out);
-  const uint16_t half = float_to_half(k.quantize_row(x, width, q));
+  const uint16_t stored = store_integers(k, x, width, q);
   for (int32_t i = width; i < padded; ++i) q[i] = 0;
-  std::memcpy(scale, &half, sizeof half);
+  std::memcpy(scale, &stored, sizeof stored);
 }
 
 void load_numbers(const Kernels& k, Precision precision, const uint8_t* in, const uint8_t* scale, int32_t width,
@@ -85,7 +86,11 @@ void load_row(const Kernels& k, const RowShape& s, Row row, float* x) {
   }
 }
 
-float load_scale(const uint8_t* scales, int32_t i) { return half_to_float(read_half(scales + 2 * i)); }
+float load_scale(const uint8_t* scales, int32_t i) {
+  uint16_t stored;
+  std::memcpy(&stored, scales + 2 * i, sizeof stored);
+  return scale_to_float(stored);
+}
 
 void gather_scales(const Kernels& k, const RowList& list, RowSide side, int32_t lanes, float* out) {
   const RowShape& shape = *list.shape;
@@ -93,15 +98,15 @@ void gather_scales(const Kernels& k, const RowList& list, RowSide side, int32_t 
   const auto scales_of = [&](int32_t i) { return scales + shape.scales_bytes * size_t(list.index[i]); };
   if (lanes != kHeadLanes) {
     for (int32_t i = 0; i < list.n; ++i)
-      k.widen_halves(reinterpret_cast<const uint16_t*>(scales_of(i)), lanes, out + i * lanes);
+      k.widen_scales(reinterpret_cast<const uint16_t*>(scales_of(i)), lanes, out + i * lanes);
     return;
   }
   constexpr int32_t kRows = 64;  // widened together
-  uint16_t halves[kRows][kHeadLanes];
+  uint16_t stored[kRows][kHeadLanes];
   for (int32_t i = 0; i < list.n; i += kRows) {
     const int32_t count = list.n - i < kRows ? list.n - i : kRows;
-    for (int32_t j = 0; j < count; ++j) std::memcpy(halves[j], scales_of(i + j), sizeof halves[j]);
-    k.widen_halves(halves[0], count * kHeadLanes, out + i * kHeadLanes);
+    for (int32_t j = 0; j < count; ++j) std::memcpy(stored[j], scales_of(i + j), sizeof stored[j]);
+    k.widen_scales(stored[0], count * kHeadLanes, out + i * kHeadLanes);
   }
 }
 

@@ -15,7 +15,7 @@
 
 namespace pith::internal {
 
-constexpr SavedKind kSessionState{"PITHSTAT", 2, "session", "of another model"};
+constexpr SavedKind kSessionState{"PITHSTAT", 3, "session", "of another model"};
 
 struct SessionStateHeader {
   SavedHeader saved;
