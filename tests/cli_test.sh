@@ -121,6 +121,18 @@ python3 -c '
 import sys
 data = bytearray(open(sys.argv[1], "rb").read()); data[-5000] ^= 1; open(sys.argv[2], "wb").write(data)' "$work/m.gguf" "$work/flipped.gguf"
 expect 1 "tensor blk." "$pith" verify "$work/flipped.gguf"
+# And in what stands before the weights, or between them; what nothing opens is not written.
+python3 -c '
+import sys
+data = bytearray(open(sys.argv[1], "rb").read()); data[data.index(b"general.name") + 24] ^= 4; open(sys.argv[2], "wb").write(data)' "$work/m.gguf" "$work/flipped.gguf"
+expect 1 "the header" "$pith" verify "$work/flipped.gguf"
+python3 -c '
+import sys
+data = open(sys.argv[1], "rb").read(); open(sys.argv[2], "wb").write(data + bytes(63) + b"x")' "$work/m.gguf" "$work/flipped.gguf"
+expect 1 "between tensors" "$pith" verify "$work/flipped.gguf"
+echo '{"attention.kind":"mha","block_count":1,"embedding_length":1,"attention.head_count":1,"attention.value_length":8,"feed_forward_length":1,"vocab_size":4194305,"context_length":4,"tied":true}' >"$work/wide.json"
+expect 1 "key tokenizer.ggml.tokens" "$pith" synth "$work/wide.json" "$work/wide.gguf"
+[ ! -e "$work/wide.gguf" ] || fail "a model that nothing opens is written"
 
 # 20 tokens, saved, and 20 more are the 40 tokens of one run; a prompt goes on from a state as from the text before it.
 text() { "$pith" run --temp 0 "$@" 2>"$work/err" | head -c -1; }

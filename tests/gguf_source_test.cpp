@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <random>
@@ -288,6 +289,60 @@ TEST_CASE("what describes the file stays behind, the rest comes along") {
   CHECK(open.config().logit_scale == 1);
   for (const char* key : {"llama.block_count", "quantize.imatrix.file", "general.file_type"})
     CHECK_MESSAGE(open.file.find_meta(key) == nullptr, key);
+}
+
+namespace {
+
+std::vector<std::string> names(size_t n) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < n; ++i) out.push_back(std::to_string(i));
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("rows without a token get one that nothing makes") {
+  const auto with_tokens = [](size_t n, bool has_types) {
+    return grouped_file("llama", [=](GgufWriter* out) {
+      out->add_string("tokenizer.ggml.model", "llama");
+      out->add_array_of_strings("tokenizer.ggml.tokens", names(n));
+      out->add_array_f32("tokenizer.ggml.scores", std::vector<float>(n, -2));
+      if (has_types) out->add_array_i32("tokenizer.ggml.token_type", std::vector<int32_t>(n, 1));
+    });
+  };
+  for (const bool has_types : {true, false}) {
+    CAPTURE(has_types);
+    const Bytes file = with_tokens(size_t(kVocab) - 3, has_types);
+    const Bytes packed = pack_model(file.data(), file.size(), pack_options(""));
+    const OpenFile open(packed.data(), packed.size());
+    std::vector<std::string> tokens;
+    for (StringArray stored(*open.file.find_meta("tokenizer.ggml.tokens")); stored.left() > 0;)
+      tokens.emplace_back(stored.next());
+    std::vector<std::string> expected = names(size_t(kVocab) - 3);
+    for (const char* pad : {"[PAD37]", "[PAD38]", "[PAD39]"}) expected.push_back(pad);
+    CHECK(tokens == expected);
+    const MetaEntry* types = open.file.find_meta("tokenizer.ggml.token_type");
+    const MetaEntry* scores = open.file.find_meta("tokenizer.ggml.scores");
+    REQUIRE(types->count == uint64_t(kVocab));
+    REQUIRE(scores->count == uint64_t(kVocab));
+    for (int32_t id = 0; id < kVocab; ++id) {
+      const bool is_pad = id >= kVocab - 3;
+      int32_t type;
+      float score;
+      std::memcpy(&type, types->value + 4 * id, 4);
+      std::memcpy(&score, scores->value + 4 * id, 4);
+      CHECK(type == (is_pad ? 5 : 1));
+      CHECK(score == (is_pad ? -1000.0f : -2.0f));
+    }
+    const std::vector<std::string> notices = GgufSource({{file.data(), file.size()}}).notices();
+    REQUIRE(notices.size() == 1);
+    CHECK(notices[0] == "3 rows of token_embd.weight have no token: they are named [PAD37] and so on");
+  }
+  const Bytes whole = with_tokens(size_t(kVocab), true);
+  CHECK(refusal(whole) == "");
+  CHECK(GgufSource({{whole.data(), whole.size()}}).notices().empty());
+  CHECK(refusal(with_tokens(size_t(kVocab) + 1, true)) ==
+        "key tokenizer.ggml.tokens: 41 tokens, but tensor token_embd.weight has 40 rows");
 }
 
 TEST_CASE("a file that pith would run wrongly is refused by name") {

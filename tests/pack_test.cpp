@@ -6,9 +6,12 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
+#include "file_hash.h"
+#include "gguf_source.h"
 #include "opened_file.h"
 #include "sentences.h"
 #include "sha256.h"
@@ -169,6 +172,93 @@ TEST_CASE("what is missing, misshaped, foreign or not a number is refused by nam
   CHECK(refusal(rewritten(good, nothing, [&](GgufWriter* out) {
           out->add_tensor_f32("rope_factors_long.weight", {4}, extra);
         })) == "");
+}
+
+namespace {
+
+// All weights of a tensor times a power of two.
+Bytes with_scaled(const Bytes& file, const std::string& name, float factor) {
+  return rewritten(file, [&](Tensor* t) {
+    for (size_t i = 0; t->name == name && i < t->data.size() / 4; ++i) {
+      float x;
+      std::memcpy(&x, t->data.data() + 4 * i, sizeof x);
+      set_float(t, i, x * factor);
+    }
+  });
+}
+
+}  // namespace
+
+TEST_CASE("weights of any size pack, or are refused by name: 1e-12 to 1e12") {
+  const Bytes good = synth_float(small_spec());
+  const std::string name = "blk.1.ffn_up.weight";
+  size_t n_packed = 0;
+  for (const char* type : {"q4", "q4m", "q8", "f32"}) {
+    for (int exponent = -40; exponent <= 40; exponent += 5) {
+      CAPTURE(std::string(type));
+      CAPTURE(exponent);
+      const Bytes file = with_scaled(good, name, std::ldexp(1.0f, exponent));
+      PackReport report;
+      std::string why;
+      try {
+        std::vector<uint8_t> packed;
+        const GgufSource source({{file.data(), file.size()}});
+        report = pack_model(source, pack_options(type), into(&packed));
+      } catch (const std::runtime_error& error) {
+        why = error.what();
+      }
+      const bool is_f32 = std::string(type) == "f32";
+      if (why.empty()) {
+        for (const PackedMatrices& line : report) CHECK((is_f32 || line.relative_error() < 0.13));
+        ++n_packed;
+      } else {
+        CHECK(!is_f32);
+        CHECK(contains(why, exponent < 0 ? "tensor " + name + ": its weights are too small for fp16 scales"
+                                         : "tensor " + name + ": its weights are too large"));
+      }
+      if (exponent >= -10 && exponent <= 15) CHECK(why == "");
+    }
+  }
+  CHECK(n_packed >= 4 * 6 + 11);
+  MESSAGE(n_packed, " of 68 were packed");
+}
+
+TEST_CASE("what is folded beyond float32 is refused by name") {
+  SynthSpec spec = small_spec();
+  spec.config.gate = Gate::up;
+  spec.config.gate_norm = GateNorm::layer;
+  spec.config.gate_width = 16;
+  const Bytes good = synth_float(spec);
+  CHECK(refusal(good) == "");
+  const Bytes bad =
+      with_scaled(with_scaled(good, "blk.0.attn_gate_norm.weight", 0x1p70f), "blk.0.attn_q.weight", 0x1p70f);
+  const std::string why = thrown_by([&] { pack_model(bad.data(), bad.size(), pack_options("f32")); });
+  CHECK(contains(
+      why, "tensor blk.0.attn_q.weight: with the norms and scales that are folded into it, it is beyond float32"));
+}
+
+TEST_CASE("the hash of the header covers every bit before the tensors") {
+  const Bytes good = synth_float(small_spec());
+  const Bytes packed = pack_model(good.data(), good.size(), pack_options("q4"));
+  const OpenedFile in(packed, true);
+  size_t begin = packed.size();
+  for (size_t i = 0; i < in.file.n_tensors(); ++i)
+    begin = std::min(begin, size_t(in.file.tensor(i).data - in.bytes.get()));
+  Bytes header(packed.begin(), packed.begin() + long(begin));
+  REQUIRE(stored_header_hash(header).size() == 64);
+  CHECK(stored_header_hash(header) == header_hash(header));
+  // By another way: the bytes with zeros where the digits are.
+  std::string zeroed(header.begin(), header.end());
+  const size_t at = zeroed.find(stored_header_hash(header));
+  zeroed.replace(at, 64, std::string(64, '0'));
+  CHECK(sha256_hex(zeroed.data(), zeroed.size()) == stored_header_hash(header));
+  size_t n_missed = 0;
+  for (size_t bit = 0; bit < 8 * header.size(); bit += 7) {
+    header[bit / 8] ^= uint8_t(1u << bit % 8);
+    n_missed += !stored_header_hash(header).empty() && stored_header_hash(header) == header_hash(header);
+    header[bit / 8] ^= uint8_t(1u << bit % 8);
+  }
+  CHECK(n_missed == 0);
 }
 
 TEST_CASE("a packed model is not packed again") {

@@ -17,6 +17,11 @@ uint32_t precision(const std::string& name) { return name == "f32" ? PITH_PRECIS
 
 }  // namespace
 
+ModelBytes::ModelBytes(const std::string& path)
+    : file_(path.empty() ? MappedFile() : MappedFile(path)),
+      data_(path.empty() ? builtin_model() : file_.data()),
+      size_(path.empty() ? builtin_model_bytes() : file_.size()) {}
+
 Model ModelOption::load() const {
   return path.empty() ? Model::view(builtin_model(), builtin_model_bytes()) : Model::open(path);
 }

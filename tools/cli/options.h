@@ -13,10 +13,24 @@
 
 namespace pith::cli {
 
+// The bytes of a model file, mapped, or of the built-in model.
+class ModelBytes {
+ public:
+  explicit ModelBytes(const std::string& path);  // empty: the built-in model
+  const void* data() const { return data_; }
+  size_t size() const { return size_; }
+
+ private:
+  MappedFile file_;
+  const void* data_;
+  size_t size_;
+};
+
 struct ModelOption {
   std::string path;  // empty: the built-in model
 
   Model load() const;
+  ModelBytes bytes() const { return ModelBytes(path); }
   Model load_ahead() const;  // for evaluating: what every token needs is read in the background
   std::string name() const { return path.empty() ? "built-in" : path; }
 };

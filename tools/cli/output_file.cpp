@@ -122,8 +122,9 @@ quantize::PackSink into(OutputFile* file) {
           [file](const void* data, size_t bytes) { file->rewrite(data, bytes); }};
 }
 
-void OutputFile::commit() {
+void OutputFile::commit(const std::function<void(const std::string& path)>& check) {
   const bool is_beside = !temporary_.empty();
+  if (is_beside && check) check(temporary_);
   if (::fsync(fd_) != 0 && is_beside) fail(errno);  // devices and pipes have nothing to sync
   const int closed = ::close(std::exchange(fd_, -1));
   if (closed != 0) fail(errno);

@@ -24,7 +24,8 @@ class OutputFile {
   void write(const void* data, size_t bytes);
   // The first bytes of the file again.
   void rewrite(const void* data, size_t bytes);
-  void commit();
+  // What check() throws of the finished file ends the writing: nothing appears. Not called for what is written in place.
+  void commit(const std::function<void(const std::string& path)>& check = {});
 
  private:
   [[noreturn]] void fail(int reason) const;

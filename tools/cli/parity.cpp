@@ -8,7 +8,6 @@
 
 #include <fmt/core.h>
 
-#include "builtin_model.h"
 #include "commands.h"
 #include "standard_streams.h"
 #include "output_file.h"
@@ -26,20 +25,16 @@ namespace {
 using namespace pith::parity;
 
 // A model's bytes: the built-in ones, a mapped file, or packed here from a float file.
-struct ModelBytes {
-  MappedFile file;
+struct RunBytes {
+  ModelBytes stored;
   Memory memory;
   const void* data;
   size_t size;
 
-  explicit ModelBytes(const std::string& path) {
-    if (!path.empty()) file = MappedFile(path);
-    data = path.empty() ? builtin_model() : file.data();
-    size = path.empty() ? builtin_model_bytes() : file.size();
-  }
+  explicit RunBytes(const std::string& path) : stored(path), data(stored.data()), size(stored.size()) {}
   bool is_packed() const { return read_plain_config(data, size).folded; }
   void pack(const std::string& type) {
-    const std::vector<uint8_t> packed = pack_model(file.data(), file.size(), pack_options(type));
+    const std::vector<uint8_t> packed = pack_model(stored.data(), stored.size(), pack_options(type));
     memory = Memory(packed.size());
     std::memcpy(memory.data(), packed.data(), packed.size());
     data = memory.data();
@@ -94,14 +89,12 @@ std::vector<int32_t> tokens_of(const ParityOptions& o, const Model& model) {
   return tokens;
 }
 
-ForwardTrace trace_of(const ParityOptions& o, const Model& model, const ModelBytes& bytes) {
+ForwardTrace trace_of(const ParityOptions& o, const Model& model, const RunBytes& bytes) {
   if (!o.trace.empty()) return read_trace(o.trace);
-  const ModelBytes base(o.base);
-  const ModelBytes& source = o.base.empty() ? bytes : base;
+  const RunBytes base(o.base);
+  const RunBytes& source = o.base.empty() ? bytes : base;
   // A float model as its file has it, not as it was packed for the runtime.
-  const bool is_file = source.file.size() > 0;
-  const PlainModel plain =
-      load_plain_model(is_file ? source.file.data() : source.data, is_file ? source.file.size() : source.size);
+  const PlainModel plain = load_plain_model(source.stored.data(), source.stored.size());
   const std::vector<int32_t> tokens = tokens_of(o, model);
   ForwardTrace trace = o.reference == "cuda" ? run_cuda_reference(plain, tokens) : run_host_reference(plain, tokens);
   trace.provenance["model"] = !o.base.empty() ? o.base : o.model.empty() ? "built-in" : o.model;
@@ -110,7 +103,7 @@ ForwardTrace trace_of(const ParityOptions& o, const Model& model, const ModelByt
 }
 
 // What each rounded part does to this run on its own.
-std::vector<std::vector<TensorError>> explanations(const ParityOptions& o, const Model& model, const ModelBytes& bytes,
+std::vector<std::vector<TensorError>> explanations(const ParityOptions& o, const Model& model, const RunBytes& bytes,
                                                    const ForwardTrace& run, const std::vector<int32_t>& tokens) {
   std::vector<std::vector<TensorError>> parts;
   const ForwardTrace exact = trace_runtime(model, session_of(o, "f32", "f32", "materialise"), tokens);
@@ -157,11 +150,11 @@ std::vector<Contribution> contributions(const ParityOptions& o, const Model& mod
     return rows;
   }
   const auto packed = [&](const char* type) {
-    ModelBytes bytes(o.model);
+    RunBytes bytes(o.model);
     bytes.pack(type);
     return bytes;
   };
-  const ModelBytes f32 = packed("f32"), q8 = packed("q8"), q4 = packed("q4");
+  const RunBytes f32 = packed("f32"), q8 = packed("q8"), q4 = packed("q4");
   const Model floats = Model::view(f32.data, f32.size), int8 = Model::view(q8.data, q8.size),
               int4 = Model::view(q4.data, q4.size);
   add("nothing (float32)", floats, "f32", "f32", "materialise");
@@ -205,7 +198,7 @@ std::vector<std::string> failures(const ParityOptions& o, const Report& report) 
 }  // namespace
 
 int parity(const ParityOptions& o) try {
-  ModelBytes bytes(o.model);
+  RunBytes bytes(o.model);
   const bool has_floats = !bytes.is_packed();
   if (has_floats) bytes.pack(o.weights);
   const Model model = Model::view(bytes.data, bytes.size);

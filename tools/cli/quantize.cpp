@@ -11,6 +11,7 @@
 #include "commands.h"
 #include "gguf_source.h"
 #include "hf_source.h"
+#include "opened_check.h"
 #include "output_file.h"
 #include "pack.h"
 #include "split_files.h"
@@ -79,7 +80,9 @@ void quantize(const QuantizeOptions& options) {
   pack.progress = progress_bar("packing");
   OutputFile output(options.output);
   const PackReport report = pack_model(*source, pack, into(&output));
-  output.commit();
+  std::string notice;
+  output.commit([&](const std::string& path) { notice = check_model_file(path); });
+  if (!notice.empty()) tell("note: {}\n", notice);
   tell("{}: {:.2f} MB\n", options.output, double(std::filesystem::file_size(options.output)) / 1e6);
   print_report(report);
 }

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "opened_check.h"
 #include "output_file.h"
 #include "pack.h"
 #include "standard_streams.h"
@@ -21,7 +22,7 @@ void synth(const SynthOptions& options) {
   pack.progress = progress_bar("writing");
   OutputFile output(options.output);
   synth_packed(spec, pack, into(&output));
-  output.commit();
+  output.commit([](const std::string& path) { (void)check_model_file(path); });
   tell("{}: {}, {}\n", options.output, spec.name, options.type);
 }
 

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <set>
 #include <stdexcept>
 
 #include <fmt/core.h>
 
 #include "gguf_blocks.h"
+#include "hf_vocabulary.h"
 #include "model/config_keys.h"
 #include "split_files.h"
 
@@ -88,6 +90,13 @@ void say_whether_bos_leads(const ModelFile& file, GgufWriter* writer) {
   writer->add_bool(key, model == "llama" || pattern == "llama-bpe");
 }
 
+template <typename T>
+std::vector<T> array_of(const MetaEntry& entry) {
+  std::vector<T> out(size_t(entry.count));
+  std::memcpy(out.data(), entry.value, out.size() * sizeof(T));
+  return out;
+}
+
 std::vector<std::unique_ptr<OpenFile>> open_all(const std::vector<FileBytes>& files) {
   std::vector<std::unique_ptr<OpenFile>> out;
   for (const FileBytes& f : files) out.push_back(std::make_unique<OpenFile>(f.data, f.size, SplitFiles::accepted));
@@ -104,6 +113,7 @@ GgufSource::GgufSource(std::vector<FileBytes> files) : files_(std::move(files)),
     for (size_t i = 0; i < part->file.n_tensors(); ++i) tensors_[part->file.tensor(i).name] = &part->file.tensor(i);
   }
   read_shape();
+  check_vocabulary();
   check_tensors();
   read_divisors();
 }
@@ -171,8 +181,16 @@ bool GgufSource::is_of_extra_layer(std::string_view name) const {
 }
 
 std::vector<std::string> GgufSource::notices() const {
-  if (shape_.n_extra_layers == 0) return {};
-  return {fmt::format("{} layers after the last, which predict further tokens, are not read", shape_.n_extra_layers)};
+  std::vector<std::string> out;
+  if (shape_.n_extra_layers != 0)
+    out.push_back(
+        fmt::format("{} layers after the last, which predict further tokens, are not read", shape_.n_extra_layers));
+  const MetaEntry* tokens = first().find_meta("tokenizer.ggml.tokens");
+  const uint64_t rows = uint64_t(shape_.config.vocab_size);
+  if (tokens != nullptr && tokens->type == GgufType::array && tokens->count < rows)
+    out.push_back(fmt::format("{} rows of token_embd.weight have no token: they are named [PAD{}] and so on",
+                              rows - tokens->count, tokens->count));
+  return out;
 }
 
 const TensorEntry* GgufSource::find(std::string_view name) const {
@@ -188,6 +206,42 @@ const TensorEntry* GgufSource::stored(const TensorSpec& spec) const {
 }
 
 // All but what describes the file itself, and what the packer writes under names of its own.
+// There may be more rows in the matrices than there are tokens: published models have some for the sake of round numbers.
+void GgufSource::check_vocabulary() const {
+  const MetaEntry* tokens = first().find_meta("tokenizer.ggml.tokens");
+  const uint64_t rows = uint64_t(shape_.config.vocab_size);
+  if (tokens == nullptr || tokens->type != GgufType::array || tokens->count <= rows) return;
+  throw std::runtime_error(fmt::format("key tokenizer.ggml.tokens: {} tokens, but tensor token_embd.weight has {} rows",
+                                       tokens->count, rows));
+}
+
+// What a vocabulary says of each token, for rows without one as well: named [PADn], unused, never likely.
+void GgufSource::write_padded(const MetaEntry& entry, GgufWriter* writer) const {
+  constexpr float kUnlikely = -1000;
+  const MetaEntry* tokens = first().find_meta("tokenizer.ggml.tokens");
+  const uint64_t rows = uint64_t(shape_.config.vocab_size);
+  if (tokens == nullptr || entry.count != tokens->count || entry.count >= rows) return;
+  if (entry.key == "tokenizer.ggml.tokens" && entry.element_type == GgufType::string) {
+    std::vector<std::string> names;
+    for (StringArray stored(entry); stored.left() > 0;) names.emplace_back(stored.next());
+    while (names.size() < rows) names.push_back(fmt::format("[PAD{}]", names.size()));
+    writer->add_array_of_strings(entry.key, names);
+    // Without types, all tokens would be ordinary ones.
+    if (first().find_meta("tokenizer.ggml.token_type") != nullptr) return;
+    std::vector<int32_t> types(size_t(entry.count), int32_t(TokenType::normal));
+    types.resize(size_t(rows), int32_t(TokenType::unused));
+    writer->add_array_i32("tokenizer.ggml.token_type", types);
+  } else if (entry.key == "tokenizer.ggml.token_type" && entry.element_type == GgufType::i32) {
+    std::vector<int32_t> types = array_of<int32_t>(entry);
+    types.resize(size_t(rows), int32_t(TokenType::unused));
+    writer->add_array_i32(entry.key, types);
+  } else if (entry.key == "tokenizer.ggml.scores" && entry.element_type == GgufType::f32) {
+    std::vector<float> scores = array_of<float>(entry);
+    scores.resize(size_t(rows), kUnlikely);
+    writer->add_array_f32(entry.key, scores);
+  }
+}
+
 void GgufSource::write_metadata(GgufWriter* writer) const {
   std::string_view architecture;
   pith_error error{};
@@ -202,6 +256,7 @@ void GgufSource::write_metadata(GgufWriter* writer) const {
     const bool is_of_shape = entry.key.starts_with(prefix) || entry.key.starts_with(kKeyPrefix) ||
                              entry.key.starts_with("pith.");  // of a foreign file, none of them is pith's
     if (!is_of_file && (is_own_ || !is_of_shape)) writer->add_entry(entry);
+    if (entry.key.starts_with("tokenizer.ggml.") && entry.type == GgufType::array) write_padded(entry, writer);
   }
   if (!is_own_) say_whether_bos_leads(first(), writer);
 }

@@ -52,6 +52,8 @@ class GgufSource : public ModelSource {
   const TensorEntry* find(std::string_view name) const;
   const TensorEntry* stored(const TensorSpec& spec) const;  // the tensor, or the half of W_UKV with fewer bits
   bool is_of_extra_layer(std::string_view name) const;
+  void check_vocabulary() const;
+  void write_padded(const MetaEntry& entry, GgufWriter* writer) const;
   void read_shape();
   void read_divisors();
   void check_tensors() const;

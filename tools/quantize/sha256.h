@@ -10,6 +10,8 @@ struct evp_md_ctx_st;
 
 namespace pith::quantize {
 
+constexpr size_t kHashDigits = 64;  // hexadecimal
+
 // Of bytes that come piece by piece. Throws std::runtime_error where OpenSSL refuses.
 class Sha256 {
  public:
