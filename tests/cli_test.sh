@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # cli_test.sh PITH: the command's exit statuses, streams and refusals.
 set -uo pipefail
-pith=$1
+pith=$1 root=$(cd "$(dirname "$0")/.." && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 checks=0
@@ -71,6 +71,44 @@ assert p["mapped_bytes"] == os.path.getsize(sys.argv[2]) and 0 < p["mapped_bytes
 printf 'Once upon a time there was a fox. He had a lantern.' >"$work/text"
 expect 0 "" "$pith" eval --text "$work/text" --json
 python3 -c 'import json,sys; d = json.load(open(sys.argv[1])); assert 1 < d["perplexity"] < 5000 and d["bytes"] == 51' "$work/out" || fail "eval --json"
+# What of a file is text, and what parts it, whatever ends its lines; nothing goes unsaid.
+count() {  # FIELDS TEXT: bytes, documents, empty documents, lines in CRLF
+  printf "$2" >"$work/text"
+  "$pith" eval --text "$work/text" --json >"$work/out" 2>/dev/null || fail "eval of $2"
+  local got
+  got=$(python3 -c '
+import json, sys
+d = json.load(open(sys.argv[1])); print(d["bytes"], d["documents"], d.get("empty_documents", 0), d.get("crlf_lines", 0))' "$work/out")
+  [ "$got" = "$1" ] || fail "eval counts $got, not $1, in $2"
+  checks=$((checks + 1))
+}
+count "10 1 0 0" 'A fox.\nYes'
+count "10 1 0 0" 'A fox.\nYes\n'
+count "14 1 0 0" '\n\nA fox.\n\nYes\n\n'
+count "11 1 0 2" 'A fox.\r\nYes\r\n'
+count "9 2 0 0" 'A fox.\n<|endoftext|>\nYes'
+count "9 2 0 4" 'A fox.\r\n<|endoftext|>\r\nYes\r\n<|endoftext|>\r\n'
+count "9 2 2 0" '<|endoftext|>\nA fox.\n<|endoftext|>\n<|endoftext|>\nYes\n<|endoftext|>'
+count "38 1 0 0" 'A fox.\n <|endoftext|>\nYes<|endoftext|>\n'
+: >"$work/empty"
+expect 1 "option --text: the file is empty" "$pith" eval --text "$work/empty"
+# A base whose numbers stand for other tokens.
+python3 -c '
+import sys
+data = bytearray(open(sys.argv[1], "rb").read()); at = data.index(b"\3\0\0\0\0\0\0\0the"); data[at + 8:at + 11] = b"thq"
+open(sys.argv[2], "wb").write(data)' "$root/tools/model/m.q4.gguf" "$work/other.gguf" || fail "no token to change"
+expect 1 "option --base: its token" "$pith" eval --text "$work/text" --base "$work/other.gguf"
+# Numbers that do not fit, prompts longer than the context, a context that memory may not hold.
+expect 2 "--seed: -1 is not" "$pith" run -n 1 --seed -1
+expect 2 "--seed: 18446744073709551616 is not below" "$pith" run -n 1 --seed 18446744073709551616
+expect 0 "" "$pith" run -n 1 --seed 18446744073709551615
+expect 0 "the first 5 are forgotten" "$pith" run -n 1 --context 4 -p "The fox and the hen and"
+[ "$(taskset -c 0 "$pith" run -n 1 2>&1 >/dev/null | grep -c " 1 threads")" = 1 ] || fail "one CPU allowed, and more threads"
+python3 -c '
+import sys
+data = bytearray(open(sys.argv[1], "rb").read()); at = data.index(b"context_length") + 18; data[at:at + 4] = (1 << 24).to_bytes(4, "little")
+open(sys.argv[2], "wb").write(data)' "$root/tools/model/m.q4.gguf" "$work/long.gguf"
+expect 0 "of the model's 16777216 tokens" "$pith" run "$work/long.gguf" -n 1
 # Token ids: their perplexity, the logits after each as a file of NumPy's, and what is refused by place and value.
 printf '1, 2,3\n\t2 1,\n' >"$work/ids"
 expect 0 "" "$pith" eval --ids "$work/ids" --logits "$work/logits.npy" --json

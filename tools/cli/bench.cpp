@@ -34,7 +34,7 @@ uint64_t clock_ns(void*) {
 // The n ids that fill the context and are then decoded.
 std::vector<int32_t> bench_ids(const BenchOptions& options, const Model& model, size_t n) {
   if (options.text.empty()) return text_like_ids(n, int32_t(model.info().vocab_size), options.seed);
-  std::vector<int32_t> ids = text_tokens(options.text, Tokenizer(model));
+  std::vector<int32_t> ids = text_tokens(options.text, Tokenizer(model)).ids;
   if (ids.size() < n) {
     throw std::runtime_error(fmt::format(
         "option --text: the file has {} tokens; the largest depth and the timed tokens need {}", ids.size(), n));

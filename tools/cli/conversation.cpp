@@ -19,7 +19,7 @@ Conversation::Conversation(const ChatOptions& options)
       model_(options.model.load_ahead()),
       tokenizer_(model_),
       chat_(make_chat(model_, tokenizer_, options.chat)),
-      resolved_(with_pinned(options.session.resolve(), lead(chat_, options.chat).size())),
+      resolved_(with_pinned(options.session.resolve_for(model_), lead(chat_, options.chat).size())),
       progress_(&resolved_),
       session_(model_, resolved_),
       sampler_(model_.info().vocab_size, options.sampling.resolve()) {}

@@ -1,11 +1,12 @@
 // pith eval: perplexity of a text or of token ids, and the distance to another model.
 //
-// A line `<|endoftext|>` ends a document: it becomes the end-of-text token, whose prediction costs nats and adds no bytes. The
-// tokens are cut into consecutive windows of the context length. A window starts with the begin-of-text token, and every
-// following token is predicted. bits_per_byte = total nats / ln 2 / bytes of the text that was predicted.
+// A line `<|endoftext|>` ends a document (text_tokens.h): it becomes the end-of-text token, whose prediction costs nats
+// and adds no bytes. Nothing else of the text is changed, and what was scored is counted: documents and bytes. The
+// tokens are cut into consecutive windows of the context length. A window starts with the begin-of-text token, and
+// every following token is predicted. bits_per_byte = total nats / ln 2 / bytes of the text that was predicted.
 //
-// Ids are evaluated as they are, in one text from position 0, and every one but the first is predicted. They may not be more
-// than the context, for then the first would be forgotten unasked; with --slide they may.
+// Ids are evaluated as they are, in one text from position 0, and every one but the first is predicted. They may not be
+// more than the context, for then the first would be forgotten unasked; with --slide they may.
 #include <cmath>
 
 #include <fmt/core.h>
@@ -30,14 +31,27 @@ struct Evaluation {
   std::optional<Session> base;
 
   explicit Evaluation(const EvalOptions& o)
-      : options(o), model(o.model.load_ahead()), resolved(o.session.resolve()), session(model, resolved) {
+      : options(o), model(o.model.load_ahead()), resolved(o.session.resolve_for(model)), session(model, resolved) {
     if (o.base.empty()) return;
     base_model.emplace(Model::open(o.base));
     if (base_model->info().vocab_size != model.info().vocab_size)
       throw std::runtime_error("option --base: its vocabulary has another size");
+    check_same_tokens();
     base.emplace(*base_model, resolved);
   }
-  size_t context() const { return resolved.capacity != 0 ? resolved.capacity : model.info().context_length; }
+  // Logits can only be compared where a number stands for the same token. Of models that run from ids alone nobody
+  // knows.
+  void check_same_tokens() const {
+    const Result<Tokenizer> mine = Tokenizer::create(model), other = Tokenizer::create(*base_model);
+    if (!mine || !other) return;
+    for (int32_t id = 0; id < int32_t(model.info().vocab_size); ++id) {
+      const std::string_view a = mine->token_text(id), b = other->token_text(id);
+      if (a != b)
+        throw std::runtime_error(fmt::format("option --base: its token {} is {}, here it is {}", id,
+                                             json::quoted(std::string(b)), json::quoted(std::string(a))));
+    }
+  }
+  size_t context() const { return resolved.capacity; }
   std::vector<Session*> sessions() {
     return base ? std::vector<Session*>{&session, &*base} : std::vector<Session*>{&session};
   }
@@ -80,7 +94,8 @@ void eval_text(const EvalOptions& options) {
   Evaluation e(options);
   const Tokenizer tokenizer(e.model);
   if (tokenizer.bos() < 0) throw std::runtime_error("key tokenizer.ggml.bos_token_id: missing; windows start with it");
-  std::vector<int32_t> tokens = text_tokens(options.text, tokenizer);
+  const TextTokens text = text_tokens(options.text, tokenizer);
+  std::vector<int32_t> tokens = text.ids;
   if (options.limit > 0 && tokens.size() > options.limit) tokens.resize(options.limit);
   if (tokens.empty()) throw std::runtime_error("option --text: the file is empty");
   if (e.context() < 2) throw std::runtime_error("option --context: windows have at least 2 tokens");
@@ -91,6 +106,9 @@ void eval_text(const EvalOptions& options) {
   for (const int32_t token : tokens) bytes += tokenizer.decode(token).size();
   json::Document out = document_of(e, score);
   out["bytes"] = bytes;
+  out["documents"] = text.n_documents;
+  if (text.n_empty > 0) out["empty_documents"] = text.n_empty;
+  if (text.n_crlf_lines > 0) out["crlf_lines"] = text.n_crlf_lines;
   out["bits_per_byte"] = score.nats() / std::log(2.0) / double(bytes);
   out["tokens_per_s"] = double(tokens.size()) / taken;
   print_document(e, score, out);
@@ -98,7 +116,8 @@ void eval_text(const EvalOptions& options) {
 
 // ---- token ids
 
-// The ids go through in calls of a whole chunk: the bits of one call with all of them, and the logits of one chunk in memory.
+// The ids go through in calls of a whole chunk: the bits of one call with all of them, and the logits of one chunk in
+// memory.
 size_t chunk_of(const Evaluation& e) {
   const size_t wanted = e.resolved.chunk != 0 ? e.resolved.chunk : 512;  // the default of pith.h
   return std::min(wanted, e.context() - e.resolved.n_keep);

@@ -2,6 +2,7 @@
 //
 // This is the one unit that knows CLI11, whose header takes longer to compile than any of our own files: it says what every
 // option is called and means, and hands plain structs to the commands.
+#include <charconv>
 #include <csignal>
 #include <exception>
 #include <memory>
@@ -281,6 +282,24 @@ int explain(const CLI::App& app, const CLI::ParseError& error) {
   return status;
 }
 
+// CLI11 takes what does not fit into 64 bits, or has a sign, for the nearest number that does.
+std::string why_not_natural(const std::string& text) {
+  const bool is_hex = text.starts_with("0x") || text.starts_with("0X");
+  uint64_t value = 0;
+  const char *first = text.c_str() + (is_hex ? 2 : 0), *end = text.c_str() + text.size();
+  const auto [at, error] = std::from_chars(first, end, value, is_hex ? 16 : 10);
+  if (error == std::errc::result_out_of_range) return text + " is not below 2^64";
+  return error == std::errc() && at == end ? std::string() : text + " is not a whole number of at least 0";
+}
+
+void check_numbers(CLI::App* app) {
+  for (CLI::App* command : app->get_subcommands({})) {
+    for (CLI::Option* option : command->get_options()) {
+      if (option->get_type_name().starts_with("UINT")) option->check(CLI::Validator(why_not_natural, ""));
+    }
+  }
+}
+
 int run_command(int argc, char** argv) {
   CLI::App app("pith: run language models that cache a small latent vector per token");
   app.set_version_flag("--version", pith_version());
@@ -289,6 +308,7 @@ int run_command(int argc, char** argv) {
   for (const auto add :
        {add_run, add_chat, add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
     add(&app, &status);
+  check_numbers(&app);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -48,6 +48,21 @@ pith_session_options SessionOptions::resolve() const {
   return options;
 }
 
+pith_session_options SessionOptions::resolve_for(const Model& model) const {
+  constexpr uint64_t kMaxBytes = uint64_t(1) << 30;
+  constexpr uint32_t kLeast = 4096;
+  pith_session_options options = resolve();
+  if (options.capacity != 0) return options;
+  const uint32_t whole = model.info().context_length;
+  for (options.capacity = whole; options.capacity > kLeast; options.capacity = std::max(options.capacity / 2, kLeast)) {
+    if (Session::plan(model, options).session_bytes <= kMaxBytes) break;
+  }
+  if (options.capacity < whole)
+    tell("note: a context of {} of the model's {} tokens, for the sake of memory; --context takes another\n",
+         options.capacity, whole);
+  return options;
+}
+
 pith_sampler_options SamplingOptions::resolve() const {
   // What the library would take for a default or for a name of its own.
   if (temperature < 0) throw std::runtime_error("option temperature: not a finite number >= 0");

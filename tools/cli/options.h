@@ -44,6 +44,9 @@ struct SessionOptions {
 
   uint32_t n_threads() const;
   pith_session_options resolve() const;  // refers to `tier`: keep this object alive
+  // The same with a capacity: unless --context asks, the model's context as far as a session of 1 GiB, and at least 4,096
+  // tokens, hold it; of less the user is told.
+  pith_session_options resolve_for(const Model& model) const;
 };
 
 // As people say it: 0 is greedy, all tokens, no token.

@@ -80,7 +80,7 @@ std::vector<int32_t> tokens_of(const ParityOptions& o, const Model& model) {
   std::vector<int32_t> tokens = o.ids;
   if (!o.text.empty()) {
     const Tokenizer tokenizer(model);
-    tokens = text_tokens(o.text, tokenizer);
+    tokens = text_tokens(o.text, tokenizer).ids;
     if (tokenizer.bos() >= 0) tokens.insert(tokens.begin(), tokenizer.bos());
     if (tokens.size() > o.limit) tokens.resize(o.limit);
   }

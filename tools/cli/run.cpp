@@ -73,6 +73,7 @@ std::unique_ptr<OutputFile> state_file(const std::string& path) try {
 
 // Where a text is: what the file of --save-state holds.
 struct Run {
+  uint32_t capacity;  // of the session, tokens
   Session session;
   Sampler sampler;
   TextStream stream;
@@ -97,6 +98,10 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   Report report;
   const std::vector<int32_t> prompt = prompt_tokens(options, model, run->session, tokenizer, chat);
   report.n_prompt = prompt.size();
+  const uint64_t end = run->session.position() + prompt.size(), capacity = run->capacity;
+  if (end > capacity)
+    tell("note: {} tokens, and a context of {}: the first {} are forgotten{}; a longer --context would hold them\n",
+         end, capacity, end - capacity, options.session.keep > 0 ? " but for those of --keep" : "");
   const double start = seconds();
   progress->begin(prompt.size());
   const uint64_t position = run->session.position();
@@ -151,9 +156,10 @@ void run(RunOptions options) {
   std::optional<Chat> chat;
   if (options.asks) chat.emplace(make_chat(model, tokenizer, options.chat));
   const std::vector<std::string> stops = chat ? all_stops(*chat, options.sampling) : options.sampling.stops;
-  pith_session_options resolved = options.session.resolve();
+  pith_session_options resolved = options.session.resolve_for(model);
   PromptProgress progress(&resolved);
-  Run run{Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()), TextStream(stops)};
+  Run run{resolved.capacity, Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()),
+          TextStream(stops)};
   const Session& session = run.session;
   if (!is_new) load(options, stops, &run);
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
