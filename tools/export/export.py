@@ -14,8 +14,9 @@ import torch
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY / "tools" / "train"))
 
+import checkpoint  # noqa: E402
 from config_keys import written  # noqa: E402
-from model import Model  # noqa: E402
+from trouble import Trouble, beside, run  # noqa: E402
 
 SOURCES = """Public-domain books (mlschmitt/classic-books-markdown), FairytaleQA (uci-soe, Apache-2.0; texts from Project Gutenberg),
 African Storybook and Pratham Books' StoryWeaver (global-asp/asp-source, global-asp/pb-source; only stories marked public domain or
@@ -37,28 +38,65 @@ def write_config(writer, c):
         add[key["kind"]](f"egmla.{key['key']}", value)
 
 
-def write_tokenizer(writer, path):
-    model = json.loads(Path(path).read_text("utf-8"))
-    special = {t["id"] for t in model["added_tokens"]}
-    vocab = sorted(model["model"]["vocab"].items(), key=lambda item: item[1])
-    merges = [m if isinstance(m, str) else " ".join(m) for m in model["model"]["merges"]]
+NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # tokenizer.ggml.token_type
+
+
+def token_table(tokenizer, rows):
+    """(texts, types) [rows] of a tokenizer.json: the vocabulary, over it the added tokens, and names for what neither has. A
+    model's embedding may have more rows than there are tokens."""
+    types = {index: NORMAL for index in tokenizer["model"]["vocab"].values()}
+    texts = {index: text for text, index in tokenizer["model"]["vocab"].items()}
+    if len(texts) != len(tokenizer["model"]["vocab"]):
+        raise Trouble("two tokens have one id")
+    for token in tokenizer["added_tokens"]:
+        texts[token["id"]] = token["content"]
+        types[token["id"]] = CONTROL if token["special"] else USER_DEFINED
+    for index, text in texts.items():
+        if not 0 <= index < rows:
+            raise Trouble(f"token {index:,} ({text!r}): the model has {rows:,} rows")
+    return [texts.get(i, f"[PAD{i}]") for i in range(rows)], [types.get(i, UNUSED) for i in range(rows)]
+
+
+def check_kind(tokenizer):
+    """That of tools/train/tokenizer.py alone is written, since its pattern has a name here."""
+    splits = {name: (tokenizer["pre_tokenizer"] or {}).get(name) for name in ("type", "add_prefix_space", "use_regex")}
+    if tokenizer["model"]["type"] != "BPE" or tokenizer["normalizer"] or splits != {
+            "type": "ByteLevel", "add_prefix_space": False, "use_regex": True}:
+        raise Trouble("no byte-level BPE with GPT-2's pattern")
+
+
+def write_tokenizer(writer, path, rows):
+    """`rows`: of the model's embedding."""
+    try:
+        tokenizer = json.loads(Path(path).read_text("utf-8"))
+        check_kind(tokenizer)
+        texts, types = token_table(tokenizer, rows)
+        merges = [m if isinstance(m, str) else " ".join(m) for m in tokenizer["model"]["merges"]]
+    except Trouble as trouble:
+        raise Trouble(f"{path}: {trouble}") from trouble
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise Trouble(f"{path}: no tokenizer.json: {error!r}") from error
     writer.add_string("tokenizer.ggml.model", "gpt2")
     writer.add_string("tokenizer.ggml.pre", "gpt-2")
-    writer.add_array("tokenizer.ggml.tokens", [text for text, _ in vocab])
-    writer.add_array("tokenizer.ggml.token_type", [3 if index in special else 1 for _, index in vocab])
+    writer.add_array("tokenizer.ggml.tokens", texts)
+    writer.add_array("tokenizer.ggml.token_type", types)
     writer.add_array("tokenizer.ggml.merges", merges)
     writer.add_uint32("tokenizer.ggml.bos_token_id", 0)
     writer.add_uint32("tokenizer.ggml.eos_token_id", 0)
 
 
 def export(model, path, tokenizer=None, texts=()):
-    """Writes the model; `texts` are (key, string) of the general section."""
-    writer = gguf.GGUFWriter(str(path), "egmla")
+    """Writes the model, or leaves `path` as it is; `texts` are (key, string) of the general section."""
+    with beside(path) as temporary:
+        write(gguf.GGUFWriter(str(temporary), "egmla"), model, tokenizer, texts)
+
+
+def write(writer, model, tokenizer, texts):
     for key, value in texts:
         writer.add_string(key, value)
     write_config(writer, model.c)
     if tokenizer:
-        write_tokenizer(writer, tokenizer)
+        write_tokenizer(writer, tokenizer, model.c.vocab_size)
     for name, tensor in model.state_dict().items():
         writer.add_tensor(name, tensor.detach().float().cpu().numpy())
     if model.c.rope_scaling == "longrope":
@@ -79,15 +117,13 @@ def main():
     parser.add_argument("--attribution", help="table of CC-BY texts: a header line, then tab-separated cells")
     parser.add_argument("--name", default="pith M")
     args = parser.parse_args()
-    checkpoint = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
-    model = Model(checkpoint["config"])
-    model.load_state_dict(checkpoint["model"])
+    model, state = checkpoint.read_model(args.checkpoint)
     export(model, args.out, args.tokenizer, [
         ("general.name", args.name),
-        ("general.description", f"EG-MLA story model, trained on fairy tales for {checkpoint['tokens']:,} tokens"),
+        ("general.description", f"EG-MLA story model, trained on fairy tales for {state['tokens']:,} tokens"),
         ("general.license", "cc-by-4.0"),
         ("general.attribution", attribution(args.attribution))])
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -8,13 +8,22 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
+from trouble import Trouble, beside
+
 END_OF_TEXT = "<|endoftext|>"
+MAX_VOCABULARY = 1 << 16  # ids are kept in 16 bits
 
 
 def read_text(path):
     """The text of a file, unpacked if it is an .xz."""
     path = Path(path)
-    return (lzma.open(path, "rb") if path.suffix == ".xz" else open(path, "rb")).read().decode("utf-8")
+    try:
+        with (lzma.open(path, "rb") if path.suffix == ".xz" else open(path, "rb")) as file:
+            return file.read().decode("utf-8")
+    except (lzma.LZMAError, EOFError) as error:
+        raise Trouble(f"{path}: no whole .xz file: {error}") from error
+    except UnicodeDecodeError as error:
+        raise Trouble(f"{path}: no UTF-8 at byte {error.start:,}") from error
 
 
 def documents(path):
@@ -22,15 +31,39 @@ def documents(path):
     return [d for d in (p.strip("\n") for p in parts) if d]
 
 
+def read_tokenizer(path):
+    """(tokenizer, number of ids)"""
+    content = Path(path).read_bytes()
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+        n_ids = 1 + max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+    except Exception as error:  # the package raises no narrower kind
+        raise Trouble(f"{path}: no tokenizer: {error}") from error
+    if not 0 < n_ids <= MAX_VOCABULARY:
+        raise Trouble(f"{path}: {n_ids:,} token ids; 1 to {MAX_VOCABULARY:,} can be trained")
+    return tokenizer, n_ids
+
+
+def cached_tokens(path):
+    """None where the file is missing or cut."""
+    try:
+        return np.load(path)
+    except (FileNotFoundError, EOFError, ValueError):
+        return None
+
+
 def tokens(path, tokenizer_path, cache):
     """All tokens of a file, each document led by id 0; tokenised once into the folder `cache`."""
     key = hashlib.sha256(Path(tokenizer_path).read_bytes() + Path(path).read_bytes()).hexdigest()[:12]
     cached = Path(cache) / f"{Path(path).name.split('.txt')[0]}.{key}.npy"
-    if not cached.exists():
-        encoded = Tokenizer.from_file(str(tokenizer_path)).encode_batch_fast(documents(path), add_special_tokens=False)
+    ids = cached_tokens(cached)
+    if ids is None:
+        encoded = read_tokenizer(tokenizer_path)[0].encode_batch_fast(documents(path), add_special_tokens=False)
+        ids = np.concatenate([np.zeros(0, np.uint16)] + [np.array([0] + e.ids, dtype=np.uint16) for e in encoded])
         cached.parent.mkdir(parents=True, exist_ok=True)
-        np.save(cached, np.concatenate([np.array([0] + e.ids, dtype=np.uint16) for e in encoded]))
-    return np.load(cached)
+        with beside(cached) as temporary, open(temporary, "wb") as file:
+            np.save(file, ids)
+    return ids
 
 
 def batch(stream, n, context, generator):

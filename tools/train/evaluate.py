@@ -9,10 +9,10 @@ import math
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer
 
+import checkpoint
 import data
-from model import Model
+from trouble import Trouble, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -24,14 +24,16 @@ def main():
     parser.add_argument("text", type=Path)
     parser.add_argument("--tokenizer", default=REPOSITORY / "tools" / "model" / "tokenizer.json")
     args = parser.parse_args()
-    state = torch.load(args.checkpoint, map_location="cpu", weights_only=False)
-    model = Model(state["config"])
-    model.load_state_dict(state["model"])
-    tokenizer = Tokenizer.from_file(str(args.tokenizer))
+    model, _ = checkpoint.read_model(args.checkpoint)
+    tokenizer, n_ids = data.read_tokenizer(args.tokenizer)
+    if n_ids > model.c.vocab_size:
+        raise Trouble(f"{args.tokenizer}: {n_ids:,} token ids, the model has {model.c.vocab_size:,}")
     tokenizer.encode_special_tokens = True  # what is written in the text is text
     documents = data.documents(args.text)
     n_bytes = sum(len(d.encode()) for d in documents)
     ids = [i for d in documents for i in [0] + tokenizer.encode(d).ids][1:]
+    if not ids:
+        raise Trouble(f"{args.text}: no token to predict")
     window, nats = model.c.context_length - 1, 0.0
     for i in range(0, len(ids), window):
         target = torch.tensor([ids[i:i + window]])
@@ -41,4 +43,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

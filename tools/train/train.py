@@ -2,24 +2,29 @@
 
     python3 tools/train/train.py OUT --data ../shared/data --minutes 60 [--resume CHECKPOINT | --init WEIGHTS]
 
-OUT receives checkpoint.pt (weights, optimiser, counters; written whole or not at all) and log.csv. Learning rates warm up over
-100 steps, stay, and fall linearly over the last quarter of the time. SIGTERM ends the run as the end of the time does. With
---init only the weights are taken: the optimiser starts afresh.
+OUT receives checkpoint.pt (weights, optimiser, counters; written whole or not at all), checkpoint.previous.pt (the one before it)
+and log.csv. Learning rates warm up over 100 steps, stay, and fall linearly over the last quarter of the time. SIGTERM and Ctrl-C
+end the run as the end of the time does. With --init only the weights are taken: the optimiser starts afresh. --resume goes on from
+the checkpoint before where CHECKPOINT is damaged. Numbers that are no longer finite end the run before they are saved.
 """
 
 import argparse
 import csv
+import hashlib
 import math
-import os
 import signal
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+import checkpoint
 import data
 from model import Model, shape_m
+from trouble import Trouble, run
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 MATRIX_LR, TABLE_LR = 0.02, 3e-3  # Muon; AdamW
@@ -54,10 +59,62 @@ def validation_loss(model, windows, limit, batch, device):
     return total / count
 
 
-def save(path, state):
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    os.replace(temporary, path)
+class Texts:
+    """Tokens to train on, windows to validate with, and what turns nats per token into bits per byte."""
+
+    def __init__(self, folder, tokenizer, context):
+        cache, train, held_out = REPOSITORY / "build" / "tokens", folder / "tales.train.txt.xz", folder / "tales.val.txt"
+        self.train = data.tokens(train, tokenizer, cache)
+        if len(self.train) <= context:
+            raise Trouble(f"{train}: {len(self.train):,} tokens; windows of {context} are drawn from it")
+        self.windows = validation_windows(held_out, tokenizer, cache, context)
+        n_tokens = len(data.tokens(held_out, tokenizer, cache))
+        if len(self.windows[0]) == 0:
+            raise Trouble(f"{held_out}: {n_tokens:,} tokens; a window of validation has {context}")
+        self.bits_per_byte = n_tokens / sum(len(d.encode()) for d in data.documents(held_out)) / math.log(2)
+
+
+def take_weights(model, path):
+    try:
+        tensors = {name: tensor.float() for name, tensor in load_file(path).items()}
+    except SafetensorError as error:
+        raise Trouble(f"{path}: no whole safetensors file: {error}") from error
+    checkpoint.check_finite(tensors, path)
+    checkpoint.put_weights(model, tensors, path)
+
+
+def check_options(state, fresh, path):
+    """Refuses to go on from `state` as something else than it was: `fresh` is what a new run would begin with."""
+    before, now = asdict(state["config"]), asdict(fresh["config"])
+    for field in before:
+        if before[field] != now[field]:
+            raise Trouble(f"{path}: its model has {field} {before[field]}, --tokenizer and this trainer say {now[field]}")
+    if state.get("tokenizer", fresh["tokenizer"]) != fresh["tokenizer"]:
+        raise Trouble(f"{path}: was trained with another --tokenizer of the same size")
+
+
+def resume(path, fresh, model, optimizer_list, device):
+    """The state to go on from; model and optimisers receive what it holds."""
+    state = checkpoint.read_latest(path, device)
+    check_options(state, fresh, path)
+    checkpoint.put_weights(model, state["model"], path)
+    try:
+        for o, s in zip(optimizer_list, state.get("optimizers", [])):
+            o.load_state_dict(s)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Trouble(f"{path}: the optimisers' state is none of this trainer: {error}") from error
+    return fresh | {name: state[name] for name in checkpoint.COUNTERS}
+
+
+def number(kind, least):
+    """A number of an argument, `least` or more."""
+    def read(text):
+        value = kind(text)
+        if not least <= value < math.inf:
+            raise argparse.ArgumentTypeError(f"{text} is not {least} or more")
+        return value
+    read.__name__ = kind.__name__  # which argparse names where the text is no number
+    return read
 
 
 def arguments():
@@ -65,14 +122,41 @@ def arguments():
     parser.add_argument("out", type=Path)
     parser.add_argument("--data", type=Path, default=REPOSITORY.parent / "shared" / "data")
     parser.add_argument("--tokenizer", type=Path, default=REPOSITORY / "tools" / "model" / "tokenizer.json")
-    parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--minutes", type=number(float, 0), default=60)
+    parser.add_argument("--batch", type=number(int, 1), default=4)
+    parser.add_argument("--threads", type=number(int, 1), default=2)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--resume", type=Path)
-    parser.add_argument("--init", type=Path)
+    parser.add_argument("--save-seconds", type=number(float, 0), default=240, help="time between two checkpoints")
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument("--resume", type=Path)
+    start.add_argument("--init", type=Path)
     parser.add_argument("--eager", action="store_true", help="without torch.compile: slower steps, no compiler needed")
     return parser.parse_args()
+
+
+def stop_on_signals():
+    """A list that is no longer empty once SIGTERM or Ctrl-C came; a second Ctrl-C interrupts."""
+    stopped = []
+
+    def stop(*_):
+        stopped.append(True)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
+    return stopped
+
+
+class Log:
+    """log.csv, a line for every checkpoint."""
+
+    def __init__(self, path):
+        self.file = open(path, "a", buffering=1)
+        if path.stat().st_size == 0:
+            self.add("step", "tokens", "seconds", "lr", "train_loss", "val_loss", "val_bpb")
+
+    def add(self, *cells):
+        csv.writer(self.file).writerow(cells)
 
 
 def main():
@@ -81,38 +165,43 @@ def main():
     torch.manual_seed(args.seed)
     args.out.mkdir(parents=True, exist_ok=True)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Model(shape_m()).to(device)
-    context, cache = model.c.context_length, REPOSITORY / "build" / "tokens"
-    train = data.tokens(args.data / "tales.train.txt.xz", args.tokenizer, cache)
-    windows = validation_windows(args.data / "tales.val.txt", args.tokenizer, cache, context)
-    n_bytes = sum(len(d.encode()) for d in data.documents(args.data / "tales.val.txt"))
-    bits_per_byte = len(data.tokens(args.data / "tales.val.txt", args.tokenizer, cache)) / n_bytes / math.log(2)
-    state = {"config": model.c, "step": 0, "tokens": 0, "seconds": 0.0}
+    model = Model(shape_m(data.read_tokenizer(args.tokenizer)[1])).to(device)
+    context = model.c.context_length
+    texts = Texts(args.data, args.tokenizer, context)
+    state = {"config": model.c, "step": 0, "tokens": 0, "seconds": 0.0,
+             "tokenizer": hashlib.sha256(args.tokenizer.read_bytes()).hexdigest()}
     optimizer_list = optimizers(model)
     if args.init:
-        model.load_state_dict({k: v.float() for k, v in load_file(args.init).items()})
+        take_weights(model, args.init)
     if args.resume:
-        state = torch.load(args.resume, map_location=device, weights_only=False)
-        model.load_state_dict(state["model"])
-        for o, s in zip(optimizer_list, state.get("optimizers", [])):
-            o.load_state_dict(s)
+        state = resume(args.resume, state, model, optimizer_list, device)
     loss_of = model.loss if args.eager else torch.compile(model.loss)
     generator = torch.Generator().manual_seed(args.seed + state["step"])
-    log = csv.writer(open(args.out / "log.csv", "a", buffering=1))
-    if (args.out / "log.csv").stat().st_size == 0:
-        log.writerow(["step", "tokens", "seconds", "lr", "train_loss", "val_loss", "val_bpb"])
-    stopped = []
-    signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
+    log, stopped, path, saved_step = Log(args.out / "log.csv"), stop_on_signals(), args.out / "checkpoint.pt", None
     start, end, first_step, average = time.time(), time.time() + 60 * args.minutes, state["step"], None
     last_save, seconds_before = start, state["seconds"]
 
-    def record(share, limit):
-        loss = validation_loss(model, windows, limit, args.batch, device)
+    def give_up(why):
+        good = "this run has saved no checkpoint" if saved_step is None else f"{path} is of step {saved_step:,}"
+        raise Trouble(f"step {state['step']:,}: {why}; {good}")
+
+    def save():
+        nonlocal saved_step
         state["seconds"] = seconds_before + time.time() - start
-        log.writerow([state["step"], state["tokens"], round(state["seconds"], 1), MATRIX_LR * share, round(average, 4),
-                      round(loss, 4), round(loss * bits_per_byte, 4)])
-        save(args.out / "checkpoint.pt", state | {"model": model.state_dict(),
-                                                  "optimizers": [o.state_dict() for o in optimizer_list]})
+        try:
+            checkpoint.write(path, state | {"model": model.state_dict(),
+                                            "optimizers": [o.state_dict() for o in optimizer_list]})
+        except (Trouble, OSError) as error:
+            give_up(error if isinstance(error, Trouble) else f"{path} cannot be written: {error.strerror}")
+        saved_step = state["step"]
+
+    def record(share, limit):
+        save()  # first: what follows may fail
+        loss = validation_loss(model, texts.windows, limit, args.batch, device)
+        log.add(state["step"], state["tokens"], round(state["seconds"], 1), MATRIX_LR * share, round(average, 4),
+                round(loss, 4), round(loss * texts.bits_per_byte, 4))
+        if not math.isfinite(loss):
+            give_up(f"the validation loss is {loss}; the checkpoint before is {checkpoint.previous(path)}")
 
     share = 0.0
     while time.time() < end and not stopped:
@@ -120,8 +209,10 @@ def main():
         share = min(1.0, (state["step"] - first_step + 1) / WARM_UP_STEPS) * min(1.0, max(0.03, left))
         for o, peak in zip(optimizer_list, (MATRIX_LR, TABLE_LR)):
             o.param_groups[0]["lr"] = peak * share
-        x, y = (t.to(device) for t in data.batch(train, args.batch, context, generator))
+        x, y = (t.to(device) for t in data.batch(texts.train, args.batch, context, generator))
         loss = loss_of(x, y)
+        if not math.isfinite(loss.item()):
+            give_up(f"the training loss is {loss.item()}")
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP)
         for o in optimizer_list:
@@ -133,12 +224,12 @@ def main():
         if state["step"] % 50 == 0:
             rate = (state["step"] - first_step) * x.numel() / (time.time() - start)
             print(f"step {state['step']}  tokens {state['tokens']:,}  loss {average:.3f}  {rate:.0f} tokens/s", flush=True)
-        if time.time() - last_save > 240:
+        if time.time() - last_save > args.save_seconds:
             record(share, 32)
             last_save = time.time()
     if average is not None:
-        record(share, len(windows[0]))
+        record(share, len(texts.windows[0]))
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
