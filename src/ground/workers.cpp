@@ -129,11 +129,11 @@ sigset_t signals_of_others() {
   return set;
 }
 
-// Creates a thread that runs run(context), with a small stack and the signals that concern it.
-bool create_thread(void* (*run)(void*), void* context, pthread_t* id) {
+// Creates a thread that runs run(context), with the signals that concern it. stack_bytes: 0, what the system has.
+bool create_thread(void* (*run)(void*), void* context, size_t stack_bytes, pthread_t* id) {
   pthread_attr_t attributes;
   if (pthread_attr_init(&attributes) != 0) return false;
-  pthread_attr_setstacksize(&attributes, kStackBytes);
+  if (stack_bytes > 0) pthread_attr_setstacksize(&attributes, stack_bytes);
   const sigset_t blocked = signals_of_others();
   sigset_t before;
   pthread_sigmask(SIG_BLOCK, &blocked, &before);
@@ -153,7 +153,7 @@ bool make_worker(uint64_t cpus) {
   const uint32_t call = call_of(worker->word.load(std::memory_order_relaxed));
   worker->cpus.store(cpus, std::memory_order_relaxed);
   worker->word.store(word_of(call, kStarting), std::memory_order_relaxed);
-  if (!create_thread(work, worker, &worker->id)) {
+  if (!create_thread(work, worker, kStackBytes, &worker->id)) {
     worker->word.store(word_of(call, kAbsent), std::memory_order_relaxed);
     return false;
   }
@@ -264,7 +264,7 @@ int32_t probe_threads(int32_t n) {
     return nullptr;
   };
   int32_t n_made = 0;
-  while (n_made < n && n_made < kMost && create_thread(wait, &gate, &ids[n_made])) ++n_made;
+  while (n_made < n && n_made < kMost && create_thread(wait, &gate, 0, &ids[n_made])) ++n_made;
   gate.store(1, std::memory_order_release);
   wake(&gate, uint32_t(kMost));
   for (int32_t i = 0; i < n_made; ++i) pthread_join(ids[i], nullptr);
