@@ -31,9 +31,10 @@ namespace {
 constexpr int kCpus = 8;
 std::atomic<int> n_created{0};
 std::atomic<int> n_alive{0};
-int refused_from = 1 << 30;  // pthread_create fails from this call on (1 is the first) ...
-int refused_to = 1 << 30;    // ... up to this one
-int most_alive = 1 << 30;    // or while so many threads are alive
+int refused_from = 1 << 30;      // pthread_create fails from this call on (1 is the first) ...
+int refused_to = 1 << 30;        // ... up to this one
+int most_alive = 1 << 30;        // or while so many threads are alive
+std::atomic<int> refusal_us{0};  // how long the system thinks about a refusal
 
 using Run = void* (*)(void*);
 using Create = int (*)(pthread_t*, const pthread_attr_t*, Run, void*);
@@ -56,7 +57,10 @@ void* run_counted(void* opaque) {
 extern "C" int pthread_create(pthread_t* id, const pthread_attr_t* attributes, Run run, void* context) noexcept {
   static const Create create = reinterpret_cast<Create>(dlsym(RTLD_NEXT, "pthread_create"));
   const int n = ++n_created;
-  if ((n >= refused_from && n <= refused_to) || n_alive >= most_alive) return EAGAIN;
+  if ((n >= refused_from && n <= refused_to) || n_alive >= most_alive) {
+    ::usleep(useconds_t(refusal_us));
+    return EAGAIN;
+  }
   Counted* counted = new Counted{run, context};
   ++n_alive;
   const int status = create(id, attributes, run_counted, counted);
@@ -401,6 +405,22 @@ int forks(const Model& model) {
   }
   is_over = true;
   evaluating.join();
+  // While another thread is making threads.
+  refused_from = n_created + 2;
+  refusal_us = 3000;
+  is_over = false;
+  std::thread making([&] {
+    while (!is_over) Session refused_ones(model, kCpus);
+  });
+  for (int i = 0; i < 10; ++i) {
+    REQUIRE(in_child([&] {
+              refused_from = refused_to;
+              go_on(&session, text, expected_rest, expected);
+            }) == kSurvived);
+  }
+  is_over = true;
+  making.join();
+  refused_from = refused_to;
   // In the middle of an evaluation, by a callback: both go on with it.
   if (!kIsOpenMP) {
     Callback callback;
@@ -429,7 +449,7 @@ int forks(const Model& model) {
   }
   REQUIRE(session.threads() == 4);  // nothing of it was the parent's loss
   REQUIRE(same_bits(text.read(&session, Text::kPrompt + 1), expected_rest));
-  std::printf("host_test: 54 children went on, %d beside a session that was busy; 1 passed\n", n_busy);
+  std::printf("host_test: 64 children went on, %d beside a session that was busy; 1 passed\n", n_busy);
   return 0;
 }
 
