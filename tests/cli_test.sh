@@ -109,6 +109,20 @@ import sys
 data = bytearray(open(sys.argv[1], "rb").read()); at = data.index(b"context_length") + 18; data[at:at + 4] = (1 << 24).to_bytes(4, "little")
 open(sys.argv[2], "wb").write(data)' "$root/tools/model/m.q4.gguf" "$work/long.gguf"
 expect 0 "of the model's 16777216 tokens" "$pith" run "$work/long.gguf" -n 1
+# Inputs that never end, or are less than they say.
+mkfifo "$work/pipe"
+expect 1 "not a regular file" timeout 20 "$pith" parity --trace "$work/pipe"
+expect 1 "not a regular file" timeout 20 "$pith" synth "$work/pipe" "$work/x.gguf"
+expect 1 "not a regular file" timeout 20 "$pith" parity --trace /dev/zero
+expect 1 "is none of" "$pith" synth no-such-shape "$work/x.gguf"
+trace() {  # HEADER SENTENCE: 4,000 bytes after the header of a trace
+  python3 -c '
+import struct, sys
+text = eval(sys.argv[2]).encode(); open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + bytes(4000))' "$work/trace" "$1"
+  expect 1 "$2" "$pith" parity --trace "$work/trace"
+}
+trace '"{" + ",".join("\"t%d\":{\"dtype\":\"F32\",\"shape\":[1,1000],\"data_offsets\":[0,4000]}" % i for i in range(1000)) + "}"' "shares bytes with others"
+trace '"{\"t\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,781e300]}}"' "is not a natural number"
 # Token ids: their perplexity, the logits after each as a file of NumPy's, and what is refused by place and value.
 printf '1, 2,3\n\t2 1,\n' >"$work/ids"
 expect 0 "" "$pith" eval --ids "$work/ids" --logits "$work/logits.npy" --json

@@ -4,6 +4,7 @@
 // option is called and means, and hands plain structs to the commands.
 #include <charconv>
 #include <csignal>
+#include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
@@ -12,6 +13,7 @@
 #include <CLI/CLI.hpp>
 
 #include "commands.h"
+#include "output_file.h"
 #include "standard_streams.h"
 
 namespace pith::cli {
@@ -318,6 +320,19 @@ int run_command(int argc, char** argv) {
   return status;
 }
 
+// What cannot be allocated ends the command here, not as an exception: destructors of libraries allocate, and g++ 12 does not
+// clean up well after half a list in braces.
+void end_without_memory() {
+  std::set_new_handler(nullptr);
+  tell_text("pith: out of memory; a shorter --context or a smaller model takes less\n");
+  remove_unfinished_files();
+  try {
+    flush_output();
+  } catch (...) {  // nothing more can be done for what was to be written
+  }
+  std::_Exit(1);
+}
+
 }  // namespace
 }  // namespace pith::cli
 
@@ -326,10 +341,9 @@ int main(int argc, char** argv) {
   open_standard_streams();
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where text is written
   std::signal(SIGXFSZ, SIG_IGN);  // and a file that must not grow
+  std::set_new_handler(end_without_memory);
   try {
     return run_command(argc, argv);
-  } catch (const std::bad_alloc&) {
-    tell_text("pith: out of memory; a shorter --context or a smaller model takes less\n");
   } catch (const std::exception& error) {
     tell("pith: {}\n", escaped(error.what()));
   }

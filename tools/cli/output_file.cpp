@@ -27,9 +27,7 @@ char unfinished[kMaxFiles][kMaxPath];
 constexpr int kEndings[] = {SIGINT, SIGTERM, SIGHUP};
 
 void remove_unfinished(int signal) {
-  for (const char* path : unfinished) {
-    if (path[0] != 0) ::unlink(path);
-  }
+  remove_unfinished_files();
   std::signal(signal, SIG_DFL);
   ::raise(signal);
 }
@@ -69,6 +67,12 @@ std::string folder_of(const std::string& path) {
 }
 
 }  // namespace
+
+void remove_unfinished_files() {
+  for (const char* path : unfinished) {
+    if (path[0] != 0) ::unlink(path);
+  }
+}
 
 OutputFile::OutputFile(const std::string& path, Readers readers) : path_(path), target_(with_links_followed(path)) {
   struct stat status {};

@@ -36,6 +36,9 @@ class OutputFile {
   int fd_ = -1;
 };
 
+// Of all that are being written: for ends without destructors. Uses neither locks nor the heap.
+void remove_unfinished_files();
+
 // What a packer writes, into the file.
 quantize::PackSink into(OutputFile* file);
 

@@ -23,7 +23,8 @@ Json json_of(const Document& document) {
   if (document.is_array()) {
     for (const Document& element : document.elements()) out.push_back(json_of(element));
   } else {
-    for (const auto& [key, value] : document.members()) out[key] = json_of(value);
+    auto& members = out.get_ref<Json::object_t&>();  // whose keys differ: nothing has to be searched
+    for (const auto& [key, value] : document.members()) members.emplace_back(key, json_of(value));
   }
   return out;
 }

@@ -4,13 +4,12 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 
 #include <fmt/core.h>
 
 #include "document.h"
+#include "pith/pith.hpp"
 
 namespace pith::parity {
 namespace {
@@ -65,12 +64,15 @@ Entry entry_of(const std::string& path, const std::string& name, const json::Doc
 
 void read_entries(const std::string& path, const json::Document& header, const char* data, size_t data_bytes,
                   ForwardTrace* trace) {
+  size_t left = data_bytes;  // tensors have bytes of their own: a small file is no large trace
   for (const auto& [name, fields] : header.members()) {
     if (name == "__metadata__") {
       for (const auto& [key, value] : fields.members()) trace->provenance[key] = value.string();
       continue;
     }
     const Entry entry = entry_of(path, name, fields, data_bytes);
+    if (entry.end - entry.begin > left) refuse(path, fmt::format("tensor {}: shares bytes with others", name));
+    left -= entry.end - entry.begin;
     const char* first = data + entry.begin;
     if (name == "tokens") {
       if (entry.type != "I32") refuse(path, "tensor tokens: is not I32");
@@ -152,9 +154,9 @@ ForwardTrace parse_trace(const std::string& bytes, const std::string& path) {
 }
 
 ForwardTrace read_trace(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in.good()) refuse(path, "cannot be read");
-  return parse_trace(std::string(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()), path);
+  const Result<MappedFile> file = MappedFile::open(path);  // a regular one: a pipe would block, and a device never end
+  if (!file) refuse(path, file.error().message());
+  return parse_trace(std::string(static_cast<const char*>(file->data()), file->size()), path);
 }
 
 std::string trace_bytes(const ForwardTrace& trace) {

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <stdexcept>
 #include <utility>
 
@@ -16,6 +14,7 @@
 #include "model_source.h"
 #include "model/tensor_list.h"
 #include "named_shapes.h"
+#include "pith/pith.hpp"
 
 namespace pith::quantize {
 namespace {
@@ -213,11 +212,11 @@ std::string synth_shape_list() {
 
 SynthSpec synth_spec(const std::string& shape_or_json_path) {
   if (const std::optional<SynthSpec> named = named_spec(shape_or_json_path)) return *named;
-  std::ifstream in(shape_or_json_path);
-  if (!in)
-    throw std::runtime_error(
-        fmt::format("argument SHAPE: \"{}\" is neither a file nor one of {}", shape_or_json_path, synth_shape_list()));
-  json::Document object = parsed(shape_or_json_path, {std::istreambuf_iterator<char>(in), {}});
+  const Result<MappedFile> file = MappedFile::open(shape_or_json_path);
+  if (!file)
+    throw std::runtime_error(fmt::format("argument SHAPE: \"{}\" is none of {}, and no file that can be read ({})",
+                                         shape_or_json_path, synth_shape_list(), file.error().message()));
+  json::Document object = parsed(shape_or_json_path, {static_cast<const char*>(file->data()), file->size()});
   const bool tied = take_flag(&object, "tied"), biases = take_flag(&object, "biases");
   const bool qkv_biases = take_flag(&object, "qkv_biases");
   return {shape_or_json_path, config_from_json(object), tied, biases, 1, qkv_biases};
