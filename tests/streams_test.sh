@@ -104,4 +104,10 @@ grep -qF '\x1b]0;bad\x07\x9b1\xff--' out || fail "info does not show what the de
 LC_ALL=C grep -q '[^[:print:][:space:]]' out && fail "control characters reach the terminal"
 
 [ -z "$(ls -A | grep tmp)" ] || fail "temporary files are left: $(ls -A)"
+# Nothing that is written while the program runs decides where it jumps.
+if command -v readelf >/dev/null; then
+  readelf -lW "$pith" | grep GNU_RELRO >/dev/null && readelf -dW "$pith" | grep NOW >/dev/null || fail "the command is not bound at once"
+  readelf -sW "$pith" | grep __stack_chk_fail >/dev/null || fail "the command has no stack protector"
+  checks=$((checks + 1))
+fi
 echo "streams: $checks commands behave; 1 passed"
