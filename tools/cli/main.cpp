@@ -29,6 +29,12 @@ void add_model(CLI::App* command, ModelOption* o) {
   command->add_option("model", o->path, "Packed model (GGUF); the built-in one if left out");
 }
 
+void add_verified_model(CLI::App* command, ModelOption* o) {
+  add_model(command, o);
+  command->add_flag("--verify", o->verifies,
+                    "Read the whole model first, and refuse it where its bytes are not those that were packed");
+}
+
 void add_session(CLI::App* command, SessionOptions* o) {
   command->add_option("--threads", o->threads, "Threads; the fast cores if left out")->check(CLI::Range(1, 64));
   command->add_option("--tier", o->tier, "Instruction set: scalar, avx2, ...; the best of this CPU if left out");
@@ -91,7 +97,7 @@ void add_chat_texts(CLI::App* command, ChatTextOptions* o) {
 void add_chat(CLI::App* app, int*) {
   auto options = std::make_shared<ChatOptions>();
   CLI::App* command = app->add_subcommand("chat", "Talk to a model; /help lists what can be typed there");
-  add_model(command, &options->model);
+  add_verified_model(command, &options->model);
   add_chat_texts(command, &options->chat);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens of an answer at most; 0: until it ends")
       ->capture_default_str();
@@ -103,7 +109,7 @@ void add_chat(CLI::App* app, int*) {
 void add_run(CLI::App* app, int*) {
   auto options = std::make_shared<RunOptions>();
   CLI::App* command = app->add_subcommand("run", "Stream a text");
-  add_model(command, &options->model);
+  add_verified_model(command, &options->model);
   add_session(command, &options->session);
   add_sampling(command, &options->sampling);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
@@ -193,7 +199,7 @@ void add_bench(CLI::App* app, int*) {
 void add_eval(CLI::App* app, int*) {
   auto options = std::make_shared<EvalOptions>();
   CLI::App* command = app->add_subcommand("eval", "Perplexity of a text or of token ids; logits for comparing");
-  add_model(command, &options->model);
+  add_verified_model(command, &options->model);
   add_session(command, &options->session);
   CLI::Option* text = command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document");
   CLI::Option* ids =

@@ -8,6 +8,7 @@
 #include <fmt/core.h>
 
 #include "builtin_model.h"
+#include "integrity.h"
 #include "standard_streams.h"
 
 namespace pith::cli {
@@ -23,7 +24,14 @@ ModelBytes::ModelBytes(const std::string& path)
       size_(path.empty() ? builtin_model_bytes() : file_.size()) {}
 
 Model ModelOption::load() const {
-  return path.empty() ? Model::view(builtin_model(), builtin_model_bytes()) : Model::open(path);
+  Model model = path.empty() ? Model::view(builtin_model(), builtin_model_bytes()) : Model::open(path);
+  if (!verifies) return model;
+  const ModelBytes bytes(path);
+  const Model checked = Model::view(bytes.data(), bytes.size());
+  if (const Integrity found = integrity_of(checked, bytes); !found.different.empty())
+    throw std::runtime_error(fmt::format(
+        "option --verify: {}: its bytes do not have the stored SHA-256; get the file again", found.different.front()));
+  return model;
 }
 
 Model ModelOption::load_ahead() const {

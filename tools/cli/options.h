@@ -27,10 +27,10 @@ class ModelBytes {
 };
 
 struct ModelOption {
-  std::string path;  // empty: the built-in model
+  std::string path;       // empty: the built-in model
+  bool verifies = false;  // before it is used, as `pith verify` does
 
   Model load() const;
-  ModelBytes bytes() const { return ModelBytes(path); }
   Model load_ahead() const;  // for evaluating: what every token needs is read in the background
   std::string name() const { return path.empty() ? "built-in" : path; }
 };
