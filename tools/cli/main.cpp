@@ -348,6 +348,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where text is written
   std::signal(SIGXFSZ, SIG_IGN);  // and a file that must not grow
   std::set_new_handler(end_without_memory);
+  std::atexit(remove_unfinished_files);  // the OpenMP runtime ends the process where it finds no memory
   try {
     return run_command(argc, argv);
   } catch (const std::exception& error) {
