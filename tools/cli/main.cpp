@@ -339,15 +339,17 @@ void end_without_memory() {
   std::_Exit(1);
 }
 
+// Before globals are made, which allocate.
+__attribute__((constructor(101))) void watch_memory() { std::set_new_handler(end_without_memory); }
+
 }  // namespace
 }  // namespace pith::cli
 
 int main(int argc, char** argv) {
   using namespace pith::cli;
   open_standard_streams();
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is seen where text is written
-  std::signal(SIGXFSZ, SIG_IGN);  // and a file that must not grow
-  std::set_new_handler(end_without_memory);
+  std::signal(SIGPIPE, SIG_IGN);         // a closed pipe is seen where text is written
+  std::signal(SIGXFSZ, SIG_IGN);         // and a file that must not grow
   std::atexit(remove_unfinished_files);  // the OpenMP runtime ends the process where it finds no memory
   try {
     return run_command(argc, argv);
