@@ -247,7 +247,6 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
   CHECK(std::fabs(int8 / float32 - 1) < 0.005);
 }
 
-#ifdef PITH_OPENMP
 // The router is a join more; shared experts, which are a dense feed-forward, two more.
 TEST_CASE("threads join at most 5 times a layer, and once more for low-rank queries, twice for absorbed ones") {
   for (SynthSpec spec : some_variants()) {
@@ -275,4 +274,3 @@ TEST_CASE("threads join at most 5 times a layer, and once more for low-rank quer
     if (std::thread::hardware_concurrency() > 1) CHECK(most >= uint64_t(config.n_layers * 3));  // they do join
   }
 }
-#endif

@@ -143,6 +143,21 @@ const std::vector<Case>& header_cases() {
   return cases;
 }
 
+// n keys with their places, by FNV-1a as model_file.cpp folds it, in the first two slots of a table that all keys fill by half.
+void add_colliding_keys(RawGguf* f, size_t n) {
+  size_t slots = 8;
+  while (slots < 2 * (f->meta.size() + n)) slots *= 2;
+  for (uint64_t i = 0; n > 0; ++i) {
+    std::string key;
+    for (uint64_t rest = i, k = 0; k < 5; ++k, rest /= 26) key += char('a' + rest % 26);
+    uint64_t h = 0xcbf29ce484222325ull;
+    for (const char c : key) h = (h ^ uint8_t(c)) * 0x100000001b3ull;
+    if (((h ^ h >> 29) & (slots - 1)) > 1) continue;
+    f->meta.push_back({key, uint32_t(GgufType::u32), value_of<uint32_t>(1), {}});
+    --n;
+  }
+}
+
 const std::vector<Case>& metadata_cases() {
   static const std::vector<Case> cases = {
       {"12 key length 2^64-1", PITH_E_LIMIT, key_length(kMax64)},
@@ -153,6 +168,7 @@ const std::vector<Case>& metadata_cases() {
       {"16 key with NUL", PITH_E_KEY, [](RawGguf& f) { f.set_u32(std::string("a\0b", 3), 1); }, "\\x00"},
       {"16 key with ESC", PITH_E_KEY, [](RawGguf& f) { f.set_u32("a\x1b[31m", 1); }, "\\x1b"},
       {"16 key that is a format string is plain text", PITH_OK, [](RawGguf& f) { f.set_u32("%n%s%n", 1); }},
+      {"18 keys that were made to collide in a table", PITH_E_LIMIT, [](RawGguf& f) { add_colliding_keys(&f, 400); }},
       {"17 duplicate key", PITH_E_DUPLICATE, [](RawGguf& f) { f.meta.push_back(f.meta.front()); },
        "general.architecture"},
       {"18 65,000 distinct keys are read at once", PITH_OK,

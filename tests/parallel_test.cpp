@@ -12,12 +12,14 @@ using namespace pith::test;
 
 namespace {
 
+constexpr uint64_t kTestCpus = 7;  // a set of CPUs that no thread has: a pool of this test's own
+
 // Runs n_jobs jobs of random size in one region. Each task adds its number to a slot of its own, without atomics: a task that
 // ran twice, or after its job had ended, shows in the sums (and under ThreadSanitizer).
 void run_jobs(Team* team, int32_t n_threads, int32_t n_jobs, Random* random) {
   std::vector<uint64_t> sums(200), expected(200);
   int32_t bad_threads = 0;
-  team->assemble([&] {
+  const bool is_run = team->assemble([&] {
     for (int32_t job = 0; job < n_jobs; ++job) {
       const int32_t n_tasks = int32_t(random->engine() % 200) + 1;
       const uint64_t work = random->engine() % 300;
@@ -36,6 +38,7 @@ void run_jobs(Team* team, int32_t n_threads, int32_t n_jobs, Random* random) {
       }
     }
   });
+  CHECK(is_run);
   CHECK(sums == expected);
   CHECK(bad_threads == 0);
 }
@@ -48,7 +51,7 @@ TEST_CASE("a team of 1 to 8 threads runs every task of every job once") {
   for (int32_t n_threads = 1; n_threads <= 8; ++n_threads) {
     CAPTURE(n_threads);
     Team team;
-    team.warm_up(n_threads, 8);
+    REQUIRE(team.warm_up(n_threads, {8, kTestCpus}));
     for (int32_t region = 0; region < 10; ++region) {
       const int32_t n_working = int32_t(random.engine() % uint64_t(n_threads)) + 1;
       CAPTURE(n_working);
@@ -83,7 +86,7 @@ TEST_CASE("a team on the threads of an executor, which may run its tasks in any 
       int calls = 0;
       Team team;
       team.use(executor, &calls);
-      team.warm_up(n_threads, 8);
+      REQUIRE(team.warm_up(n_threads, {8, kTestCpus}));
       for (int32_t region = 0; region < 5; ++region) run_jobs(&team, n_threads, 50, &random);
       CHECK(calls >= n_threads);  // a team that lost most of its time goes on alone for some regions
       CHECK(calls % n_threads == 0);
@@ -91,12 +94,11 @@ TEST_CASE("a team on the threads of an executor, which may run its tasks in any 
   }
 }
 
-#ifdef PITH_OPENMP
 TEST_CASE("the threads of a team take part") {
   Team team;
-  team.warm_up(2, 2);
+  REQUIRE(team.warm_up(2, {2, kTestCpus}));
   int32_t tasks_of[2] = {0, 0};
-  team.assemble([&] {  // the other thread may be kept off its core for a while
+  const bool is_run = team.assemble([&] {  // the other thread may be kept off its core for a while
     for (int32_t job = 0; job < 100000 && (tasks_of[0] == 0 || tasks_of[1] == 0); ++job) {
       team.run(64, [&](int32_t, int32_t thread) {
         volatile uint64_t busy = 0;
@@ -105,7 +107,7 @@ TEST_CASE("the threads of a team take part") {
       });
     }
   });
+  CHECK(is_run);
   CHECK(tasks_of[0] > 0);
   CHECK(tasks_of[1] > 0);
 }
-#endif

@@ -23,7 +23,16 @@
  * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so
  *            they must not change. Replace a model file by renaming a new one over it, never by writing into it.
  * Threads.   Models, tokenizers and chats are immutable after init: share them freely. A session, sampler or stream is
- *            used by one thread at a time; a session entered by a second thread answers PITH_E_BUSY and is unharmed.
+ *            used by one thread at a time, any thread; a session entered by a second one answers PITH_E_BUSY and is
+ *            unharmed. The library's own threads are made by pith_session_init alone: one pool for all sessions of the
+ *            process, at most one thread fewer than there are CPUs. They sleep between evaluations, run no function of
+ *            the host's and block its signals. Where the system gives no more threads, sessions use fewer.
+ * Fork.      A child of fork has none of the library's threads: its sessions go on, each on its caller's thread alone,
+ *            until pith_session_init makes threads in the child. A session that another thread was inside of answers
+ *            PITH_E_BUSY for ever: drop its memory.
+ * Unloading. dlclose ends the library's threads first. No other thread may be inside a function of the library.
+ * OpenMP.    A library that was built with PITH_OPENMP=ON takes its threads from OpenMP's runtime, which ends the process
+ *            where the system gives too few of them; it is never unloaded. pith_session_init looks for them first.
  * Same bits. The same calls give bit-identical logits on every CPU, instruction set and thread count.
  * Strings    are UTF-8. Those that the library hands out as (pointer, bytes) are not NUL-terminated; `const char*`
  *            alone are.
@@ -281,7 +290,8 @@ typedef enum pith_attention {
 /* Runs task(task_context, i) for every i in [0, n), on any threads, at the same time as far as it can, and returns when
  * all of them have returned: what thread pools call a parallel for (dispatch_apply, tbb::parallel_for). Called once per
  * evaluation, from the evaluating thread. Tasks wait for each other's work, spinning for some 50 microseconds and then
- * sleeping; an executor that runs them one after the other is slow and still right. */
+ * sleeping; an executor that runs them one after the other, or not all of them, is slow and still right. One that runs
+ * none gets PITH_E_ARGUMENT from the call that needed it, which then has done nothing. */
 typedef void (*pith_executor)(void* executor_context, uint32_t n, void (*task)(void* task_context, uint32_t i),
                               void* task_context);
 
@@ -298,13 +308,13 @@ typedef struct pith_session_options {
   uint32_t cache;       /* pith_precision of the cached latents */
   uint32_t activations; /* pith_precision of the inputs of matrix products */
   uint32_t attention;   /* pith_attention */
-  uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than this process has CPUs */
+  uint32_t max_threads; /* 1 .. 64; 0: 1. No more run than the calling thread of init may use CPUs */
   /* Tokens of a prompt that are computed together, 1 .. 2048, layer after layer; 0: 512; never more than capacity -
    * n_keep, and 1 if that is too few (pith_session_eval). More of them materialise less of a long context and take more
    * memory (pith_session_bytes). 1: every token alone, in the least memory. */
   uint32_t chunk;
   const char* tier; /* instruction set by name ("scalar", "avx2"); NULL: the best that this CPU has */
-  /* The caller's threads, max_threads of which a session uses; NULL: OpenMP's, or, without it, the calling thread. */
+  /* The caller's threads, max_threads of which a session uses; NULL: the library's own. */
   pith_executor executor;
   void* executor_context;
   pith_progress progress; /* or NULL */
@@ -339,8 +349,9 @@ PITH_NODISCARD PITH_API pith_status pith_session_get_plan(const pith_model* mode
 PITH_NODISCARD PITH_API pith_status pith_session_bytes(const pith_model* model, const pith_session_options* options,
                                                        size_t* out_bytes, pith_error* error);
 
-/* Makes a session in `memory`, at position 0. Warms up the thread team on the calling thread: the OpenMP runtime
- * allocates then, and never afterwards on that thread. With an executor any thread may evaluate. */
+/* Makes a session in `memory`, at position 0, and the threads that it lacks: the system allocates their stacks now, and
+ * nothing later. Threads that it does not give are no failure: pith_session_threads says how many there are. An
+ * executor is called once, to see that it runs tasks. */
 PITH_NODISCARD PITH_API pith_status pith_session_init(const pith_model* model, const pith_session_options* options,
                                                       void* memory, size_t memory_bytes, pith_session** out_session,
                                                       pith_error* error);
@@ -416,9 +427,13 @@ PITH_NODISCARD PITH_API pith_status pith_session_save(pith_session* session, voi
 PITH_NODISCARD PITH_API pith_status pith_session_restore(pith_session* session, const void* state, size_t state_bytes,
                                                          pith_error* error);
 
-/* Uses n_threads of the team from now on, 1 .. max_threads, or as many as it has CPUs for. Changes speed and no bit. */
+/* Uses n_threads of the team from now on, 1 .. max_threads, or as many as there are. Changes speed and no bit. */
 PITH_NODISCARD PITH_API pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads,
                                                              pith_error* error);
+
+/* How many threads the next evaluation works with, the caller's included, if no other session is using them then: of
+ * those asked for, as many as there are CPUs, and as the system has given. 0 for NULL. Not in 0.2.0. */
+PITH_API uint32_t pith_session_threads(const pith_session* session);
 
 /* The instruction set that runs: "scalar", "avx2", ... */
 PITH_API const char* pith_session_tier(const pith_session* session);

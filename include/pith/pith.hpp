@@ -277,6 +277,7 @@ class Session {
     pith_error error;
     return result_of(pith_session_set_threads(get(), n_threads, &error), error);
   }
+  uint32_t threads() const { return pith_session_threads(get()); }  // that there are, of those asked for
   std::string_view tier() const { return pith_session_tier(get()); }
   uint64_t attention_ns() const { return pith_session_attention_ns(get()); }  // experimental
 

@@ -66,8 +66,7 @@ pith_status pith_session_init(const pith_model* model, const pith_session_option
   Plan plan;
   PITH_TRY(plan_of(*model, options, &plan, error));
   PITH_TRY(check_memory("session", memory, memory_bytes, session_bytes(*model, plan), error));
-  *out_session = session_init(*model, plan, memory);
-  return PITH_OK;
+  return session_init(*model, plan, memory, out_session, error);
 }
 
 pith_status pith_session_eval(pith_session* session, const int32_t* tokens, size_t n_tokens, pith_error* error) {
@@ -156,6 +155,10 @@ pith_status pith_session_set_threads(pith_session* session, uint32_t n_threads, 
     session->team.set_threads(int32_t(n_threads));
     return PITH_OK;
   });
+}
+
+uint32_t pith_session_threads(const pith_session* session) {
+  return session == nullptr ? 0 : uint32_t(session->team.n_at_hand());
 }
 
 const char* pith_session_tier(const pith_session* session) {

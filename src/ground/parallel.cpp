@@ -1,17 +1,10 @@
 #include "ground/parallel.h"
 
 #include "fp_environment.h"
+#include "ground/waiting.h"
 
 #ifdef _OPENMP
 #include <omp.h>
-#endif
-#ifdef __linux__
-#include <linux/futex.h>
-#include <sched.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-#else
-#include <sched.h>
 #endif
 
 // The protocol. One thread, the caller, publishes jobs; all claim tasks of them, without locks:
@@ -35,26 +28,15 @@
 //
 // Regions. assemble() brings the team together for a whole call and lets it go at the end: close() publishes a job of
 // no tasks with is_open_ = 0. A follower that arrives after the first jobs takes part from the generation that it
-// finds. Where other programs hold the cores, a region waits for threads that do not run; judge() sees it by ticks and
-// lets the caller work alone for a while, twice as long after every failure.
+// finds; a worker that has not arrived at the end is not waited for. Where other programs hold the cores, a region
+// waits for threads that do not run; judge() sees it by ticks and lets the caller work alone for a while, twice as long
+// after every failure.
 namespace pith::internal {
 namespace {
-
-// Looks before a wait becomes a sleep: about 50 us, longer than the serial stretches between the jobs of a token, and
-// short beside the milliseconds after which a system takes a core away.
-constexpr int32_t kSpins = 2000;
 
 // Regions alone after one that was mostly waiting, and after many in a row.
 constexpr int32_t kFirstSerial = 4;
 constexpr int32_t kMostSerial = 1024;
-
-void pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("isb" ::: "memory");  // `yield` does nothing on most cores; isb waits some tens of cycles
-#endif
-}
 
 // A counter of constant rate, whose unit does not matter; 0 where there is none.
 uint64_t read_ticks() {
@@ -69,59 +51,37 @@ uint64_t read_ticks() {
 #endif
 }
 
-// Sleeps while *word == value, or returns at once. Without futexes the thread gives way, and looks again.
-void sleep_on([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_t value) {
-#ifdef __linux__
-  syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, value, nullptr, nullptr, 0);
-#else
-  sched_yield();
-#endif
-}
-
-void wake([[maybe_unused]] std::atomic<uint32_t>* word, [[maybe_unused]] uint32_t n_threads) {
-#ifdef __linux__
-  syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, n_threads, nullptr, nullptr, 0);
-#endif
-}
-
 uint32_t tasks_left(uint64_t claim) { return uint32_t(claim); }
 uint32_t generation_of(uint64_t claim) { return uint32_t(claim >> 32); }
 
+// OpenMP's threads instead of the library's. A child of fork has none of them and its runtime waits for them for ever.
+bool uses_openmp() {
+#ifdef _OPENMP
+  return !has_forked();
+#else
+  return false;
+#endif
+}
+
 }  // namespace
 
-int32_t Team::count_cpus() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return CPU_COUNT(&set);
-#endif
-#ifdef _OPENMP
-  return omp_get_num_procs();
-#else
-  return 1;
-#endif
-}
-
-void Team::warm_up(int32_t max_threads, int32_t n_cpus) {
-  n_threads_ = n_working_ = max_threads < n_cpus ? max_threads : n_cpus;
-#ifndef _OPENMP
-  if (executor_ == nullptr) n_threads_ = n_working_ = 1;
-#endif
-  assemble([] {});
-  serial_left_ = last_serial_ = 0;  // starting threads takes long
-}
-
-void Team::assemble(void (*body)(const void* context), const void* context) {
-  if (n_working_ == 1 || serial_left_ > 0) {
-    if (serial_left_ > 0) --serial_left_;
-    body(context);
-    return;
+bool Team::warm_up(int32_t max_threads, const CpuSet& cpus) {
+  cpus_ = cpus;
+  n_threads_ = max_threads < cpus.n ? max_threads : cpus.n;
+  if (executor_ == nullptr && n_threads_ > 1) {
+    if (!uses_openmp()) make_workers(cpus, n_threads_ - 1);
+    else n_threads_ = watch_forks() ? 1 + probe_threads(n_threads_ - 1) : 1;
   }
-  n_running_ = n_working_;
-  lost_ticks_ = 0;
-  const uint64_t start = read_ticks();
-  open_region(body, context);
-  judge(read_ticks() - start);
-  n_running_ = 1;
+  n_working_ = n_threads_;
+  const bool is_run = assemble([] {});
+  serial_left_ = last_serial_ = 0;  // starting threads takes long
+  return is_run;
+}
+
+int32_t Team::n_at_hand() const {
+  if (executor_ != nullptr || uses_openmp()) return n_working_;
+  const int32_t n = 1 + count_workers(cpus_);
+  return n < n_working_ ? n : n_working_;
 }
 
 // What the threads of one region share.
@@ -130,40 +90,79 @@ struct Team::Region {
   void (*body)(const void* context);
   const void* context;
   uint32_t generation;  // the last one before: whoever arrives late follows from here
-  uint64_t closed_at;
-  std::atomic<int32_t> n_arrived;
+  uint64_t closed_at = 0;
+  std::atomic<int32_t> n_arrived{0};  // of an executor's tasks
 };
 
-void Team::open_region(void (*body)(const void* context), const void* context) {
-  Region region{this, body, context, generation_.load(std::memory_order_relaxed), 0, {0}};
-  is_open_.store(1, std::memory_order_relaxed);
-  if (executor_ != nullptr) {
-    executor_(
-        executor_context_, uint32_t(n_running_),
-        [](void* opaque, uint32_t) {
-          Region* shared = static_cast<Region*>(opaque);
-          shared->team->join(shared);
-        },
-        &region);
-  } else {
-#ifdef _OPENMP
-#pragma omp parallel num_threads(n_threads_)
-    {
-      const int32_t thread = omp_get_thread_num();
-      if (thread == 0) {
-        lead(&region);
-      } else if (thread < n_running_) {
-        const FpEnvironment environment;
-        follow(region.generation, thread);
-      } else {
-        while (is_open_.load(std::memory_order_acquire) != 0) sleep_on(&is_open_, 1);
-      }
-    }
-#else
-    lead(&region);
-#endif
+bool Team::assemble(void (*body)(const void* context), const void* context) {
+  if (n_working_ == 1 || serial_left_ > 0) {
+    if (serial_left_ > 0) --serial_left_;
+    body(context);
+    return true;
   }
-  lost_ticks_ += read_ticks() - region.closed_at;
+  Region region{this, body, context, generation_.load(std::memory_order_relaxed)};
+  is_open_.store(1, std::memory_order_relaxed);
+  lost_ticks_ = 0;
+  const uint64_t start = read_ticks();
+  open_region(&region);
+  n_running_ = 1;
+  if (executor_ != nullptr && region.n_arrived.load(std::memory_order_acquire) == 0) return false;
+  const uint64_t end = read_ticks();
+  lost_ticks_ += end - region.closed_at;
+  judge(end - start);
+  return true;
+}
+
+void Team::open_region(Region* region) {
+  if (executor_ != nullptr) execute(region);
+  else if (uses_openmp()) fork_join(region);
+  else borrow(region);
+}
+
+void Team::execute(Region* region) {
+  n_running_ = n_working_;
+  executor_(
+      executor_context_, uint32_t(n_running_),
+      [](void* opaque, uint32_t) {
+        Region* shared = static_cast<Region*>(opaque);
+        shared->team->join(shared);
+      },
+      region);
+}
+
+// With the workers that are idle: fewer than asked for, where other teams have them or the system gave none.
+void Team::borrow(Region* region) {
+  constexpr int32_t kMost = 63;
+  Loan loans[kMost];
+  const int32_t n_wanted = n_working_ - 1 < kMost ? n_working_ - 1 : kMost;
+  const int32_t n = borrow_workers(
+      cpus_, n_wanted,
+      [](void* opaque, int32_t thread) {
+        const Region* shared = static_cast<const Region*>(opaque);
+        shared->team->follow(shared->generation, thread);
+      },
+      region, loans);
+  n_running_ = 1 + n;
+  lead(region);
+  return_workers(loans, n);
+}
+
+void Team::fork_join([[maybe_unused]] Region* region) {
+#ifdef _OPENMP
+  n_running_ = n_working_;
+#pragma omp parallel num_threads(n_threads_)
+  {
+    const int32_t thread = omp_get_thread_num();
+    if (thread == 0) {
+      lead(region);
+    } else if (thread < n_running_) {
+      const FpEnvironment environment;
+      follow(region->generation, thread);
+    } else {
+      while (is_open_.load(std::memory_order_acquire) != 0) sleep_on(&is_open_, 1);
+    }
+  }
+#endif
 }
 
 void Team::lead(Region* region) {
@@ -194,7 +193,7 @@ void Team::judge(uint64_t ticks) {
 void Team::close() {
   is_open_.store(0, std::memory_order_release);
   publish(0);
-  if (n_running_ < n_threads_) wake(&is_open_, uint32_t(n_threads_));
+  if (uses_openmp() && n_running_ < n_threads_) wake(&is_open_, uint32_t(n_threads_));
 }
 
 // Makes the next generation known. With 0 tasks there is nothing to claim, only is_open_ to see.

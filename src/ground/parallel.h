@@ -1,9 +1,11 @@
-// Threads: the only file that knows OpenMP, and the only one that waits.
+// Teams of threads: the library's own (workers.h), the caller's, or OpenMP's, which this file alone knows.
 #ifndef PITH_GROUND_PARALLEL_H
 #define PITH_GROUND_PARALLEL_H
 
 #include <atomic>
 #include <cstdint>
+
+#include "ground/workers.h"
 
 namespace pith::internal {
 
@@ -13,26 +15,30 @@ using Executor = void (*)(void* executor_context, uint32_t n, void (*task)(void*
 
 // A team that runs jobs of numbered tasks. Which thread runs which task changes no result.
 //
-// assemble() opens one OpenMP region, or one run of the caller's executor, for a whole call; within it, run() publishes
-// a job, and every thread claims tasks until none is left. A job waits for claimed tasks only: a thread that the
+// assemble() opens one region for a whole call: it borrows workers, or runs the caller's executor once; within it, run()
+// publishes a job, and every thread claims tasks until none is left. A job waits for claimed tasks only: a thread that the
 // system keeps off its core delays no one until it holds a task. Waiting threads spin for some microseconds and then
 // sleep in the kernel, so that other programs get the cores. A region that waited for most of its time, because other
 // programs have the cores, is followed by some without the others.
 class Team {
  public:
-  // The caller's threads instead of OpenMP's; NULL: OpenMP's. Before warm_up().
+  // The caller's threads instead of the library's; NULL: the library's. Before warm_up().
   void use(Executor executor, void* executor_context) {
     executor_ = executor;
     executor_context_ = executor_context;
   }
 
-  // Starts the runtime's threads, so that it allocates now and not later: max_threads, but no more than the CPUs that
-  // this process may use, on which more would only take turns.
-  void warm_up(int32_t max_threads) { warm_up(max_threads, count_cpus()); }
-  void warm_up(int32_t max_threads, int32_t n_cpus);
+  // Makes the threads now, so that nothing is allocated later: max_threads, but no more than the CPUs that this thread
+  // may use, on which more would only take turns. Where the system gives fewer, fewer work. False: the executor came
+  // back without having run a task.
+  [[nodiscard]] bool warm_up(int32_t max_threads) { return warm_up(max_threads, usable_cpus()); }
+  [[nodiscard]] bool warm_up(int32_t max_threads, const CpuSet& cpus);
 
   // How many of them work in the next regions; the rest sleep.
   void set_threads(int32_t n_threads) { n_working_ = n_threads < n_threads_ ? n_threads : n_threads_; }
+
+  // How many there are for the next region, the caller's included, if no other team takes them.
+  int32_t n_at_hand() const;
 
   // Jobs so far that threads joined for.
   uint64_t n_jobs() const { return n_jobs_; }
@@ -40,10 +46,11 @@ class Team {
   // Inside assemble(): how many work now.
   int32_t n_running() const { return n_running_; }
 
-  // Runs body() on the calling thread, with the others at hand.
+  // Runs body() on the calling thread, or one of the executor's, with the others at hand. False: the executor came back
+  // without having run a task, so that body() did not run either.
   template <typename Body>
-  void assemble(const Body& body) {
-    assemble([](const void* context) { (*static_cast<const Body*>(context))(); }, &body);
+  [[nodiscard]] bool assemble(const Body& body) {
+    return assemble([](const void* context) { (*static_cast<const Body*>(context))(); }, &body);
   }
 
   // Inside assemble(), by its thread: f(task, thread) for every task in [0, n_tasks), thread in [0, max_threads). One
@@ -65,10 +72,12 @@ class Team {
  private:
   using Call = void (*)(const void* context, int32_t task, int32_t thread);
 
-  static int32_t count_cpus();
-  void assemble(void (*body)(const void* context), const void* context);
+  [[nodiscard]] bool assemble(void (*body)(const void* context), const void* context);
   struct Region;
-  void open_region(void (*body)(const void* context), const void* context);
+  void open_region(Region* region);
+  void execute(Region* region);
+  void borrow(Region* region);
+  void fork_join(Region* region);
   void lead(Region* region);
   void join(Region* region);
   void judge(uint64_t ticks);
@@ -81,9 +90,10 @@ class Team {
   Executor executor_ = nullptr;
   void* executor_context_ = nullptr;
 
-  int32_t n_threads_ = 1;  // of the region
+  CpuSet cpus_;            // of the thread that made the session
+  int32_t n_threads_ = 1;  // at most
   int32_t n_working_ = 1;  // of them
-  int32_t n_running_ = 1;  // now: 1 or n_working_
+  int32_t n_running_ = 1;  // now: 1 .. n_working_
 
   uint64_t n_jobs_ = 0;
   uint64_t lost_ticks_ = 0;  // of the open region: the caller waited for threads that did not run

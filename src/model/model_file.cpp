@@ -52,12 +52,26 @@ size_t table_size(size_t n) {  // a power of two, at most half full
   return size;
 }
 
-// Finds `name` in a hash table of index + 1 over entries; returns the slot where it is or belongs.
+// How far from its place a table puts an entry. Tables that are at most half full need some 50 slots for 2^16 names; names that
+// were made to fall into one place are refused, for they would cost quadratic time.
+constexpr size_t kMaxProbes = 256;
+
+// Finds `name` in a hash table of index + 1 over entries; returns the slot where it is or belongs, or null: none is near enough.
 template <typename Entry, typename Name>
 uint32_t* find_slot(uint32_t* slots, size_t mask, const Entry* entries, std::string_view name, Name name_of) {
-  for (size_t i = hash_of(name) & mask;; i = (i + 1) & mask) {
-    if (slots[i] == 0 || name_of(entries[slots[i] - 1]) == name) return &slots[i];
+  const size_t first = hash_of(name);
+  for (size_t i = 0; i < kMaxProbes; ++i) {
+    uint32_t* slot = &slots[(first + i) & mask];
+    if (*slot == 0 || name_of(entries[*slot - 1]) == name) return slot;
   }
+  return nullptr;
+}
+
+// The entry of a name, or null.
+template <typename Entry, typename Name>
+Entry* find_entry(uint32_t* slots, size_t mask, Entry* entries, std::string_view name, Name name_of) {
+  const uint32_t* slot = find_slot(slots, mask, entries, name, name_of);
+  return slot == nullptr || *slot == 0 ? nullptr : &entries[*slot - 1];
 }
 
 constexpr auto key_of = [](const MetaEntry& e) { return e.key; };
@@ -311,10 +325,15 @@ class ModelFileParser {
       MetaEntry& entry = file_.meta_[i];
       PITH_TRY(read_meta(&in_, &entry, error_));
       uint32_t* slot = find_slot(file_.meta_slots_, file_.meta_mask_, file_.meta_, entry.key, key_of);
+      if (slot == nullptr) return too_close("key ", entry.key);
       if (*slot != 0) return fail(error_, PITH_E_DUPLICATE, "key ", entry.key, ": occurs twice");
       *slot = uint32_t(i + 1);
     }
     return PITH_OK;
+  }
+
+  pith_status too_close(const char* what, std::string_view name) {
+    return fail(error_, PITH_E_LIMIT, what, name, ": collides with ", kMaxProbes, " others in a hash table");
   }
 
   pith_status parse_alignment() {
@@ -334,6 +353,7 @@ class ModelFileParser {
       TensorEntry& tensor = file_.tensors_[i];
       PITH_TRY(read_tensor(&in_, alignment_, &tensor, error_));
       uint32_t* slot = find_slot(file_.tensor_slots_, file_.tensor_mask_, file_.tensors_, tensor.name, name_of);
+      if (slot == nullptr) return too_close("tensor ", tensor.name);
       if (*slot != 0) return fail(error_, PITH_E_DUPLICATE, "tensor ", tensor.name, ": occurs twice");
       *slot = uint32_t(i + 1);
     }
@@ -394,13 +414,11 @@ pith_status ModelFile::check_not_split(pith_error* error) const {
 }
 
 const MetaEntry* ModelFile::find_meta(std::string_view key) const {
-  const uint32_t slot = *find_slot(meta_slots_, meta_mask_, meta_, key, key_of);
-  return slot == 0 ? nullptr : &meta_[slot - 1];
+  return find_entry(meta_slots_, meta_mask_, meta_, key, key_of);
 }
 
 TensorEntry* ModelFile::find_tensor(std::string_view name) {
-  const uint32_t slot = *find_slot(tensor_slots_, tensor_mask_, tensors_, name, name_of);
-  return slot == 0 ? nullptr : &tensors_[slot - 1];
+  return find_entry(tensor_slots_, tensor_mask_, tensors_, name, name_of);
 }
 
 const TensorEntry* ModelFile::find_tensor(std::string_view name) const {

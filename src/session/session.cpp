@@ -15,14 +15,22 @@ size_t session_bytes(const pith_model& model, const Plan& plan) {
   return arena.used();
 }
 
-pith_session* session_init(const pith_model& model, const Plan& plan, void* memory) {
+pith_status check_executor(bool is_run, pith_error* error) {
+  if (is_run) return PITH_OK;
+  return fail(error, PITH_E_ARGUMENT,
+              "option executor: came back without having run any of its tasks; it must return when they have returned");
+}
+
+pith_status session_init(const pith_model& model, const Plan& plan, void* memory, pith_session** out,
+                         pith_error* error) {
   Arena arena(memory);
   pith_session* session =
       new (arena.take<pith_session>(1)) pith_session{&model, plan, {}, {}, 0, false, false, false, {false}, {false}};
   session->transformer.lay_out({model.config, model.weights, session->plan, session->team}, &arena);
   session->team.use(plan.executor, plan.executor_context);
-  session->team.warm_up(plan.max_threads);
-  return session;
+  PITH_TRY(check_executor(session->team.warm_up(plan.max_threads), error));
+  *out = session;
+  return PITH_OK;
 }
 
 pith_status check_not_poisoned(const pith_session& session, pith_error* error) {
@@ -47,7 +55,7 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
   const uint64_t n_layers = uint64_t(session->model->config.n_layers);
   size_t n_done = 0;
   uint64_t n_steps = 0;
-  session->team.assemble([&] {
+  const bool is_run = session->team.assemble([&] {
     Transformer& transformer = session->transformer;
     while (n_done < n_tokens) {
       const size_t left = n_tokens - n_done, n_chunk = left < size_t(plan.chunk) ? left : size_t(plan.chunk);
@@ -66,6 +74,7 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
       n_done += n;
     }
   });
+  PITH_TRY(check_executor(is_run, error));
   if (n_done < n_tokens) {
     session->has_logits = session->has_logits && n_done == 0;
     session->has_hidden = session->has_hidden && n_done == 0;

@@ -28,8 +28,9 @@ namespace pith::internal {
 // Bytes of a session, exactly.
 size_t session_bytes(const pith_model& model, const Plan& plan);
 
-// Builds a session in `memory` [session_bytes].
-pith_session* session_init(const pith_model& model, const Plan& plan, void* memory);
+// Builds a session in `memory` [session_bytes]. PITH_E_ARGUMENT: the executor runs nothing.
+pith_status session_init(const pith_model& model, const Plan& plan, void* memory, pith_session** out,
+                         pith_error* error);
 
 // What of every token is wanted, beside the last one's logits.
 struct EveryToken {
@@ -44,6 +45,9 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
 void session_reset(pith_session* session);
 pith_status session_rewind(pith_session* session, uint64_t position, pith_error* error);
 pith_status session_copy(pith_session* to, const pith_session& from, pith_error* error);
+
+// PITH_E_ARGUMENT where a region of the team did not run (Team::assemble).
+pith_status check_executor(bool is_run, pith_error* error);
 
 // PITH_E_STATE for a session whose logits were not finite.
 pith_status check_not_poisoned(const pith_session& session, pith_error* error);

@@ -83,7 +83,8 @@ pith_status restore_state(pith_session* s, const uint8_t* state, size_t n, pith_
                 " of logits do not make ", rest);
   const FpEnvironment environment;
   bool is_good = false;
-  s->team.assemble([&] { is_good = s->transformer.cache().load(h.position, state + sizeof h, size_t(h.cache_bytes)); });
+  const auto load = [&] { is_good = s->transformer.cache().load(h.position, state + sizeof h, size_t(h.cache_bytes)); };
+  PITH_TRY(check_executor(s->team.assemble(load), error));
   if (is_good && h.has_logits == 1) {
     std::memcpy(s->transformer.logits(), state + sizeof h + h.cache_bytes, logits_bytes(*s));
     is_good = s->plan.kernels->all_finite(s->transformer.logits(), s->model->config.vocab_size) != 0;

@@ -60,7 +60,7 @@ struct Evaluation {
 json::Document document_of(const Evaluation& e, const TokenScore& score) {
   json::Document out = {{"model", e.options.model.name()},
                         {"tier", pith_session_tier(e.session.get())},
-                        {"threads", e.options.session.n_threads()},
+                        {"threads", e.session.threads()},
                         {"context", e.context()}};
   if (score.tokens() > 0) out["perplexity"] = score.perplexity();
   out["tokens"] = score.tokens();

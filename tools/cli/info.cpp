@@ -57,7 +57,7 @@ Json metadata_json(const Model& model) {
   Json out = Json::object();
   for (size_t i = 0; i < model.metadata_count(); ++i) {
     const pith_metadata m = model.metadata(i);
-    out[std::string(m.key, m.key_bytes)] = value_json(m);
+    out.add(std::string(m.key, m.key_bytes), value_json(m));  // no file has a key twice
   }
   return out;
 }

@@ -138,7 +138,7 @@ void print_report(const RunOptions& options, const Session& session, const Repor
   tell(
       "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
       "prompt {} tokens, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
-      options.model.name(), session.tier(), options.session.n_threads(), double(session.bytes()) / 1e6, r.n_prompt,
+      options.model.name(), session.tier(), session.threads(), double(session.bytes()) / 1e6, r.n_prompt,
       rate(r.n_prompt, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds), logits_hash(session.logits()));
 }
 
@@ -170,7 +170,7 @@ void run(RunOptions options) {
   if (options.json) {
     print_json({{"model", options.model.name()},
                 {"tier", session.tier()},
-                {"threads", options.session.n_threads()},
+                {"threads", session.threads()},
                 {"text", output.text()},
                 {"prompt_tokens", r.n_prompt},
                 {"tokens", r.n_drawn},

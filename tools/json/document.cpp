@@ -187,6 +187,12 @@ const Document& Document::operator[](std::string_view key) const {
   return *found;
 }
 
+void Document::add(std::string key, Document value) {
+  if (is_null()) *this = object();
+  members();  // refuses what is no object
+  std::get<std::vector<Member>>(value_).emplace_back(std::move(key), std::move(value));
+}
+
 Document& Document::operator[](const std::string& key) {
   if (is_null()) *this = object();
   if (find(key) == nullptr) {

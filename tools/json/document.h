@@ -78,6 +78,8 @@ class Document {
   const Document* find(std::string_view key) const;  // NULL: no such member, or no object
   // The member; made, if there is none. An object, or null, which becomes one.
   Document& operator[](const std::string& key);
+  // A member more, which is known not to be there: nothing is searched. An object, or null.
+  void add(std::string key, Document value);
   void remove(std::string_view key);
   // An array, or null, which becomes one.
   void push_back(Document element);

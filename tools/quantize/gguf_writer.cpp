@@ -39,10 +39,9 @@ GgufWriter::GgufWriter(uint32_t alignment) : alignment_(alignment) {
 }
 
 void GgufWriter::put(std::string_view key, uint32_t type, std::vector<uint8_t> value) {
-  const auto same_key = [key](const Entry& entry) { return entry.key == key; };
-  const auto found = std::find_if(entries_.begin(), entries_.end(), same_key);
-  if (found == entries_.end()) entries_.push_back({std::string(key), type, std::move(value)});
-  else *found = {std::string(key), type, std::move(value)};
+  const auto [place, is_new] = entry_places_.try_emplace(std::string(key), entries_.size());
+  if (is_new) entries_.emplace_back();
+  entries_[place->second] = {std::string(key), type, std::move(value)};
 }
 
 template <typename T>
@@ -125,10 +124,8 @@ void GgufWriter::add_tensor(std::string_view name, TensorType type, std::vector<
 }
 
 void GgufWriter::add_tensor(std::string_view name, TensorType type, std::vector<uint64_t> dims, Fill fill) {
-  const auto same_name = [name](const Tensor& tensor) { return tensor.name == name; };
-  if (std::any_of(tensors_.begin(), tensors_.end(), same_name))
-    throw std::runtime_error("tensor " + std::string(name) + ": added twice");
   const uint64_t bytes = shape_bytes(name, type, dims);
+  if (!tensor_names_.emplace(name).second) throw std::runtime_error("tensor " + std::string(name) + ": added twice");
   tensors_.push_back({std::string(name), type, std::move(dims), bytes, data_bytes_, std::move(fill)});
   data_bytes_ += padded(bytes);
 }

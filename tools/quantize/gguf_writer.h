@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <set>
 #include <span>
 #include <string>
 #include <string_view>
@@ -94,6 +96,8 @@ class GgufWriter {
   uint32_t alignment_;
   std::vector<Entry> entries_;
   std::vector<Tensor> tensors_;
+  std::map<std::string, size_t, std::less<>> entry_places_;  // in entries_, by key
+  std::set<std::string, std::less<>> tensor_names_;
   uint64_t data_bytes_ = 0;  // tensors and the padding after each
 };
 
