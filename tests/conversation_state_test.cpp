@@ -145,6 +145,44 @@ TEST_CASE("a state of a sampler withstands damage and deceit, and is bound to th
   CHECK_THROWS_AS(target.restore(dead), Error);
 }
 
+TEST_CASE("every token of a sampler's state is one of the vocabulary") {
+  Sampler source(50, with_penalty(5)), target(50, with_penalty(5));
+  for (int32_t token = 0; token < 5; ++token) source.accept(token);
+  const Bytes state = source.save();
+  for (size_t i = 0; i < 5; ++i) {
+    for (const int32_t token : {-1, 50, INT32_MIN, INT32_MAX, 0, 49}) {
+      Bytes changed = state;
+      std::memcpy(changed.data() + 80 + 4 * i, &token, sizeof token);  // behind the header
+      repair(&changed);
+      CAPTURE(i);
+      CAPTURE(token);
+      CHECK((pith_sampler_restore(target.get(), changed.data(), changed.size(), nullptr) == PITH_OK) ==
+            (token == 0 || token == 49));
+    }
+  }
+}
+
+TEST_CASE("a state is at least a header") {
+  Sampler target(50, with_penalty(5));
+  const Bytes letters(40, 'x');
+  for (const size_t n : {0, 39, 40}) {
+    const Block exact = block_of(letters.data(), n);
+    CHECK(int(pith_sampler_restore(target.get(), exact.get(), n, nullptr)) ==
+          int(n < 40 ? PITH_E_SAVED_TRUNCATED : PITH_E_SAVED_KIND));
+  }
+}
+
+TEST_CASE("a sampler's state holds up to 65,536 tokens") {
+  Sampler source(50, with_penalty(65536)), target(50, with_penalty(4));
+  for (int32_t i = 0; i < 65536; ++i) source.accept(i % 50);
+  Bytes state = source.save();
+  CHECK(int(pith_sampler_restore(target.get(), state.data(), state.size(), nullptr)) == int(PITH_OK));
+  state.resize(state.size() + sizeof(int32_t));
+  set_word(&state, 72, 65537);  // the number of tokens
+  repair(&state);
+  CHECK(int(pith_sampler_restore(target.get(), state.data(), state.size(), nullptr)) == int(PITH_E_SAVED_VALUE));
+}
+
 TEST_CASE("a seed starts the generator anew and leaves the recent tokens") {
   std::mt19937_64 random(2);
   Sampler one(50, with_penalty(8)), other(50, with_penalty(8));

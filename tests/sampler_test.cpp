@@ -231,6 +231,7 @@ TEST_CASE("sampler: every filter, and all together, against the reference") {
       {"top_k beyond", 1, 5000, 1, 0, 1, 0},
       {"top_p 0.5", 1, 0, 0.5f, 0, 1, 0},
       {"top_p tiny", 1, 0, 1e-6f, 0, 1, 0},
+      {"top_p of what top_k left", 2, 4, 0.6f, 0, 1, 0},
       {"min_p 0.2", 1, 0, 1, 0.2f, 1, 0},
       {"penalty 1.3", 1, 0, 1, 0, 1.3f, 64},
       {"penalty 0.7", 1, 0, 1, 0, 0.7f, 3},
@@ -322,6 +323,17 @@ TEST_CASE("sampler: the repetition penalty") {
     Sampler sampler(4, o);
     for (const int32_t token : {0, 1, 2}) sampler.accept(token);
     CHECK(sampler.draw(std::vector<float>{4, 5, 5, 3}) == 0);
+  }
+  SUBCASE("draws no token at -infinity, however often it occurred") {
+    o.temperature = 1;
+    for (const float penalty : {0.5f, 2.0f}) {
+      o.repeat_penalty = penalty;
+      Sampler sampler(2, o);
+      for (int i = 0; i < 50; ++i) {
+        sampler.accept(1);
+        CHECK(sampler.draw(std::vector<float>{-kMax, -kInf}) == 0);
+      }
+    }
   }
   SUBCASE("leaves finite logits finite and infinite ones infinite") {
     for (const float penalty : {1e-38f, 1e38f}) {

@@ -2,6 +2,8 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstring>
+#include <limits>
 #include <map>
 #include <string>
 
@@ -333,6 +335,57 @@ TEST_CASE("falsified states with a true hash are refused or harmless") {
     CHECK(n_taken > 100);
     CHECK(target.guards_hold());
     MESSAGE(s.name, ": ", n_refused, " refused, ", n_emptied, " refused late, ", n_taken, " taken");
+  }
+}
+
+TEST_CASE("a state's header: positions below 2^63, logits of all or no tokens") {
+  const uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  const Scenario s = small_scenarios(seed)[0];
+  Session source(s.model(), s.options), target(s.model(), s.options);
+  source.eval(few_ids(s.n_before, seed));
+  const Bytes state = source.save();
+  const auto says = [&](Bytes bytes, const char* words) {
+    repair(&bytes);
+    pith_error error{};
+    const pith_status status = restore(target.get(), bytes, &error);
+    return status == PITH_E_SAVED_MISMATCH && std::string(error.message).find(words) != std::string::npos;
+  };
+  for (const uint64_t position : {uint64_t(1) << 63, (uint64_t(1) << 63) - 1, UINT64_MAX}) {
+    Bytes far = state;
+    set_word(&far, state_at::kPosition, position);
+    CHECK(says(far, "no session gets to position") == (position >= uint64_t(1) << 63));
+  }
+  for (const uint64_t has_logits : {2, 3}) {  // without the bytes of any
+    Bytes without = state;
+    set_word(&without, state_at::kHasLogits, has_logits);
+    without.resize(state_at::kCache + size_t(word_at(state, state_at::kCacheBytes)));
+    CHECK(says(without, "bytes of cache"));
+  }
+}
+
+TEST_CASE("a state whose logits are not finite is refused, and leaves an empty session") {
+  const uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  for (const Scenario& s : small_scenarios(seed)) {
+    CAPTURE(s.name);
+    Session source(s.model(), s.options), fresh(s.model(), s.options), target(s.model(), s.options);
+    source.eval(few_ids(s.n_before, seed));
+    const Bytes state = source.save();
+    const size_t n_logits = size_t(s.spec.config.vocab_size), logits_at = state.size() - n_logits * sizeof(float);
+    for (const float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                            -std::numeric_limits<float>::infinity()}) {
+      for (const size_t index : {size_t(0), n_logits / 2, n_logits - 1}) {
+        Bytes changed = state;
+        std::memcpy(changed.data() + logits_at + index * sizeof bad, &bad, sizeof bad);
+        repair(&changed);
+        REQUIRE(int(restore(target.get(), state)) == int(PITH_OK));
+        CHECK(int(restore(target.get(), changed)) == int(PITH_E_SAVED_VALUE));
+        CHECK(pith_session_position(target.get()) == 0);
+        CHECK(pith_session_logits(target.get()) == nullptr);
+        CHECK(target.save() == fresh.save());
+      }
+    }
   }
 }
 

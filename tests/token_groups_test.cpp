@@ -353,6 +353,31 @@ TEST_CASE("rows go to hapaxes, then to gates, and come back from the largest gro
   CHECK(c.groups->n_free_rows() == 4);
 }
 
+TEST_CASE("a gate group of up to 8 tokens gets rows for its keys where twice as many are free") {
+  for (const int n_tokens : {8, 9}) {
+    CAPTURE(n_tokens);
+    Checked c({128, 24 + n_tokens + 2, 24, true});
+    std::string ids;
+    for (int i = 0; i < 24; ++i) ids += char('A' + i);  // every row is a hapax's
+    put(&c, 0, (ids + std::string(size_t(n_tokens), 'z') + "yy").c_str());
+    for (int slot = 0; slot < 21; ++slot) c.remove(slot);
+    for (int slot = 0; slot < 21; ++slot) {  // the ring fills up; y and z get a gate each, and 19 rows stay free
+      CHECK(c.groups->group_kind(c.groups->group_of(24)) != GroupKind::keys);
+      c.replace(slot, 'y');
+    }
+    CHECK((c.groups->group_kind(c.groups->group_of(24)) == GroupKind::keys) == (n_tokens == 8));
+  }
+}
+
+TEST_CASE("the largest group of keys is another one than that which grows, though it be the first of its list") {
+  Checked c({128, 100, 73, true});
+  put(&c, 0, (std::string(20, 'a') + std::string(40, 'b') + std::string(13, 'a')).c_str());
+  CHECK(c.groups->n_free_rows() == 0);
+  c.replace(73, 'a');
+  CHECK(c.groups->group_kind(c.groups->group_of(0)) == GroupKind::keys);
+  CHECK(c.groups->group_kind(c.groups->group_of(20)) == GroupKind::gate);
+}
+
 TEST_CASE("without keys, rows are gates alone, and a token that replaces itself keeps its own") {
   Checked c({128, 4, 2, false});
   put(&c, 0, "abca");

@@ -1,12 +1,15 @@
 // libFuzzer: any bytes as a model file. What opens must also tokenize, plan a small session and run two steps. Of a file that
-// has a directory, packed or not, the tensors' first and last blocks must give weights and codes.
+// has a directory, packed or not, the tensors' first and last blocks must give weights and codes. Most mutations change one field of one
+// key or tensor (gguf_mutator.h), the others any bytes.
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <initializer_list>
+#include <random>
 
 #include "gguf_blocks.h"
+#include "gguf_mutator.h"
 #include "model/model_file.h"
 #include "pith/pith.h"
 
@@ -97,6 +100,16 @@ void read_tensors(const void* data, size_t size) {
 }
 
 }  // namespace
+
+extern "C" size_t LLVMFuzzerMutate(uint8_t* data, size_t size, size_t max_size);
+
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t max_size, unsigned seed) {
+  std::mt19937_64 random(seed);
+  pith::fuzz::GgufMutator mutator;
+  if (random() % 4 == 0 || !mutator.read(data, size)) return LLVMFuzzerMutate(data, size, max_size);
+  for (uint64_t left = 1 + random() % 2; left > 0; --left) mutator.mutate(&random);
+  return mutator.write(data, max_size);
+}
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   void* file = aligned(size);
