@@ -13,6 +13,12 @@ using namespace pith::test;
 
 namespace {
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr int kConfigurations = 50;  // of which sanitizers make minutes
+#else
+constexpr int kConfigurations = 200;
+#endif
+
 size_t bytes_of(const Model& model, const pith_session_options& options) {
   size_t bytes = 0;
   REQUIRE(int(pith_session_bytes(model.get(), &options, &bytes, nullptr)) == int(PITH_OK));
@@ -75,7 +81,7 @@ TEST_CASE("pith_session_bytes is exact for 200 random configurations, between in
   const std::vector<SynthSpec> variants = all_variants();
   Models models;
   size_t n_other_bits = 0;
-  for (int i = 0; i < 200; ++i) {
+  for (int i = 0; i < kConfigurations; ++i) {
     const SynthSpec& spec = variants[random() % variants.size()];
     const char* types[] = {"q4", "q4m", "q8", "f32"};
     const Model& model = models.of(spec, types[random() % 4]);
