@@ -252,7 +252,7 @@ TEST_CASE("tokenizers and chats use at most 32 KiB of stack, for any text of 1 M
 }
 
 // musl gives threads 128 KiB, small systems 64: of which the C library takes its part.
-TEST_CASE("everything works on a thread with a stack of 64 KiB") {
+TEST_CASE("everything works on a stack of 64 KiB") {
   if (kIsSanitized) return;
   for_each_setting([&](const Runtime& runtime, size_t data_bytes, const pith_session_options& options) {
     Program program(runtime, data_bytes, options);

@@ -70,13 +70,30 @@ int in_child(const Body& body) {
 
 // ---- The library, linked or opened ----------------------------------------------------------------------------------------
 
-#define PITH_USED(X)                                                                                               \
-  X(model_bytes)                                                                                                   \
-  X(model_init)                                                                                                    \
-  X(model_get_info) X(session_bytes) X(session_init) X(session_eval) X(session_logits) X(session_state_bytes)      \
-      X(session_save) X(session_restore) X(session_copy) X(session_rewind) X(session_cancel) X(session_position)   \
-          X(session_threads) X(sampler_bytes) X(sampler_init) X(sampler_draw) X(tokenizer_bytes) X(tokenizer_init) \
-              X(tokenizer_work_bytes) X(tokenizer_encode) X(tokenizer_decode)
+#define PITH_USED(X)      \
+  X(model_bytes)          \
+  X(model_init)           \
+  X(model_get_info)       \
+  X(session_bytes)        \
+  X(session_init)         \
+  X(session_eval)         \
+  X(session_logits)       \
+  X(session_state_bytes)  \
+  X(session_save)         \
+  X(session_restore)      \
+  X(session_copy)         \
+  X(session_rewind)       \
+  X(session_cancel)       \
+  X(session_position)     \
+  X(session_threads)      \
+  X(sampler_bytes)        \
+  X(sampler_init)         \
+  X(sampler_draw)         \
+  X(tokenizer_bytes)      \
+  X(tokenizer_init)       \
+  X(tokenizer_work_bytes) \
+  X(tokenizer_encode)     \
+  X(tokenizer_decode)
 
 struct Api {
 #define PITH_MEMBER(name) decltype(&pith_##name) name = pith_##name;
