@@ -146,6 +146,7 @@ struct QuadWeights {
                                                                                                                        \
   /* ---- Vectors of n floats. Sums are those of 16 lanes and the tree. */                                             \
                                                                                                                        \
+  /* Norms are NaN where the mean of squares is beyond float32. */                                                     \
   /* out = gamma x / sqrt(mean x^2 + eps). gamma NULL: 1. out may be x. n >= 1. */                                     \
   X(rmsnorm, void(const float* x, const float* gamma, float eps, int32_t n, float* out))                               \
   /* out = gamma (x - mean) / sqrt(variance + eps) + beta. gamma NULL: 1; beta NULL: 0. out may be x. n >= 1. */       \

@@ -109,3 +109,45 @@ TEST_CASE("NaN and infinity in any tensor are PITH_E_NUMERIC, then PITH_E_STATE 
   }
   MESSAGE(n_spoiled, " spoiled models");
 }
+
+// Zeros in place of numbers whose squares overflow would be uniform logits, and PITH_OK.
+TEST_CASE(
+    "a norm whose squares overflow is PITH_E_NUMERIC: of the residual stream and of the gated products, on every "
+    "tier") {
+  size_t n_cases = 0;
+  for (const SynthSpec& spec : some_variants()) {
+    CAPTURE(spec.name);
+    const Bytes packed = pack_spec(spec, "f32");
+    const Runtime runtime(packed);
+    for (size_t i = 0; i < pith_model_tensor_count(runtime.model.get()); ++i) {
+      const pith_tensor tensor = runtime.model.tensor(i);
+      const std::string name(tensor.name, tensor.name_bytes);
+      const bool is_gate = name.starts_with("gate_embd.") && spec.config.gate_norm != GateNorm::none;
+      if (name != "token_embd.weight" && !is_gate) continue;
+      CAPTURE(name);
+      Bytes spoiled;
+      spoil(tensor, packed, runtime, 1e26f, &spoiled);
+      const Runtime large(spoiled);
+      int usable = 0;
+      for (size_t j = 0; const char* tier = pith_tier_name(j, &usable); ++j) {
+        if (!usable) continue;
+        for (const uint32_t precision : {PITH_PRECISION_F32, PITH_PRECISION_I8}) {
+          CAPTURE(std::string(tier));
+          CAPTURE(precision);
+          pith_session_options options = session_options();
+          options.cache = options.activations = precision;
+          options.tier = tier;
+          Session session(large.model, options);
+          const std::vector<int32_t> of_other_rows = {1, 2}, prompt(10, 0);
+          CHECK(session.try_eval(of_other_rows).has_value());  // row 0 alone is spoiled
+          for (const size_t n : {size_t(1), prompt.size()}) {
+            session.reset();
+            CHECK(int(pith_session_eval(session.get(), prompt.data(), n, nullptr)) == int(PITH_E_NUMERIC));
+            ++n_cases;
+          }
+        }
+      }
+    }
+  }
+  MESSAGE(n_cases, " evaluations");
+}

@@ -100,6 +100,34 @@ TEST_CASE("a NaN comes out of every float kernel that it goes into") {
   });
 }
 
+TEST_CASE("a norm is NaN where its mean of squares is beyond float32, and never zeros") {
+  Random random;
+  CAPTURE(random.seed);
+  const Floats gamma(70, 0.5f), beta(70, 0.25f);
+  for_each_tier([&](const Kernels& k) {
+    for (int32_t n = 2; n <= 70; ++n) {
+      CAPTURE(n);
+      const auto norms_of = [&](float largest) {  // one number of this size, among others
+        Floats x(static_cast<size_t>(n)), out(x.size()), all;
+        for (float& value : x) value = random.uniform(-4, 4);
+        x[random.below(x.size())] = largest * random.sign();
+        const auto add = [&] { all.insert(all.end(), out.begin(), out.end()); };
+        for (const float* g : {static_cast<const float*>(nullptr), gamma.data()}) {
+          k.rmsnorm(x.data(), g, 1e-6f, n, out.data());
+          add();
+          k.layernorm(x.data(), g, beta.data(), 1e-6f, n, out.data());
+          add();
+        }
+        return all;
+      };
+      const auto is_nan = [](float value) { return std::isnan(value); };
+      const Floats beyond = norms_of(1e21f), within = norms_of(1e18f);
+      CHECK(std::all_of(beyond.begin(), beyond.end(), is_nan));
+      CHECK(std::none_of(within.begin(), within.end(), is_nan));
+    }
+  });
+}
+
 // A million arguments a function and tier.
 TEST_CASE("functions over their whole range") {
   Random random;

@@ -8,6 +8,7 @@
 
 #include "agreement.h"
 #include "golden_file.h"
+#include "guarded_memory.h"
 #include "random_model.h"
 #include "reference/reference_model.h"
 #include "session/session.h"
@@ -279,6 +280,7 @@ TEST_CASE("a prompt writes up to the end of its session's memory, and not behind
       REQUIRE(int(pith_session_eval(guarded.session, tokens.data(), tokens.size(), nullptr)) == int(PITH_OK));
     }
     CHECK(guarded.guards_hold());
+    unpoison(guarded.block.get() + GuardedSession::kGuard, guarded.bytes);
     size_t high_water = guarded.bytes;
     while (high_water > 0 && guarded.block.get()[GuardedSession::kGuard + high_water - 1] == 0xa5) --high_water;
     MESSAGE(spec.name, ": ", high_water, " of ", guarded.bytes);

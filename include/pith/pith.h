@@ -33,6 +33,11 @@
  * Unloading. dlclose ends the library's threads first. No other thread may be inside a function of the library.
  * OpenMP.    A library that was built with PITH_OPENMP=ON takes its threads from OpenMP's runtime, which ends the process
  *            where the system gives too few of them; it is never unloaded. pith_session_init looks for them first.
+ * Callbacks  (executor, progress, clock) return: an exception or a longjmp out of one leaves the session unusable. They
+ *            run in the library's floating-point environment, and find the host's again afterwards.
+ * Host.      The floating-point environment of the calling thread (rounding, flushed denormals, unmasked exceptions)
+ *            changes no result and is as it was after every call; the locale, signals and their handlers change
+ *            nothing. A call needs at most 32 KiB of the caller's stack.
  * Same bits. The same calls give bit-identical logits on every CPU, instruction set and thread count.
  * Strings    are UTF-8. Those that the library hands out as (pointer, bytes) are not NUL-terminated; `const char*`
  *            alone are.

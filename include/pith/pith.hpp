@@ -24,6 +24,8 @@
 #include "cpus.hpp"
 #include "mapped_file.hpp"
 #include "pith.h"
+#include "placed.hpp"
+#include "read_file.hpp"
 #include "result.hpp"
 
 namespace pith {
@@ -50,62 +52,14 @@ inline std::vector<TierName> tiers() {
   return out;
 }
 
-// A struct of pith.h as its functions want it: zeros, and its size.
-template <typename Struct>
-Struct sized() {
-  Struct out{};
-  out.struct_size = sizeof out;
-  return out;
-}
-
-// The bytes that save(object, state, capacity, &bytes, &error) writes.
-template <typename Object>
-Result<std::vector<uint8_t>> saved(Object* object, size_t capacity,
-                                   pith_status (*save)(Object*, void*, size_t, size_t*, pith_error*)) {
-  std::vector<uint8_t> state(capacity);
-  pith_error error;
-  size_t bytes = 0;
-  const pith_status status = save(object, state.data(), state.size(), &bytes, &error);
-  if (status != PITH_OK) return Failure(status, error);
-  state.resize(bytes);
-  return state;
-}
-
-// An object of pith.h, and the memory that it lies in.
-template <typename Object>
-struct Placed {
-  Memory memory;
-  Object* object = nullptr;
-};
-
-// ask(&bytes, &error) says how much memory the object needs, make(memory, bytes, &object, &error) makes it.
-template <typename Object, typename Ask, typename Make>
-Result<Placed<Object>> place(const Ask& ask, const Make& make) {
-  Placed<Object> out;
-  pith_error error;
-  size_t bytes = 0;
-  pith_status status = ask(&bytes, &error);
-  if (status != PITH_OK) return Failure(status, error);
-  Result<Memory> memory = Memory::create(bytes);
-  if (!memory) return memory.error();
-  out.memory = std::move(*memory);
-  status = make(out.memory.data(), bytes, &out.object, &error);
-  if (status != PITH_OK) return Failure(status, error);
-  return out;
-}
-
-// An empty span may have no address.
-inline const uint8_t* address_of(std::span<const uint8_t> bytes) {
-  static constexpr uint8_t kNone = 0;
-  return bytes.empty() ? &kNone : bytes.data();
-}
-
 // ---- Model
 // -----------------------------------------------------------------------------------------------------------
 
 class Model {
  public:
-  // Maps the file. Replace a model file by renaming a new one over it: writing into it would change a running model.
+  // Maps the file: fast, and its pages are shared and go when memory is short. Replace a model file by renaming a new
+  // one over it: writing into it would change a running model, and truncating it (or a disk that fails) ends the
+  // process by SIGBUS at the next read of a page that is gone. Where that may happen, read the file instead.
   static Result<Model> try_open(const std::string& path) {
     Result<MappedFile> file = MappedFile::open(path);
     if (!file) return file.error();
@@ -113,6 +67,26 @@ class Model {
     if (model) model->file_ = std::move(*file);
     return model;
   }
+  // Reads the file into memory: a failing disk is an error here, and afterwards the file may be cut, overwritten or
+  // gone. It takes the file's size of memory, which no other process shares.
+  static Result<Model> try_read(const std::string& path) {
+    Result<Memory> bytes = read_file(path);
+    if (!bytes) return bytes.error();
+    Result<Model> model = try_view(bytes->data(), bytes->size());
+    if (model) model->bytes_ = std::move(*bytes);
+    return model;
+  }
+#ifndef _WIN32
+  // Maps a part of a file, such as an asset inside an application's archive; the descriptor may be closed afterwards.
+  // PITH_E_ALIGNMENT: the offset is no multiple of PITH_ALIGNMENT.
+  static Result<Model> try_open(int descriptor, uint64_t offset, size_t bytes) {
+    Result<MappedFile> file = MappedFile::open(descriptor, offset, bytes);
+    if (!file) return file.error();
+    Result<Model> model = try_view(file->data(), file->size());
+    if (model) model->file_ = std::move(*file);
+    return model;
+  }
+#endif
   // Bytes that the caller keeps, at a multiple of PITH_ALIGNMENT.
   static Result<Model> try_view(const void* data, size_t data_bytes) {
     Result<Placed<pith_model>> placed = place<pith_model>(
@@ -126,7 +100,7 @@ class Model {
 
   const pith_model* get() const { return placed_.object; }
   // Of the mapped file, and of these in memory now: pages come from the file as they are read, and go when memory is
-  // short. 0 of a view.
+  // short. 0 of a view, and of a file that was read.
   size_t mapped_bytes() const { return file_.size(); }
   size_t resident_bytes() const { return file_.resident_bytes(); }
   // Asks the system to read the weights that every token needs before one does; experts come as tokens choose them.
@@ -164,6 +138,12 @@ class Model {
 
 #if PITH_EXCEPTIONS
   static Model open(const std::string& path) { return try_open(path).value(); }
+  static Model read(const std::string& path) { return try_read(path).value(); }
+#ifndef _WIN32
+  static Model open(int descriptor, uint64_t offset, size_t bytes) {
+    return try_open(descriptor, offset, bytes).value();
+  }
+#endif
   static Model view(const void* data, size_t data_bytes) { return try_view(data, data_bytes).value(); }
   pith_model_info info() const { return try_info().value(); }
   pith_metadata metadata(size_t index) const { return try_metadata(index).value(); }
@@ -186,6 +166,7 @@ class Model {
   }
 
   MappedFile file_;
+  Memory bytes_;  // of a file that was read
   Placed<pith_model> placed_;
 };
 

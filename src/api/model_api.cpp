@@ -1,5 +1,6 @@
 // The C ABI of models: checks arguments once per call, then hands over.
 #include "api/struct_sizes.h"
+#include "fp_environment.h"
 #include "model/model.h"
 
 using namespace pith::internal;
@@ -63,6 +64,7 @@ pith_value_type value_type(GgufType type) {
 
 // The value of that type at `bytes`, which is no array.
 void fill_value(GgufType type, const uint8_t* bytes, pith_metadata* out) {
+  const FpEnvironment environment;  // a signalling NaN may become a double
   out->type = value_type(type);
   switch (type) {
     case GgufType::u8:
@@ -129,6 +131,7 @@ pith_status pith_model_init(const void* data, size_t data_bytes, void* memory, s
   size_t need = 0;
   PITH_TRY(pith_model_bytes(data, data_bytes, &need, error));
   PITH_TRY(check_memory("model", memory, memory_bytes, need, error));
+  const FpEnvironment environment;
   return model_init(data, data_bytes, memory, out_model, error);
 }
 

@@ -1,5 +1,6 @@
 // The C ABI of samplers: checks arguments once per call, then hands over.
 #include "api/struct_sizes.h"
+#include "fp_environment.h"
 #include "session/sampler.h"
 
 using namespace pith::internal;
@@ -11,6 +12,7 @@ pith_status sampling_of(const pith_sampler_options* options, uint32_t vocab_size
   constexpr uint32_t kMaxVocab = 1u << 24;
   if (vocab_size == 0 || vocab_size > kMaxVocab)
     return fail(error, PITH_E_ARGUMENT, "argument vocab_size: ", vocab_size, " is not within 1 .. 2^24");
+  const FpEnvironment environment;  // options may be NaN
   pith_sampler_options given{};
   if (options != nullptr) PITH_TRY(read_struct(options, &given, error));
   return resolve(given, out, error);

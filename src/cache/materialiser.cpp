@@ -83,7 +83,8 @@ float Materialiser::mean_of(const float* product, int32_t offset, int32_t width)
   return total / float(config_->n_heads * width);
 }
 
-// rho = scale / sqrt(variance of scale * product + eps); the product lacks the scale.
+// rho = scale / sqrt(variance of scale * product + eps); the product lacks the scale. NaN of a variance that is not
+// finite, as for the kernels' norms.
 Materialiser::Norm Materialiser::norm(const float* up, const float* gate, float scale, const Scratch& s) const {
   const Config& c = *config_;
   const int32_t n = c.kv_width(), head_width = c.kv_head_width();
@@ -92,7 +93,8 @@ Materialiser::Norm Materialiser::norm(const float* up, const float* gate, float 
   const float* product = s.product;
   kernels_->multiply(up, gate, n, s.product);
   const auto rho_from = [&](float variance) {
-    return scale / __builtin_sqrtf(__builtin_fmaf(scale * scale, variance, c.gate_norm_epsilon));
+    const float scaled = __builtin_fmaf(scale * scale, variance, c.gate_norm_epsilon);
+    return scale / __builtin_sqrtf(scaled) + (scaled - scaled);
   };
   const auto split_variance = [&](int32_t offset, int32_t width, float center) {
     float total = 0;

@@ -8,7 +8,24 @@
 
 #include "ground/alignment.h"
 
+#ifdef PITH_POISON_GAPS
+#include <sanitizer/asan_interface.h>
+#endif
+
 namespace pith::internal {
+
+// With PITH_POISON_GAPS, for AddressSanitizer, every block is followed by bytes that nobody may touch: one that is left
+// at its end does not reach the next. Memory that is used again for something else is first unpoisoned by who does so.
+#ifdef PITH_POISON_GAPS
+constexpr size_t kGapBytes = kAlignment;
+inline void poison_gap(const void* first, const void* end, const void* next) {
+  ASAN_UNPOISON_MEMORY_REGION(first, size_t(static_cast<const uint8_t*>(end) - static_cast<const uint8_t*>(first)));
+  ASAN_POISON_MEMORY_REGION(end, size_t(static_cast<const uint8_t*>(next) - static_cast<const uint8_t*>(end)));
+}
+#else
+constexpr size_t kGapBytes = 0;
+inline void poison_gap(const void*, const void*, const void*) {}
+#endif
 
 class Arena {
  public:
@@ -19,7 +36,8 @@ class Arena {
   template <typename T>
   T* take(size_t n) {
     T* out = memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + used_);
-    used_ += (n * sizeof(T) + kAlignment - 1) / kAlignment * kAlignment;
+    used_ += (n * sizeof(T) + kGapBytes + kAlignment - 1) / kAlignment * kAlignment;
+    if (out != nullptr) poison_gap(out, out + n, memory_ + used_);
     return out;
   }
 
