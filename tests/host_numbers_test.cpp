@@ -80,7 +80,7 @@ class Host {
     const pith_status status = body();
     const uint64_t after = read_register();
     write_register(kPlain);
-    CHECK_MESSAGE(after == wanted_, name_, ": ", what, " left ", after, " for ", wanted_);
+    CHECK_MESSAGE(after == wanted_, name_, ": ", std::string(what), " left ", after, " for ", wanted_);
     write(&status, sizeof status);
     ++n_calls;
   }
