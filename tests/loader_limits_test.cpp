@@ -111,6 +111,9 @@ TEST_CASE("a file that was never measured is opened with the same care") {
 }
 
 TEST_CASE("the header's 24 bytes") {
+  RawGguf other;
+  other.magic = "FUGH";
+  CHECK(open_raw(other).says("begins with \"FUGH\", not with"));
   CHECK(open_bytes(header_of(0, 0, 0)).says("general.architecture"));  // whole, and empty
   Bytes cut = header_of(0, 0, 0);
   cut.pop_back();
