@@ -242,10 +242,10 @@ TEST_CASE("ring: what a token takes, in every shape of cache") {
       CHECK(bytes.elements_per_token == 2 * kind.elements);
       CHECK(bytes.cache == Ring(kind, 5, 1).bytes);
       // Two layers; kernels may read 63 bytes after the vectors; arrays begin at multiples of 64.
-      const auto padded = [](size_t n) { return (n + 63) / 64 * 64; };
+      const auto block = [](size_t n) { return (n + kGapBytes + 63) / 64 * 64; };
       const size_t rows = 2 * size_t(ring.n_slots);
-      CHECK(ring.bytes == padded(rows * kind.latent_bytes + 64) + padded(rows * kind.rope_bytes + 64) +
-                              padded(rows * n_scalars * scalar));
+      CHECK(ring.bytes == block(rows * kind.latent_bytes + 64) + block(rows * kind.rope_bytes + 64) +
+                              block(rows * n_scalars * scalar));
     }
   }
 }
