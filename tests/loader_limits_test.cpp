@@ -181,8 +181,10 @@ TEST_CASE("lengths: strings of 16 MiB, arrays of 2^22 elements") {
       with([](RawGguf& f) { f.set("list", kArray, number_array<uint8_t>(kU8, std::vector<uint8_t>((4 << 20) + 1))); }),
       PITH_E_LIMIT, "an array of 4194305");
   // The elements that are there, and one more, as the last thing in a file.
-  for (const auto& [type, element] :
+  for (const auto& of :
        {std::pair<uint32_t, size_t>{kU8, 1}, {kI16, 2}, {kF32, 4}, {kU64, 8}, {kBool, 1}, {kString, 8}}) {
+    const uint32_t type = of.first;
+    const size_t element = of.second;
     RawGguf file;
     Bytes value;
     put<uint32_t>(&value, type);

@@ -185,7 +185,9 @@ TEST_CASE("every call uses at most 32 KiB of stack, with every variant and tier"
   std::map<std::string, size_t> most;
   for_each_setting([&](const Runtime& runtime, size_t data_bytes, const pith_session_options& options) {
     Program program(runtime, data_bytes, options);
-    for (const auto& [name, call] : program.steps()) {
+    for (const Program::Step& step : program.steps()) {
+      const auto& name = step.first;
+      const auto& call = step.second;
       program.prepare();
       PaintedStack stack(1 << 20);
       pith_status status = PITH_OK;
@@ -256,7 +258,9 @@ TEST_CASE("everything works on a stack of 64 KiB") {
   if (kIsSanitized) return;
   for_each_setting([&](const Runtime& runtime, size_t data_bytes, const pith_session_options& options) {
     Program program(runtime, data_bytes, options);
-    for (const auto& [name, call] : program.steps()) {
+    for (const Program::Step& step : program.steps()) {
+      const auto& name = step.first;
+      const auto& call = step.second;
       program.prepare();
       PaintedStack stack(64 << 10);
       pith_status status = PITH_OK;
