@@ -3,8 +3,8 @@
 //   u = exponent << 9 | mantissa      value = 2^(exponent - 63) (1 + mantissa / 512)
 //   exponent 127                      infinite, or not a number: what went wrong is still seen
 //
-// fp16 would keep one bit more of half the width: what a model's latents, keys and values measure is for its weights to
-// say, and from 4e-6 of a row's largest number down fp16 has no scale for int8.
+// fp16 has one bit of mantissa more and two of exponent fewer: a row of int8 whose largest number is below 4e-6 or
+// above 8.3e6 has no scale in it, and how large a model's latents, keys and values are is for its weights to say.
 #ifndef PITH_SIMD_WIDE_SCALE_H
 #define PITH_SIMD_WIDE_SCALE_H
 

@@ -182,6 +182,8 @@ import sys
 data = bytearray(open(sys.argv[1], "rb").read()); data[data.index(b"general.name") + 24] ^= 4; open(sys.argv[2], "wb").write(data)' "$work/m.gguf" "$work/flipped.gguf"
 expect 1 "the header" "$pith" verify "$work/flipped.gguf"
 expect 1 "option --verify: the header" "$pith" run --verify "$work/flipped.gguf" -n 1
+expect 1 "option --verify: the header" "$pith" eval --verify "$work/flipped.gguf" --text "$work/text"
+expect 1 "option --verify: the header" "$pith" chat --verify "$work/flipped.gguf"
 expect 0 "" "$pith" run --verify "$work/m.gguf" -n 1
 python3 -c '
 import sys

@@ -20,14 +20,7 @@
 #include <vector>
 
 #include "pith/pith.hpp"
-
-#define REQUIRE(condition)                                                                             \
-  do {                                                                                                 \
-    if (!(condition)) {                                                                                \
-      std::fprintf(stderr, "file_faults_test: line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-      ::_exit(1);                                                                                      \
-    }                                                                                                  \
-  } while (false)
+#include "program_checks.h"
 
 // ---- The system's reads, which fail as the test says ----------------------------------------------------------------------
 

@@ -10,12 +10,15 @@
 #include <cstring>
 
 #include "pith/pith.h"
+#include "program_checks.h"
 
 extern "C" void* __libc_malloc(size_t);
 extern "C" void __libc_free(void*);
 extern "C" void* __libc_realloc(void*, size_t);
 extern "C" void* __libc_calloc(size_t, size_t);
 extern "C" void* __libc_memalign(size_t, size_t);
+
+using pith::test::load;
 
 namespace {
 std::atomic<long> heap_calls{0};
@@ -113,12 +116,6 @@ struct Api {
   decltype(&pith_stream_save) save_stream = pith_stream_save;
   decltype(&pith_stream_restore) restore_stream = pith_stream_restore;
 };
-
-template <typename Function>
-void load(void* library, const char* name, Function* function) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  require(*function != nullptr, name);
-}
 
 Api load_api(const char* path) {
   void* library = dlopen(path, RTLD_NOW | RTLD_LOCAL);

@@ -23,8 +23,11 @@
 #include <vector>
 
 #include "pith/pith.h"
+#include "program_checks.h"
 
 // ---- What the system says: how many CPUs there are, and whether one more thread can be ------------------------------------
+
+using pith::test::load;
 
 namespace {
 
@@ -83,14 +86,6 @@ namespace {
 constexpr int kSurvived = 42;
 constexpr unsigned kSecondsToHang = 60;
 
-#define REQUIRE(condition)                                                                      \
-  do {                                                                                          \
-    if (!(condition)) {                                                                         \
-      std::fprintf(stderr, "host_test: line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-      ::_exit(1);                                                                               \
-    }                                                                                           \
-  } while (false)
-
 struct Api {
   decltype(&pith_model_bytes) model_bytes = pith_model_bytes;
   decltype(&pith_model_init) model_init = pith_model_init;
@@ -101,12 +96,6 @@ struct Api {
   decltype(&pith_session_logits) logits = pith_session_logits;
   decltype(&pith_session_threads) threads = pith_session_threads;
 };
-
-template <typename Function>
-void load(void* library, const char* name, Function* function) {
-  *function = reinterpret_cast<Function>(dlsym(library, name));
-  REQUIRE(*function != nullptr);
-}
 
 Api api_of(void* library) {
   Api api;

@@ -179,24 +179,31 @@ void for_each_setting(const F& f) {
   }
 }
 
+// Every call of a program, each on a stack of its own, with the status that it must have; f(name, bytes of stack used).
+template <typename F>
+void for_each_call(const Runtime& runtime, size_t data_bytes, const pith_session_options& options, size_t stack_bytes,
+                   const F& f) {
+  Program program(runtime, data_bytes, options);
+  for (const Program::Step& step : program.steps()) {
+    program.prepare();
+    PaintedStack stack(stack_bytes);
+    pith_status status = PITH_OK;
+    const size_t bytes = stack.run([&] { status = step.second(); });
+    CAPTURE(std::string(step.first));
+    CHECK(int(status) == int(Program::expected(step.first)));
+    f(step.first, bytes);
+  }
+}
+
 }  // namespace
 
 TEST_CASE("every call uses at most 32 KiB of stack, with every variant and tier") {
   std::map<std::string, size_t> most;
   for_each_setting([&](const Runtime& runtime, size_t data_bytes, const pith_session_options& options) {
-    Program program(runtime, data_bytes, options);
-    for (const Program::Step& step : program.steps()) {
-      const auto& name = step.first;
-      const auto& call = step.second;
-      program.prepare();
-      PaintedStack stack(1 << 20);
-      pith_status status = PITH_OK;
-      const size_t bytes = stack.run([&] { status = call(); });
-      CAPTURE(std::string(name));
-      CHECK(int(status) == int(Program::expected(name)));
+    for_each_call(runtime, data_bytes, options, 1 << 20, [&](const char* name, size_t bytes) {
       CHECK((bytes <= kMostStack || kIsSanitized));
       most[name] = std::max(most[name], bytes);
-    }
+    });
   });
   for (const auto& [name, bytes] : most) MESSAGE(name, ": ", bytes, " bytes of stack");
 }
@@ -257,16 +264,7 @@ TEST_CASE("tokenizers and chats use at most 32 KiB of stack, for any text of 1 M
 TEST_CASE("everything works on a stack of 64 KiB") {
   if (kIsSanitized) return;
   for_each_setting([&](const Runtime& runtime, size_t data_bytes, const pith_session_options& options) {
-    Program program(runtime, data_bytes, options);
-    for (const Program::Step& step : program.steps()) {
-      const auto& name = step.first;
-      const auto& call = step.second;
-      program.prepare();
-      PaintedStack stack(64 << 10);
-      pith_status status = PITH_OK;
-      stack.run([&] { status = call(); });
-      CHECK(int(status) == int(Program::expected(name)));
-    }
+    for_each_call(runtime, data_bytes, options, 64 << 10, [](const char*, size_t) {});
   });
 }
 

@@ -24,18 +24,11 @@
 #include <vector>
 
 #include "pith/pith.h"
+#include "program_checks.h"
 
 namespace {
 
 constexpr int kDone = 42, kNoFilter = 43, kWrong = 44;
-
-#define REQUIRE(condition)                                                                              \
-  do {                                                                                                  \
-    if (!(condition)) {                                                                                 \
-      std::fprintf(stderr, "system_calls_test: line %d: %s (errno %d)\n", __LINE__, #condition, errno); \
-      ::_exit(1);                                                                                       \
-    }                                                                                                   \
-  } while (false)
 
 // Every thread of this process dies at a system call other than exit_group and, if allowed, futex.
 bool forbid_system_calls(bool allows_futex) {
@@ -105,9 +98,7 @@ Api api_of(const char* path) {
   void* library = ::dlopen(path, RTLD_NOW | RTLD_LOCAL);
   REQUIRE(library != nullptr);
   Api api;
-#define PITH_LOAD(name)                                                             \
-  api.name = reinterpret_cast<decltype(api.name)>(::dlsym(library, "pith_" #name)); \
-  REQUIRE(api.name != nullptr);
+#define PITH_LOAD(name) pith::test::load(library, "pith_" #name, &api.name);
   PITH_USED(PITH_LOAD)
 #undef PITH_LOAD
   return api;

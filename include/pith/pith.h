@@ -31,7 +31,7 @@
  *            until pith_session_init makes threads in the child. A session that another thread was inside of answers
  *            PITH_E_BUSY for ever: drop its memory.
  * Unloading. dlclose ends the library's threads first. No other thread may be inside a function of the library.
- * OpenMP.    A library that was built with PITH_OPENMP=ON takes its threads from OpenMP's runtime, which ends the process
+ * OpenMP.    A library built with PITH_OPENMP=ON takes its threads from OpenMP's runtime, which ends the process
  *            where the system gives too few of them; it is never unloaded. pith_session_init looks for them first.
  * Callbacks  (executor, progress, clock) return: an exception or a longjmp out of one leaves the session unusable. They
  *            run in the library's floating-point environment, and find the host's again afterwards.

@@ -5,11 +5,11 @@
 //   MHA        k (rotated) of all KV heads  v of all KV heads         a scale per head for k, then for v
 //
 // MHA keeps keys and values in the two places: keys_of() and values_of() name them. Vectors are int8 with scales, or
-// float32 without; scalars have 16 bits (wide_scale.h; means, which have a sign, fp16), or float32. The scales of c: up to r = 64 there is one, inside rho; beyond, one per
-// block of 32 channels. rho = rstd of norm_g, and mean what norm_g subtracts, times rho (two of each for `layer_split`:
-// k part, v part; `rms` has no mean). Slot of a token: the first n_keep positions have a slot for ever, the others
-// share the rest in turn. They are followed by slots for tokens of a prompt that wait for the others of their chunk:
-// numbers from the capacity on.
+// float32 without; scalars have 16 bits (wide_scale.h; means, which have a sign, fp16), or float32. The scales of c: up
+// to r = 64 there is one, inside rho; beyond, one per block of 32 channels. rho = rstd of norm_g, and mean what norm_g
+// subtracts, times rho (two of each for `layer_split`: k part, v part; `rms` has no mean). Slot of a token: the first
+// n_keep positions have a slot for ever, the others share the rest in turn. They are followed by slots for tokens of a
+// prompt that wait for the others of their chunk: numbers from the capacity on.
 #ifndef PITH_CACHE_LATENT_RING_H
 #define PITH_CACHE_LATENT_RING_H
 

@@ -5,8 +5,8 @@
 //   values    numbers [n_h, d_v]
 //   scales    [n_h] of keys, [n_h] of values
 //
-// Widths of heads are padded to 32. Numbers are int8 with scales of 16 bits (wide_scale.h), or float32 without scales. Three arrays, so that
-// numbers lie in cache lines as heads do, and scales beside those of the next rows.
+// Widths of heads are padded to 32. Numbers are int8 with scales of 16 bits (wide_scale.h), or float32 without scales.
+// Three arrays, so that numbers lie in cache lines as heads do, and scales beside those of the next rows.
 #ifndef PITH_CACHE_ROW_POOL_H
 #define PITH_CACHE_ROW_POOL_H
 

@@ -15,11 +15,11 @@ using Executor = void (*)(void* executor_context, uint32_t n, void (*task)(void*
 
 // A team that runs jobs of numbered tasks. Which thread runs which task changes no result.
 //
-// assemble() opens one region for a whole call: it borrows workers, or runs the caller's executor once; within it, run()
-// publishes a job, and every thread claims tasks until none is left. A job waits for claimed tasks only: a thread that the
-// system keeps off its core delays no one until it holds a task. Waiting threads spin for some microseconds and then
-// sleep in the kernel, so that other programs get the cores. A region that waited for most of its time, because other
-// programs have the cores, is followed by some without the others.
+// assemble() opens one region for a whole call: it borrows workers, or runs the caller's executor once; within it,
+// run() publishes a job, and every thread claims tasks until none is left. A job waits for claimed tasks only: a thread
+// that the system keeps off its core delays no one until it holds a task. Waiting threads spin for some microseconds
+// and then sleep in the kernel, so that other programs get the cores. A region that waited for most of its time,
+// because other programs have the cores, is followed by some without the others.
 class Team {
  public:
   // The caller's threads instead of the library's; NULL: the library's. Before warm_up().

@@ -52,11 +52,12 @@ size_t table_size(size_t n) {  // a power of two, at most half full
   return size;
 }
 
-// How far from its place a table puts an entry. Tables that are at most half full need some 50 slots for 2^16 names; names that
-// were made to fall into one place are refused, for they would cost quadratic time.
+// How far from its place a table puts an entry. Tables that are at most half full need some 40 slots for 2^16 names;
+// names that were made to fall into one place are refused, for they would cost quadratic time.
 constexpr size_t kMaxProbes = 256;
 
-// Finds `name` in a hash table of index + 1 over entries; returns the slot where it is or belongs, or null: none is near enough.
+// Finds `name` in a hash table of index + 1 over entries; returns the slot where it is or belongs, or null: none is
+// near enough.
 template <typename Entry, typename Name>
 uint32_t* find_slot(uint32_t* slots, size_t mask, const Entry* entries, std::string_view name, Name name_of) {
   const size_t first = hash_of(name);

@@ -45,6 +45,16 @@ uint32_t vocab_size() {
   return info.vocab_size;
 }
 
+// What pith_X_save writes of an object into at most `capacity` bytes.
+template <typename Object, typename Save>
+Bytes state_of(Object* object, size_t capacity, Save save) {
+  Bytes out(capacity);
+  size_t n = 0;
+  require(save(object, out.data(), out.size(), &n, nullptr) == PITH_OK);
+  out.resize(n);
+  return out;
+}
+
 class Session {
  public:
   explicit Session(uint8_t kind) {
@@ -67,13 +77,7 @@ class Session {
     const uint8_t* at = reinterpret_cast<const uint8_t*>(pith_session_logits(session_));
     return at == nullptr ? Bytes() : Bytes(at, at + vocab_size() * sizeof(float));
   }
-  Bytes save() {
-    Bytes out(pith_session_state_bytes(session_));
-    size_t n = 0;
-    require(pith_session_save(session_, out.data(), out.size(), &n, nullptr) == PITH_OK);
-    out.resize(n);
-    return out;
-  }
+  Bytes save() { return state_of(session_, pith_session_state_bytes(session_), pith_session_save); }
   pith_status restore(const Bytes& state) {
     return pith_session_restore(session_, copy_of(state.data(), state.size()).get(), state.size(), nullptr);
   }
@@ -131,13 +135,7 @@ class Sampler {
     require(pith_sampler_draw(sampler_, logits, &token, nullptr) == PITH_OK && token >= 0 && token < int32_t(kVocab));
     return token;
   }
-  Bytes save() const {
-    Bytes out(pith_sampler_state_bytes(sampler_));
-    size_t n = 0;
-    require(pith_sampler_save(sampler_, out.data(), out.size(), &n, nullptr) == PITH_OK);
-    out.resize(n);
-    return out;
-  }
+  Bytes save() const { return state_of(sampler_, pith_sampler_state_bytes(sampler_), pith_sampler_save); }
   pith_status restore(const Bytes& state) {
     return pith_sampler_restore(sampler_, copy_of(state.data(), state.size()).get(), state.size(), nullptr);
   }
@@ -164,11 +162,7 @@ pith_stream new_stream(size_t n_stops) {
 }
 
 Bytes save_stream(const pith_stream& stream) {
-  Bytes out(pith_stream_state_bytes(&stream));
-  size_t n = 0;
-  require(pith_stream_save(&stream, out.data(), out.size(), &n, nullptr) == PITH_OK);
-  out.resize(n);
-  return out;
+  return state_of(&stream, pith_stream_state_bytes(&stream), pith_stream_save);
 }
 
 Bytes push_all(pith_stream* stream) {

@@ -11,7 +11,7 @@ namespace pith::cli {
 
 struct Integrity {
   std::vector<std::string> different;  // what does not have its stored hash: "tensor NAME", "the header", ...
-  bool has_header_hash;                // files of before version 0.3 of the library have none
+  bool has_header_hash;                // older files have none
 };
 // Reads the whole file.
 Integrity integrity_of(const Model& model, const ModelBytes& bytes);

@@ -337,7 +337,7 @@ class Packer {
     }
   }
 
-  // Four bits change ordinary weights by 6 to 12 %, and no weights by more than 37 %: a large one beside 31 of half a step, 1 / 14 of
+  // Four bits change ordinary weights by some 8 %, and no weights by more than 37 %: a large one beside 31 of half a step, 1 / 14 of
   // it. But below 6e-8 there is no scale in fp16, and what is left of weights that small is coarse, or zeros.
   void check_rounding(const TensorSpec& spec) const {
     constexpr double kTooMuch = 0.4;
