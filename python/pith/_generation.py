@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from typing import Any, Callable, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Generator, Iterator, NamedTuple, Optional, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from ._abi import call, struct
+from ._abi import Error, call, struct
 from ._pith import ffi, lib
 from ._sampler import Sampler
 from ._session import Session
@@ -100,8 +100,23 @@ class Plan(NamedTuple):
     take: Callable[[], Session]
     """A session to work with, at the first piece."""
     give_back: Callable[[Session], None]
-    reads: Callable[[Session, array[int]], object]
-    """How the session reads the prompt: `Session.eval`, or `Session.hold`."""
+    reads: Callable[[Session, array[int], Callable[[], bool]], object]
+    """How the session reads the prompt: `Session._eval`, or `Session._hold`."""
+
+
+class _Progress:
+    """How far a generation is. The generator refers to this and not to the Generation, which would make a cycle: who drops an
+    iterator half way has its memory back at once."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+        self.text = ""
+        self.finish_reason: Optional[str] = None
+        self.cancelled = False
+        self.session: Optional[Session] = None
+
+    def is_cancelled(self) -> bool:
+        return self.cancelled
 
 
 class Generation(Iterator[Piece]):
@@ -113,22 +128,30 @@ class Generation(Iterator[Piece]):
     def __init__(self, plan: Plan) -> None:
         self.prompt: list[int] = list(plan.prompt)
         """Tokens of the prompt."""
-        self.tokens: list[int] = []
-        """Tokens drawn so far, the one that ended the text too."""
-        self.text: str = ""
-        """The pieces so far, as one."""
-        self.finish_reason: Optional[str] = None
-        """"end": the model ended the text; "stop": a stop string came; "length": max_tokens, or a full context; "cancelled";
-        None before that."""
-        self._cancelled = False
-        self._session: Optional[Session] = None
-        self._pieces = self._run(plan)
+        self._progress = _Progress()
+        self._pieces = _pieces(plan, self._progress)
 
     def __iter__(self) -> Generation:
         return self
 
     def __next__(self) -> Piece:
         return next(self._pieces)
+
+    @property
+    def tokens(self) -> list[int]:
+        """Tokens drawn so far, the one that ended the text too."""
+        return list(self._progress.tokens)
+
+    @property
+    def text(self) -> str:
+        """The pieces so far, as one."""
+        return self._progress.text
+
+    @property
+    def finish_reason(self) -> Optional[str]:
+        """"end": the model ended the text; "stop": a stop string came; "length": max_tokens, or a full context; "cancelled";
+        None before that, and after an exception."""
+        return self._progress.finish_reason
 
     def read(self) -> str:
         """Draws to the end; all of the text."""
@@ -138,8 +161,8 @@ class Generation(Iterator[Piece]):
 
     def cancel(self) -> None:
         """Ends the text, from any thread: also within a long prompt."""
-        self._cancelled = True
-        session = self._session
+        self._progress.cancelled = True
+        session = self._progress.session
         if session is not None:
             session.cancel()
 
@@ -147,63 +170,67 @@ class Generation(Iterator[Piece]):
         """Ends the text, and gives its session back; so does the last reference. From the thread that iterates."""
         self._pieces.close()
 
-    def _run(self, plan: Plan) -> Iterator[Piece]:
-        session = plan.take()
-        try:
-            self._session = session
-            yield from self._draw(plan, session)
-        finally:
-            self._session = None
-            plan.give_back(session)
 
-    def _is_read(self, read: Callable[[Session, array[int]], object], session: Session, tokens: array[int]) -> bool:
-        """False where `cancel` ended it."""
-        try:
-            if not self._cancelled:
-                read(session, tokens)
-        except Exception as error:
-            if not (self._cancelled and getattr(error, "status", None) == lib.PITH_E_CANCELLED):
-                raise
-        return not self._cancelled
+def _pieces(plan: Plan, progress: _Progress) -> Generator[Piece, None, None]:
+    session = plan.take()
+    try:
+        progress.session = session
+        yield from _drawn(plan, progress, session)
+    finally:
+        progress.session = None
+        plan.give_back(session)
 
-    def _limit(self, plan: Plan, session: Session) -> int:
-        """Tokens to draw at most."""
-        if plan.max_tokens is not None:
-            return plan.max_tokens
-        room = session.context - session.position
-        if room <= 0:
-            raise ValueError(f"{session.position} tokens, and a context of {session.context}: give max_tokens, and the text goes on "
-                             "while the oldest tokens are forgotten, or Model(context=...) a larger one")
-        return room
 
-    def _draw(self, plan: Plan, session: Session) -> Iterator[Piece]:
-        if not self._is_read(plan.reads, session, plan.prompt):
-            self.finish_reason = "cancelled"
-            return
-        limit = self._limit(plan, session)
-        for token in plan.prompt[max(0, len(plan.prompt) - plan.sampler.repeat_window):]:
-            plan.sampler.accept(token)
-        stream, fresh = plan.stream, []  # type: TextStream, list[Token]
-        while self.finish_reason is None and len(self.tokens) < limit:
-            token = plan.sampler._draw(session._logits())
-            self.tokens.append(token)
-            data = plan.tokenizer.decode_bytes((token,))
-            if plan.logprobs is not None:
-                fresh.append(scored(token, data, session.logits(), plan.logprobs))
-            if plan.is_end(token):
-                self.finish_reason = "end"
-                break
-            text = stream.push(data)
-            if stream.stopped:
-                self.finish_reason = "stop"
-            elif not self._is_read(Session.eval, session, array("i", (token,))):
-                self.finish_reason = "cancelled"
-            if text:
-                self.text += text
-                yield Piece(text, tuple(fresh))
-                fresh.clear()
-        self.finish_reason = self.finish_reason or "length"
-        rest = stream.finish()
-        if rest or fresh:
-            self.text += rest
-            yield Piece(rest, tuple(fresh))
+def _is_read(read: Callable[[Session, array[int], Callable[[], bool]], object], session: Session, tokens: array[int],
+             progress: _Progress) -> bool:
+    """False where `cancel` ended it."""
+    try:
+        read(session, tokens, progress.is_cancelled)
+    except Error as error:
+        if not (progress.cancelled and error.status == lib.PITH_E_CANCELLED):
+            raise
+    return not progress.cancelled
+
+
+def _limit(plan: Plan, session: Session) -> int:
+    """Tokens to draw at most."""
+    if plan.max_tokens is not None:
+        return plan.max_tokens
+    room = session.context - session.position
+    if room <= 0:
+        raise ValueError(f"{session.position} tokens, and a context of {session.context}: give max_tokens, and the text goes on while "
+                         "the oldest tokens are forgotten, or Model(context=...) a larger one")
+    return room
+
+
+def _drawn(plan: Plan, progress: _Progress, session: Session) -> Iterator[Piece]:
+    if not _is_read(plan.reads, session, plan.prompt, progress):
+        progress.finish_reason = "cancelled"
+        return
+    limit = _limit(plan, session)
+    for token in plan.prompt[max(0, len(plan.prompt) - plan.sampler.repeat_window):]:
+        plan.sampler.accept(token)
+    fresh: list[Token] = []  # of the next piece
+    while progress.finish_reason is None and len(progress.tokens) < limit:
+        token = plan.sampler._draw(session._logits())
+        progress.tokens.append(token)
+        data = plan.tokenizer.decode_bytes((token,))
+        if plan.logprobs is not None:
+            fresh.append(scored(token, data, session.logits(), plan.logprobs))
+        if plan.is_end(token):
+            progress.finish_reason = "end"
+            break
+        text = plan.stream.push(data)
+        if plan.stream.stopped:
+            progress.finish_reason = "stop"
+        elif not _is_read(Session._eval, session, array("i", (token,)), progress):
+            progress.finish_reason = "cancelled"
+        if text:
+            progress.text += text
+            yield Piece(text, tuple(fresh))
+            fresh.clear()
+    progress.finish_reason = progress.finish_reason or "length"
+    rest = plan.stream.finish()
+    if rest or fresh:
+        progress.text += rest
+        yield Piece(rest, tuple(fresh))

@@ -136,7 +136,7 @@ class Model:
         take, give_back = (self.session, Session.close) if session is None else (lambda: session, lambda _: None)
         return Generation(Plan(
             ids, tokenizer, self._sampler(temperature, top_k, top_p, min_p, repeat_penalty, repeat_window, seed), TextStream(stop),
-            tokenizer.is_end, _count("max_tokens", max_tokens), _count("logprobs", logprobs), take, give_back, Session.eval))
+            tokenizer.is_end, _count("max_tokens", max_tokens), _count("logprobs", logprobs), take, give_back, Session._eval))
 
     def chat(self, messages: Messages, *, max_tokens: Optional[int] = None, temperature: float = 0.8, top_k: int = 40,
              top_p: float = 0.95, min_p: float = 0.05, repeat_penalty: float = 1.0, repeat_window: int = 64, seed: int = 1,
@@ -157,7 +157,7 @@ class Model:
         return Generation(Plan(
             ids, tokenizer, self._sampler(temperature, top_k, top_p, min_p, repeat_penalty, repeat_window, seed),
             TextStream([*chat.stops(), *stop]), chat.is_end, _count("max_tokens", max_tokens), _count("logprobs", logprobs), take,
-            give_back, Session.hold))
+            give_back, Session._hold))
 
     def eval_perplexity(self, text_or_ids: Union[str, Iterable[int]], *, slide: bool = False) -> Perplexity:
         """How well the model predicts: the numbers of `pith eval` with the same options.

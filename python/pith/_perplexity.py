@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from typing import NamedTuple, Optional
 
@@ -29,17 +30,12 @@ class Perplexity(NamedTuple):
 def documents_of(text: str) -> list[str]:
     """The texts between lines of <|endoftext|> alone, each without the line ending at its end. Empty ones are left out."""
     documents: list[list[str]] = [[]]
-    for line in text.splitlines(keepends=True) if not set("\v\f\x1c\x1d\x1e\x85\u2028\u2029\r") & set(text) else _lines(text):
+    for line in re.findall(r"[^\n]*\n|[^\n]+", text):
         if _without_ending(line) == _SEPARATOR:
             documents.append([])
         else:
             documents[-1].append(line)
     return [document for document in (_without_ending("".join(lines)) for lines in documents) if document]
-
-
-def _lines(text: str) -> list[str]:
-    """At line feeds alone, which stay."""
-    return [line + "\n" for line in text.split("\n")[:-1]] + [text.split("\n")[-1]]
 
 
 def _without_ending(text: str) -> str:

@@ -129,7 +129,9 @@ class Session:
 
     def __init__(self, model: Model, *, progress: Optional[Callable[[int, int], object]] = None,
                  **options: Unpack[SessionKeywords]) -> None:
-        resolved = SessionOptions(**{**model._options.keywords(), **options})
+        keywords = model._options.keywords()
+        keywords.update(options)
+        resolved = SessionOptions(**keywords)
         model_block = model._open_block()
         struct_, tier = resolved.struct_for(model_block, model.info.context_length)
         self._block: Optional[Block] = place("pith_session", (model_block.pointer, struct_), (model_block, tier))
@@ -139,6 +141,7 @@ class Session:
         """Tokens that the cache holds."""
         # Evaluations are cut where the library cuts them, so that the bits are those of one call.
         self._chunk = max(1, min(resolved.chunk, self.context - resolved.keep))
+        self._cancelled = False
         # The tokens held are the first `position` of these, wherever an exception leaves off; None after a restore.
         self._known: Optional[array[int]] = as_ids([])
 
@@ -147,13 +150,13 @@ class Session:
     def eval(self, tokens: Iterable[int]) -> None:
         """Appends tokens; `logits` are those after the last of them. After an exception `position` says how many were
         appended."""
-        self._eval(as_ids(tokens), None, None)
+        self._eval(as_ids(tokens))
 
     def eval_each(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
         """Appends tokens and returns the logits after each: float32 [tokens, vocab_size], the caller's own."""
         ids = as_ids(tokens)
         logits = np.empty((len(ids), self._vocab_size), np.float32)
-        self._eval(ids, logits, None)
+        self._eval(ids, logits=logits)
         return logits
 
     def eval_hidden(self, tokens: Iterable[int]) -> npt.NDArray[np.float32]:
@@ -161,15 +164,19 @@ class Session:
         is an embedding of the text."""
         ids = as_ids(tokens)
         hidden = np.empty((len(ids), self._width), np.float32)
-        self._eval(ids, None, hidden)
+        self._eval(ids, hidden=hidden)
         return hidden
 
-    def _eval(self, ids: array[int], logits: Optional[npt.NDArray[np.float32]], hidden: Optional[npt.NDArray[np.float32]]) -> None:
-        block = self._open_block()
+    def _eval(self, ids: array[int], is_over: Callable[[], bool] = lambda: False, *,
+              logits: Optional[npt.NDArray[np.float32]] = None, hidden: Optional[npt.NDArray[np.float32]] = None) -> None:
+        """Cancelled where `is_over` says so, too."""
+        block, self._cancelled = self._open_block(), False
         if self._known is not None:
             del self._known[self.position:]
             self._known.extend(ids)
         for first in range(0, len(ids), self._chunk):
+            if self._cancelled or is_over():  # between two calls, where the library has nothing to cancel
+                raise Error(lib.PITH_E_CANCELLED, f"cancelled after {first} of {len(ids)} tokens")
             part = ids[first:first + self._chunk]
             arguments = (block.pointer, ids_at(part), len(part))
             if logits is None and hidden is None:
@@ -197,14 +204,16 @@ class Session:
         """Makes the session hold these tokens, with the logits after the last: reads what it does not hold already, where
         they begin alike, and forgets what they do not have. Returns how many were read. (What was kept may have been read
         in other pieces: `attention="materialise"` gives the bits of a fresh session, the default rounds differently.)"""
-        ids = as_ids(tokens)
+        return self._hold(as_ids(tokens))
+
+    def _hold(self, ids: array[int], is_over: Callable[[], bool] = lambda: False) -> int:
         held = self.tokens or []
         kept = next((i for i, (a, b) in enumerate(zip(held, ids)) if a != b), min(len(held), len(ids)))
-        if not (kept == len(ids) == self.position and self._logits() != ffi.NULL):
-            kept = self._back_to(min(kept, max(len(ids) - 1, 0)))
-            self.eval(ids[kept:])
-            return len(ids) - kept
-        return 0
+        if kept == len(ids) == self.position and self._logits() != ffi.NULL:
+            return 0
+        kept = self._back_to(min(kept, max(len(ids) - 1, 0)))
+        self._eval(ids[kept:], is_over)
+        return len(ids) - kept
 
     def _back_to(self, position: int) -> int:
         """Rewinds, or resets where the ring has overwritten what that takes; the position."""
@@ -218,7 +227,8 @@ class Session:
 
     def cancel(self) -> None:
         """Ends the evaluation that another thread is inside of: it raises Error PITH_E_CANCELLED. From any thread."""
-        lib.pith_session_cancel(self._open_block().pointer)
+        block, self._cancelled = self._open_block(), True
+        lib.pith_session_cancel(block.pointer)
 
     # ---- what came out
 
@@ -239,7 +249,8 @@ class Session:
     def _copied(first: Any, n: int) -> npt.NDArray[np.float32]:
         if first == ffi.NULL:
             raise ValueError("no token was evaluated since the session was made, reset or rewound")
-        return np.frombuffer(ffi.buffer(first, 4 * n), np.float32).copy()
+        out: npt.NDArray[np.float32] = np.frombuffer(ffi.buffer(first, 4 * n), np.float32).copy()
+        return out
 
     # ---- where it is
 
