@@ -97,7 +97,7 @@ def restore(kind: str, pointer: Any, state: bytes) -> None:
 def as_ids(tokens: Iterable[int]) -> array[int]:
     """Token ids as int32, of any iterable of integers: a list, a NumPy array."""
     to_list = getattr(tokens, "tolist", None)
-    return array("i", to_list() if to_list is not None else tokens)
+    return array("i", to_list() if to_list is not None else list(tokens))
 
 
 def ids_at(ids: array[int]) -> Any:

@@ -114,7 +114,7 @@ class Model:
 
     # ---- text
 
-    def generate(self, prompt: Union[str, Sequence[int]] = "", *, max_tokens: Optional[int] = None, temperature: float = 0.8,
+    def generate(self, prompt: Union[str, Iterable[int]] = "", *, max_tokens: Optional[int] = None, temperature: float = 0.8,
                  top_k: int = 40, top_p: float = 0.95, min_p: float = 0.05, repeat_penalty: float = 1.0,
                  repeat_window: int = 64, seed: int = 1, stop: Sequence[str] = (), logprobs: Optional[int] = None,
                  session: Optional[Session] = None) -> Generation:
@@ -129,6 +129,7 @@ class Model:
         The others are those of Sampler.
         """
         tokenizer = self.tokenizer
+        self._check_session(session)
         goes_on = session is not None and session.position > 0
         ids = self._prompt(prompt, goes_on) if isinstance(prompt, str) else as_ids(prompt)
         if not ids and not goes_on:
@@ -152,6 +153,7 @@ class Model:
         several conversations at a time, give each a session. The others are those of `generate`.
         """
         tokenizer, chat = self.tokenizer, self._open_chat()
+        self._check_session(session)
         ids = chat.encode(messages, think=think)
         take, give_back = (self._take_kept, self._keep) if session is None else (lambda: session, lambda _: None)
         return Generation(Plan(
@@ -201,6 +203,10 @@ class Model:
         if self._chat is None:
             self._chat = Chat(block, self.tokenizer, self._template)
         return self._chat
+
+    def _check_session(self, session: Optional[Session]) -> None:
+        if session is not None and session._model_block is not self._block:
+            raise ValueError("session: it is another Model's")
 
     def _prompt(self, text: str, goes_on: bool) -> array[int]:
         """Led by the begin-of-text token unless the file says no; a text of nothing else begins with it in any case."""

@@ -135,7 +135,7 @@ class Session:
         model_block = model._open_block()
         struct_, tier = resolved.struct_for(model_block, model.info.context_length)
         self._block: Optional[Block] = place("pith_session", (model_block.pointer, struct_), (model_block, tier))
-        self._vocab_size, self._width = model.info.vocab_size, model.info.width
+        self._model_block, self._vocab_size, self._width = model_block, model.info.vocab_size, model.info.width
         self._watch = _Watch(self._block.pointer, progress)
         self.context: int = struct_.capacity
         """Tokens that the cache holds."""
@@ -170,7 +170,9 @@ class Session:
     def _eval(self, ids: array[int], is_over: Callable[[], bool] = lambda: False, *,
               logits: Optional[npt.NDArray[np.float32]] = None, hidden: Optional[npt.NDArray[np.float32]] = None) -> None:
         """Cancelled where `is_over` says so, too."""
-        block, self._cancelled = self._open_block(), False
+        block = self._open_block()
+        call(lib.pith_session_eval, block.pointer, ffi.NULL, 0)  # PITH_E_BUSY, before anything here is changed
+        self._cancelled = False
         if self._known is not None:
             del self._known[self.position:]
             self._known.extend(ids)
@@ -192,13 +194,19 @@ class Session:
         watch.raised, _running.watch = None, watch
         try:
             call(function, *arguments)
-        except Error:  # cancelled by the callback
-            if watch.raised is None:
+        except Error as error:
+            if error.status == lib.PITH_E_BUSY:  # two threads began at the same instant
+                self._known = None
+            if watch.raised is None:  # otherwise its callback cancelled it
                 raise
         finally:
             _running.watch = outer
-        if watch.raised is not None:
-            raise watch.raised
+        raised, watch.raised = watch.raised, None
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                del raised  # its traceback leads to this frame and to the session: no cycle
 
     def hold(self, tokens: Iterable[int]) -> int:
         """Makes the session hold these tokens, with the logits after the last: reads what it does not hold already, where
