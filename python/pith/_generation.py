@@ -212,7 +212,7 @@ def _drawn(plan: Plan, progress: _Progress, session: Session) -> Iterator[Piece]
         plan.sampler.accept(token)
     fresh: list[Token] = []  # of the next piece
     while progress.finish_reason is None and len(progress.tokens) < limit:
-        token = plan.sampler._draw(session._logits())
+        token = session._drawn_by(plan.sampler)
         progress.tokens.append(token)
         data = plan.tokenizer.decode_bytes((token,))
         if plan.logprobs is not None:

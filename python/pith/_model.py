@@ -205,7 +205,7 @@ class Model:
         return self._chat
 
     def _check_session(self, session: Optional[Session]) -> None:
-        if session is not None and session._model_block is not self._block:
+        if session is not None and session._open_block() and session._model_block is not self._block:
             raise ValueError("session: it is another Model's")
 
     def _prompt(self, text: str, goes_on: bool) -> array[int]:

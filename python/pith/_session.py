@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._model import Model
+    from ._sampler import Sampler
 
 _PRECISIONS = {"i8": lib.PITH_PRECISION_I8, "f32": lib.PITH_PRECISION_F32}
 _ATTENTIONS = {"default": lib.PITH_ATTENTION_DEFAULT, "materialise": lib.PITH_ATTENTION_MATERIALISE}
@@ -135,7 +136,8 @@ class Session:
         model_block = model._open_block()
         struct_, tier = resolved.struct_for(model_block, model.info.context_length)
         self._block: Optional[Block] = place("pith_session", (model_block.pointer, struct_), (model_block, tier))
-        self._model_block, self._vocab_size, self._width = model_block, model.info.vocab_size, model.info.width
+        self._model_block: Optional[Block] = model_block
+        self._vocab_size, self._width = model.info.vocab_size, model.info.width
         self._watch = _Watch(self._block.pointer, progress)
         self.context: int = struct_.capacity
         """Tokens that the cache holds."""
@@ -217,7 +219,7 @@ class Session:
     def _hold(self, ids: array[int], is_over: Callable[[], bool] = lambda: False) -> int:
         held = self.tokens or []
         kept = next((i for i, (a, b) in enumerate(zip(held, ids)) if a != b), min(len(held), len(ids)))
-        if kept == len(ids) == self.position and self._logits() != ffi.NULL:
+        if kept == len(ids) == self.position and self._of(lib.pith_session_logits) != ffi.NULL:
             return 0
         kept = self._back_to(min(kept, max(len(ids) - 1, 0)))
         self._eval(ids[kept:], is_over)
@@ -226,10 +228,8 @@ class Session:
     def _back_to(self, position: int) -> int:
         """Rewinds, or resets where the ring has overwritten what that takes; the position."""
         block = self._open_block()
-        if position > 0 and position <= self.position:
-            status = call(lib.pith_session_rewind, block.pointer, position, allowed=(lib.PITH_E_STATE,))
-            if status == lib.PITH_OK:
-                return position
+        if position > 0 and call(lib.pith_session_rewind, block.pointer, position, allowed=(lib.PITH_E_STATE,)) == lib.PITH_OK:
+            return position
         self.reset()
         return 0
 
@@ -243,29 +243,31 @@ class Session:
     def logits(self) -> npt.NDArray[np.float32]:
         """float32 [vocab_size] after the last token: a copy, the caller's own. ValueError where there are none: before the
         first token and after a rewind."""
-        return self._copied(self._logits(), self._vocab_size)
+        return self._copied(lib.pith_session_logits, self._vocab_size)
 
     def hidden(self) -> npt.NDArray[np.float32]:
         """float32 [width]: the last token's normed hidden state, which the output matrix multiplies. A copy, likewise."""
-        return self._copied(lib.pith_session_hidden(self._open_block().pointer), self._width)
+        return self._copied(lib.pith_session_hidden, self._width)
 
-    def _logits(self) -> Any:
-        """Valid until the next call on the session; NULL without a token."""
-        return lib.pith_session_logits(self._open_block().pointer)
-
-    @staticmethod
-    def _copied(first: Any, n: int) -> npt.NDArray[np.float32]:
+    def _copied(self, function: Callable[[Any], Any], n: int) -> npt.NDArray[np.float32]:
+        block = self._open_block()
+        first = function(block.pointer)
         if first == ffi.NULL:
             raise ValueError("no token was evaluated since the session was made, reset or rewound")
         out: npt.NDArray[np.float32] = np.frombuffer(ffi.buffer(first, 4 * n), np.float32).copy()
         return out
+
+    def _drawn_by(self, sampler: Sampler) -> int:
+        """A token, of the logits where they lie."""
+        block = self._open_block()
+        return sampler._draw(lib.pith_session_logits(block.pointer))
 
     # ---- where it is
 
     @property
     def position(self) -> int:
         """Tokens evaluated since the beginning or a reset."""
-        return int(lib.pith_session_position(self._open_block().pointer))
+        return int(self._of(lib.pith_session_position))
 
     @property
     def tokens(self) -> Optional[list[int]]:
@@ -274,31 +276,36 @@ class Session:
 
     def reset(self) -> None:
         """Forgets all tokens."""
-        call(lib.pith_session_reset, self._open_block().pointer)
+        block = self._open_block()
+        call(lib.pith_session_reset, block.pointer)
         self._known = as_ids([])
 
     def rewind(self, position: int) -> None:
         """Goes back to an earlier position, without logits until the next eval. Error PITH_E_STATE: the context was full, and
         what that position saw was overwritten."""
-        call(lib.pith_session_rewind, self._open_block().pointer, position)
+        block = self._open_block()
+        call(lib.pith_session_rewind, block.pointer, position)
 
     def copy_from(self, other: Session) -> None:
         """Becomes what `other` is: a conversation that forks. Both of one model, with the same options but threads and
         tier."""
+        block, other_block = self._open_block(), other._open_block()
         known = None if other._known is None else other._known[:other.position]
         self._known = None
-        call(lib.pith_session_copy, self._open_block().pointer, other._open_block().pointer)
+        call(lib.pith_session_copy, block.pointer, other_block.pointer)
         self._known = known
 
     def state(self) -> bytes:
         """All that the session holds, in proportion to its tokens, for `restore`: in another process, with the same bits."""
-        return save("pith_session", self._open_block().pointer)
+        block = self._open_block()
+        return save("pith_session", block.pointer)
 
     def restore(self, state: bytes) -> None:
         """Goes on from a state of the same model and options. Any damage is refused, and the session is then as it was."""
+        block = self._open_block()
         known, self._known = self._known, None
         try:
-            restore("pith_session", self._open_block().pointer, state)
+            restore("pith_session", block.pointer, state)
         except Error:
             self._known = known
             raise
@@ -313,14 +320,19 @@ class Session:
     @property
     def threads(self) -> int:
         """Threads that the next evaluation works with."""
-        return int(lib.pith_session_threads(self._open_block().pointer))
+        return int(self._of(lib.pith_session_threads))
 
     @property
     def tier(self) -> str:
         """The instruction set that runs: "avx2", ..."""
-        return str(ffi.string(lib.pith_session_tier(self._open_block().pointer)).decode())
+        return str(ffi.string(self._of(lib.pith_session_tier)).decode())  # a name in the library's own memory
+
+    def _of(self, function: Callable[[Any], Any]) -> Any:
+        block = self._open_block()
+        return function(block.pointer)
 
     def _open_block(self) -> Block:
+        """Keep it in a variable as long as its pointer is used: another thread may close the session meanwhile."""
         if self._block is None:
             raise ValueError("this Session is closed")
         return self._block
@@ -330,7 +342,7 @@ class Session:
         takes the memory with it."""
         if self._block is not None:
             self.cancel()
-        self._block = None
+        self._block = self._model_block = None
 
     def __enter__(self) -> Session:
         return self

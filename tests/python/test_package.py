@@ -584,6 +584,24 @@ def test_another_thread_cancels_a_prompt(pith):
             assert error.value.name == "PITH_E_CANCELLED" and 0 < session.position < len(generation.prompt)
 
 
+def test_another_thread_closes_a_session(pith, model):
+    """At any instant: what the first thread is inside of ends with an exception, and not with the process."""
+    ends = []
+    for i in range(60):
+        session = model.session(threads=1)
+        timer = threading.Timer(0.0005 * (i % 20), session.close)
+        timer.start()
+        try:
+            while True:
+                session.eval(range(1, 20))
+                session.logits()
+                session.state()
+        except (ValueError, pith.Error) as error:
+            ends.append(str(error))
+        timer.join()
+    assert len(ends) == 60 and all("closed" in end or "cancelled" in end for end in ends), set(ends)
+
+
 INTERRUPTED = """
 import sys, time
 import numpy as np, pith
