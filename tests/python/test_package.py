@@ -514,8 +514,8 @@ def test_evaluations_release_the_gil(model):
         thread.join()
         done.clear()
 
-    with model.session(chunk=512) as session:
-        ids = random_ids(model, 500)
+    with model.session() as session:
+        ids = random_ids(model, 3000)
         watch(lambda: session.eval(ids))
         watch(lambda: sum(range(10 ** 6)))  # the control: this holds it
     assert seen == [[], ["done"]]
@@ -577,10 +577,19 @@ def test_another_thread_cancels_a_prompt(pith):
         generation = model.generate(np.tile(random_ids(model, 1000), 500), max_tokens=3)  # a minute of work
         threading.Timer(0.3, generation.cancel).start()
         assert generation.read() == "" and generation.finish_reason == "cancelled"
-        with model.session() as session:
-            threading.Timer(0.3, session.cancel).start()
+        calls, is_under_way = [], threading.Event()
+
+        def progress(*_):  # for each of the 12 layers of a chunk
+            calls.append(1)
+            if len(calls) == 30:
+                is_under_way.set()
+
+        with model.session(progress=progress) as session:
+            canceller = threading.Thread(target=lambda: (is_under_way.wait(), session.cancel()))
+            canceller.start()
             with pytest.raises(pith.Error) as error:
                 session.eval(generation.prompt)
+            canceller.join()
             assert error.value.name == "PITH_E_CANCELLED" and 0 < session.position < len(generation.prompt)
 
 
@@ -738,7 +747,25 @@ def test_the_module_exports_its_beginning_alone_and_needs_no_runtime_of_cpp(pack
     assert "libstdc++" not in ran("objdump", "-p", module)
 
 
-def test_types(pith, package_python):
+TYPED = """
+import numpy as np
+import pith
+
+with pith.Model(context=100) as model, model.session(chunk=8) as session:
+    text: str = "".join(piece for piece in model.generate([1, 2, 3], logprobs=2, session=session))
+    best: float = max(token.logprob for piece in model.chat([{"role": "user", "content": text}]) for token in piece.tokens)
+    logits: np.ndarray[tuple[int, ...], np.dtype[np.float32]] = session.logits()
+    width: int = model.info.width
+"""
+
+
+def test_types(package_python, tmp_path):
+    """Of the package itself, and as a program sees them; a wrong one is seen."""
     pytest.importorskip("mypy")
-    folder = Path(pith.__file__).parent
-    ran(sys.executable, "-m", "mypy", "--strict", "--cache-dir", os.devnull, folder)
+    mypy = (sys.executable, "-m", "mypy", "--strict", "--python-executable", package_python, "--cache-dir", tmp_path / "cache")
+    (tmp_path / "right.py").write_text(TYPED)
+    (tmp_path / "wrong.py").write_text(TYPED.replace("width: int", "width: str").replace("context=100", "context='100'"))
+    ran(*mypy, "-p", "pith", cwd=tmp_path)
+    programs = subprocess.run([*map(str, mypy), "right.py", "wrong.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert programs.returncode == 1 and programs.stdout.count("wrong.py:") == 2, programs.stdout + programs.stderr
+    assert "Found 2 errors in 1 file (checked 2 source files)" in programs.stdout
