@@ -1,10 +1,13 @@
-"""What several test files ask for: the published models that tools/ci/fetch_models has fetched."""
+"""What several test files ask for: the published models that tools/ci/fetch_models has fetched, and the Python package."""
 
+import importlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from built_package import BuiltPackage
 
 TEXTS = Path(__file__).resolve().parents[3] / "shared" / "data"  # long texts; tests of them are skipped where it is not there
 
@@ -22,3 +25,25 @@ def smollm2():
     if not path.exists():
         pytest.skip(f"no {path}: tools/ci/fetch_models fetches it")
     return path
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory):
+    """The Python package, built once; skipped where PITH_PACKAGE is set, which says that the installed one is to be tested."""
+    if os.environ.get("PITH_PACKAGE"):
+        pytest.skip("PITH_PACKAGE is set: the installed package is tested, and none is built")
+    return BuiltPackage(tmp_path_factory.mktemp("package"))
+
+
+@pytest.fixture(scope="session")
+def package_python(request):
+    """The interpreter that has the package."""
+    return sys.executable if os.environ.get("PITH_PACKAGE") else request.getfixturevalue("package").python
+
+
+@pytest.fixture(scope="session")
+def pith(request):
+    """The package, imported."""
+    if not os.environ.get("PITH_PACKAGE"):
+        sys.path.insert(0, str(request.getfixturevalue("package").site))
+    return importlib.import_module("pith")
