@@ -91,6 +91,26 @@ TEST_CASE("hostile vocabulary: tokens that collide in the hash table are refused
   CHECK(loaded.tokenizer->token_id("abc") == -1);
 }
 
+#ifdef __SIZEOF_INT128__
+TEST_CASE("products modulo 2^61 - 1 are those of 128 bits, also where there are none") {
+  const uint64_t seed = std::random_device{}();
+  INFO("seed ", seed);
+  std::mt19937_64 random(seed);
+  const uint64_t p = ByteHash::kPrime,
+                 edges[] = {0, 1, 2, (1u << 30) - 1, 1u << 30, 1u << 31, (p + 1) / 2, p - 2, p - 1};
+  const auto check = [p](uint64_t a, uint64_t b) {
+    __extension__ using Wide = unsigned __int128;
+    const uint64_t product = uint64_t(Wide(a) * b % p);
+    CHECK(ByteHash::times(a, b) == product);
+    CHECK(ByteHash::times_by_halves(a, b) == product);
+  };
+  for (const uint64_t a : edges) {
+    for (const uint64_t b : edges) check(a, b);
+  }
+  for (int i = 0; i < 10000; ++i) check(random() % p, random() % p);
+}
+#endif
+
 TEST_CASE("hostile vocabulary: merges that collide in the hash table are refused, not looked through for every pair") {
   const uint64_t seed = std::random_device{}();
   INFO("seed ", seed);

@@ -1,5 +1,6 @@
-/* The golden hashes, in C99 over pith.h alone, so that it runs wherever the library was built for: on every tier of the CPU, with
- * one thread and as many as there are, token by token and as a prompt. portable_test MODEL, which is tests/golden/tiny.q4.gguf. */
+/* The golden hashes, in C99 over pith.h alone, so that it runs wherever the library was built for: on every tier of the
+ * CPU, with one thread and as many as there are, token by token and as a prompt.
+ *     portable_test MODEL      which is tests/golden/tiny.q4.gguf */
 #include <pith/pith.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -46,7 +46,7 @@ class ByteHash {
   static uint64_t times_by_halves(uint64_t a, uint64_t b) {
     constexpr uint64_t kLow31 = (uint64_t(1) << 31) - 1, kLow30 = (uint64_t(1) << 30) - 1;
     const uint64_t a0 = a & kLow31, a1 = a >> 31, b0 = b & kLow31, b1 = b >> 31;
-    const uint64_t middle = a1 * b0 + a0 * b1;  // < 2^62; times 2^31
+    const uint64_t middle = a1 * b0 + a0 * b1;                                                // < 2^62; times 2^31
     const uint64_t sum = 2 * a1 * b1 + (middle >> 30) + ((middle & kLow30) << 31) + a0 * b0;  // < 2^64
     return reduced((sum & kPrime) + (sum >> 61));
   }

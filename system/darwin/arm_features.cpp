@@ -16,8 +16,6 @@ bool is_set(const char* name) {
 
 }  // namespace
 
-ArmFeatures arm_features() {
-  return {is_set("hw.optional.arm.FEAT_DotProd"), is_set("hw.optional.arm.FEAT_I8MM")};
-}
+ArmFeatures arm_features() { return {is_set("hw.optional.arm.FEAT_DotProd"), is_set("hw.optional.arm.FEAT_I8MM")}; }
 
 }  // namespace pith::internal

@@ -1,6 +1,6 @@
 // Words of memory to sleep on, where the system has none that a program may rely on: a condition variable for each of
-// 64 places, which words share by their address. Who wakes a word takes the place's lock, so that a sleeper that has seen
-// the old value is asleep by then; all sleepers of a place are woken, and those of other words sleep again.
+// 64 places, which words share by their address. Who wakes a word takes the place's lock, so that a sleeper that has
+// seen the old value is asleep by then; all sleepers of a place are woken, and those of other words sleep again.
 #include "waiting.h"
 
 #include <pthread.h>
