@@ -4,8 +4,8 @@
 #     libpith-dev    headers, static library, packages for CMake and pkg-config
 #     pith           the command
 #
-# Configured with -DCMAKE_INSTALL_PREFIX=/usr the library lies in the folder of its architecture, so that packages of
-# several architectures may be installed side by side; otherwise in /usr/lib.
+# Configured with -DCMAKE_INSTALL_PREFIX=/usr the library lies in the folder of its architecture, as Debian has it; otherwise
+# in /usr/lib.
 set(CPACK_PACKAGE_NAME pith)
 set(CPACK_PACKAGE_VENDOR pith)
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "${PROJECT_DESCRIPTION}")
@@ -57,11 +57,6 @@ set(CPACK_DEBIAN_PITH_COMMAND_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PITH_COMMAND_DESCRIPTION "The command: runs, talks to, packs, measures and checks models.
 Has a small model of its own.")
 
-include(GNUInstallDirs)
-if(CMAKE_LIBRARY_ARCHITECTURE AND CMAKE_INSTALL_LIBDIR MATCHES "${CMAKE_LIBRARY_ARCHITECTURE}$")
-  set(CPACK_DEBIAN_PITH_RUNTIME_PACKAGE_MULTIARCH same)
-  set(CPACK_DEBIAN_PITH_DEVELOPMENT_PACKAGE_MULTIARCH same)
-endif()
 # Every package has its licence and its changelog where Debian's tools look for them.
 set(CPACK_PITH_PACKAGING ${PROJECT_SOURCE_DIR}/packaging/debian)
 set(CPACK_PRE_BUILD_SCRIPTS ${PROJECT_SOURCE_DIR}/packaging/debian/add_documents.cmake)
