@@ -272,7 +272,8 @@ public final class Session: @unchecked Sendable {
   }
 }
 
-/// Cancels a session from any task. pith_session_cancel alone would miss an evaluation that is about to begin: progress and `next` ask as well.
+/// Cancels a session from any task. pith_session_cancel alone would miss an evaluation that is about to begin: progress and
+/// `next` ask as well.
 final class Cancellation: @unchecked Sendable {
   private let lock = NSLock()
   private var isAsked = false
