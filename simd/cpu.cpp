@@ -4,8 +4,8 @@
 
 #if defined(__x86_64__) || defined(__i386__)
 #include <cpuid.h>
-#elif defined(__aarch64__) && defined(__linux__)
-#include <sys/auxv.h>
+#elif defined(__aarch64__)
+#include "arm_features.h"
 #endif
 
 namespace pith::internal {
@@ -55,23 +55,10 @@ bool cpu_has_avx512() {
   return __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && has(b, kF | kDq | kCd | kBw | kVl) && has(c, kVnni);
 }
 
-#elif defined(__aarch64__) && defined(__linux__)
+#elif defined(__aarch64__)
 
-bool cpu_has_dotprod() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
-bool cpu_has_i8mm() { return cpu_has_dotprod() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0; }
-
-#elif defined(__aarch64__)  // elsewhere: what the compiler was told
-
-#ifdef __ARM_FEATURE_DOTPROD
-bool cpu_has_dotprod() { return true; }
-#else
-bool cpu_has_dotprod() { return false; }
-#endif
-#ifdef __ARM_FEATURE_MATMUL_INT8
-bool cpu_has_i8mm() { return cpu_has_dotprod(); }
-#else
-bool cpu_has_i8mm() { return false; }
-#endif
+bool cpu_has_dotprod() { return arm_features().dotprod; }
+bool cpu_has_i8mm() { return cpu_has_dotprod() && arm_features().i8mm; }
 
 #endif
 

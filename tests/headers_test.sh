@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# headers_test.sh CXX CC [XSIMD]: every header of include/, src/ and simd/ compiles alone, as C++20; pith.h also as C99 and C11.
+# headers_test.sh CXX CC [XSIMD]: every header of include/, src/, simd/ and system/ compiles alone, as C++20; pith.h also as C99 and C11.
 # XSIMD: the folder of its headers. Tiers of another CPU are left out, and so are fragments (.inc), which are parts of a file.
 set -euo pipefail
 export CXX=$1 CC=$2 XSIMD=${3:-}
@@ -10,7 +10,7 @@ fail() { echo "headers: $*" >&2; exit 1; }
 
 # alone HEADER: a file of nothing but that header, with the flags of its tier.
 alone() {
-  local flags=(-std=c++20 -fsyntax-only -x c++ -Wall -Wextra -Wshadow -Werror -fmax-errors=2 -I include -I src -I simd)
+  local flags=(-std=c++20 -fsyntax-only -x c++ -Wall -Wextra -Wshadow -Werror -fmax-errors=2 -I include -I src -I simd -I system)
   [ -z "$XSIMD" ] || [ "$XSIMD" = /usr/include ] || flags+=(-isystem "$XSIMD")
   case "$1" in
     simd/avx2/*) flags+=(-mavx2 -mfma -mf16c) ;;
@@ -29,7 +29,8 @@ case "$("$CXX" -dumpmachine)" in
   aarch64*) foreign='^simd/avx' ;;
   *) foreign='^simd/(neon|avx)' ;;
 esac
-headers=$(find include src simd -name '*.h' -o -name '*.hpp' | grep -vE "$foreign" | sort)
+case "$("$CXX" -dumpmachine)" in *mingw*|*windows*) ;; *) foreign="$foreign|^system/windows" ;; esac
+headers=$(find include src simd system -name '*.h' -o -name '*.hpp' | grep -vE "$foreign" | sort)
 [ "$(echo "$headers" | wc -l)" -ge 30 ] || fail "too few headers to be true: $headers"
 echo "$headers" | xargs -P 2 -I {} bash -c 'alone {}' >"$work/log" || fail "$(head -n 40 "$work/log")"
 

@@ -39,7 +39,7 @@ pass "find_package"
 
 # What the library needs, and no more: neither tools nor tests.
 archive=$work/pith.tar.gz
-tar -C "$source" -czf "$archive" CMakeLists.txt cmake include simd src
+tar -C "$source" -czf "$archive" CMakeLists.txt cmake include simd src system
 mkdir -p "$work/sub/_deps/pith-src"
 tar -C "$work/sub/_deps/pith-src" -xzf "$archive"
 must_configure sub -DHOW=add_subdirectory -DPITH_TREE="$work/sub/_deps/pith-src" -DEXPECT_KIND=static

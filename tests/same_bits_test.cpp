@@ -7,6 +7,7 @@
 
 #include "dispatch.h"
 #include "golden_file.h"
+#include "golden_hashes.h"
 #include "runtime.h"
 
 using namespace pith;
@@ -50,15 +51,9 @@ std::vector<std::string> usable_tiers() {
   return out;
 }
 
-// Of tests/golden/tiny.q4.gguf over 100 tokens; a change of this number is a change of every user's results.
-constexpr uint64_t kTinyHash = 16987406302539525027ull;
-
-// The same model and ring: a prompt in chunks of 50, 50 and 20, of which the last two wrap, then 4 tokens.
-constexpr uint64_t kTinyPromptHash = 12950546575678354689ull;
-
 std::vector<int32_t> golden_tokens(int32_t n, int32_t vocab_size) {
   std::vector<int32_t> tokens;
-  for (int32_t i = 0; i < n; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21 % vocab_size);
+  for (int32_t i = 0; i < n; ++i) tokens.push_back(PITH_GOLDEN_TOKEN(i, vocab_size));
   return tokens;
 }
 
@@ -95,14 +90,14 @@ uint64_t hash_after_prompt(const Model& model, const std::vector<int32_t>& token
 TEST_CASE("the golden hash of the logits, on every tier of this machine") {
   const Runtime runtime(read_golden("tiny.q4.gguf"));
   for_each_golden_session([&](const pith_session_options& options) {
-    CHECK(hash_after(runtime.model, golden_tokens(100, 97 * 21), options) == kTinyHash);
+    CHECK(hash_after(runtime.model, golden_tokens(100, 97 * 21), options) == PITH_TINY_HASH);
   });
 }
 
 TEST_CASE("the golden hash of the logits after a prompt, on every tier of this machine") {
   const Runtime runtime(read_golden("tiny.q4.gguf"));
   for_each_golden_session([&](const pith_session_options& options) {
-    CHECK(hash_after_prompt(runtime.model, golden_tokens(124, 97 * 21), options) == kTinyPromptHash);
+    CHECK(hash_after_prompt(runtime.model, golden_tokens(124, 97 * 21), options) == PITH_TINY_PROMPT_HASH);
   });
 }
 

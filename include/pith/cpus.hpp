@@ -3,6 +3,7 @@
 #define PITH_CPUS_HPP
 
 #include <algorithm>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
@@ -10,8 +11,18 @@
 #include <thread>
 #include <vector>
 
-#ifdef __linux__
+#if defined(__linux__)
 #include <sched.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
+#elif defined(_WIN32)
+#ifndef WIN32_LEAN_AND_MEAN
+#define WIN32_LEAN_AND_MEAN
+#endif
+#ifndef NOMINMAX
+#define NOMINMAX
+#endif
+#include <windows.h>
 #endif
 
 namespace pith {
@@ -66,10 +77,48 @@ inline CpuLimits cpu_limits() {
   return limits;
 }
 
-// How many fast CPUs there are among those that Linux lists below `sysfs` and this process may use: little cores beside
-// them hold a whole team up. By cpu_capacity, at least two thirds of the best (a phone's prime and big cores, no little
-// ones); or else by the highest frequency, at least nine tenths. All CPUs where nothing is listed. No more than the
-// quota is worth, rounded down: a team that is throttled waits as a whole. At most 64, what max_threads takes.
+#if defined(__APPLE__)
+// The CPUs of the fastest kind, which the system numbers 0; 0: it does not say.
+inline size_t count_fastest_cpus() {
+  int32_t n = 0;
+  size_t bytes = sizeof n;
+  return sysctlbyname("hw.perflevel0.logicalcpu", &n, &bytes, nullptr, 0) == 0 && n > 0 ? size_t(n) : 0;
+}
+#elif defined(_WIN32)
+// The CPUs of the fastest kind among those that this process may use, in the first group of 64; 0: the system does not
+// say.
+inline size_t count_fastest_cpus() {
+  DWORD_PTR allowed = 0, of_system = 0;
+  DWORD bytes = 0;
+  GetLogicalProcessorInformationEx(RelationProcessorCore, nullptr, &bytes);
+  std::vector<char> cores(bytes);
+  const auto core_at = [&](DWORD at) {
+    return reinterpret_cast<const SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX*>(cores.data() + at);
+  };
+  if (bytes == 0 || GetProcessAffinityMask(GetCurrentProcess(), &allowed, &of_system) == 0 ||
+      GetLogicalProcessorInformationEx(
+          RelationProcessorCore, reinterpret_cast<SYSTEM_LOGICAL_PROCESSOR_INFORMATION_EX*>(cores.data()), &bytes) == 0)
+    return 0;
+  size_t n = 0;
+  int fastest = -1;
+  for (DWORD at = 0; at < bytes; at += core_at(at)->Size) {
+    const PROCESSOR_RELATIONSHIP& core = core_at(at)->Processor;
+    const size_t n_usable = core.GroupMask[0].Group == 0 ? size_t(std::popcount(core.GroupMask[0].Mask & allowed)) : 0;
+    if (n_usable == 0 || core.EfficiencyClass < fastest) continue;
+    n = core.EfficiencyClass > fastest ? n_usable : n + n_usable;
+    fastest = core.EfficiencyClass;
+  }
+  return n;
+}
+#else
+inline size_t count_fastest_cpus() { return 0; }
+#endif
+
+// How many fast CPUs there are among those that this process may use: little cores beside them hold a whole team up. On
+// macOS and Windows those that the system calls the fastest. On Linux, from the lists below `sysfs`: by cpu_capacity, at
+// least two thirds of the best (a phone's prime and big cores, no little ones); or else by the highest frequency, at
+// least nine tenths. All CPUs where nothing is listed. No more than the quota is worth, rounded down: a team that is
+// throttled waits as a whole. At most 64, what max_threads takes.
 inline uint32_t count_fast_cpus(const std::string& sysfs = "/sys", const CpuLimits& limits = cpu_limits()) {
   std::vector<long> capacities, frequencies;
   const auto read_number = [&](size_t cpu, const char* name) -> long {
@@ -91,7 +140,8 @@ inline uint32_t count_fast_cpus(const std::string& sysfs = "/sys", const CpuLimi
                                 [&](long speed) { return double(speed) >= share * double(*best); }));
   };
   const bool has_capacities = std::any_of(capacities.begin(), capacities.end(), [](long c) { return c > 0; });
-  const size_t fastest = has_capacities ? count(capacities, 2.0 / 3) : count(frequencies, 0.9);
+  size_t fastest = has_capacities ? count(capacities, 2.0 / 3) : count(frequencies, 0.9);
+  if (fastest == 0) fastest = count_fastest_cpus();
   size_t n = fastest == 0 ? std::thread::hardware_concurrency() : fastest;
   if (limits.quota > 0) n = std::min(n, size_t(limits.quota));
   return uint32_t(std::clamp<size_t>(n, 1, 64));

@@ -270,6 +270,9 @@ typedef struct pith_tensor {
   const void* data;
   uint64_t data_bytes; /* as stored, padding included */
   const char* sha256;  /* 64 lower-case hex digits, not NUL-terminated, or NULL where the file has none */
+#if UINTPTR_MAX == UINT32_MAX
+  uint32_t reserved_end; /* 0; with addresses of 32 bits, what would be padding */
+#endif
 } pith_tensor;
 
 /* PITH_E_ARGUMENT: `index` is not below the count. */

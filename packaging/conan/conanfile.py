@@ -8,7 +8,8 @@ from conan.tools.cmake import CMake, CMakeToolchain, cmake_layout
 from conan.tools.files import copy, load, rmdir
 
 ROOT = os.path.join("..", "..")
-SOURCES = ("CMakeLists.txt", "LICENSE", "NOTICE", "sbom.spdx.json", "cmake/*", "include/*", "packaging/*", "simd/*", "src/*")
+SOURCES = ("CMakeLists.txt", "LICENSE", "NOTICE", "sbom.spdx.json", "cmake/*", "include/*", "packaging/*", "simd/*", "src/*",
+           "system/*")
 
 
 class Pith(ConanFile):

@@ -31,7 +31,11 @@ struct StructSizes;
 PITH_STRUCT_SIZES(pith_model_info, PITH_END_OF(pith_model_info, step_weight_bytes),
                   PITH_END_OF(pith_model_info, step_expert_bytes));
 PITH_STRUCT_SIZES(pith_metadata, PITH_END_OF(pith_metadata, array_count));
+#if UINTPTR_MAX == UINT32_MAX
+PITH_STRUCT_SIZES(pith_tensor, PITH_END_OF(pith_tensor, reserved_end));
+#else
 PITH_STRUCT_SIZES(pith_tensor, PITH_END_OF(pith_tensor, sha256));
+#endif
 PITH_STRUCT_SIZES(pith_session_options, PITH_END_OF(pith_session_options, clock_context));
 PITH_STRUCT_SIZES(pith_session_plan, PITH_END_OF(pith_session_plan, pool_bytes));
 PITH_STRUCT_SIZES(pith_sampler_options, PITH_END_OF(pith_sampler_options, seed));

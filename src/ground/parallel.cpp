@@ -1,7 +1,8 @@
 #include "ground/parallel.h"
 
 #include "fp_environment.h"
-#include "ground/waiting.h"
+#include "hints.h"
+#include "waiting.h"
 
 #ifdef _OPENMP
 #include <omp.h>
@@ -37,19 +38,6 @@ namespace {
 // Regions alone after one that was mostly waiting, and after many in a row.
 constexpr int32_t kFirstSerial = 4;
 constexpr int32_t kMostSerial = 1024;
-
-// A counter of constant rate, whose unit does not matter; 0 where there is none.
-uint64_t read_ticks() {
-#if defined(__x86_64__)
-  return __builtin_ia32_rdtsc();
-#elif defined(__aarch64__)
-  uint64_t ticks;
-  asm volatile("mrs %0, cntvct_el0" : "=r"(ticks));
-  return ticks;
-#else
-  return 0;
-#endif
-}
 
 uint32_t tasks_left(uint64_t claim) { return uint32_t(claim); }
 uint32_t generation_of(uint64_t claim) { return uint32_t(claim >> 32); }

@@ -2,6 +2,7 @@
 #ifndef PITH_GROUND_STATUS_H
 #define PITH_GROUND_STATUS_H
 
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
@@ -17,11 +18,9 @@ class Piece {
  public:
   Piece(const char* text) : text_(text) {}
   Piece(std::string_view text) : text_(text) {}
-  Piece(uint64_t number) : number_(number), is_number_(true) {}
-  Piece(int64_t number)
+  template <std::integral Number>  // whichever of them uint64_t and size_t are
+  Piece(Number number)
       : number_(number < 0 ? 0 - uint64_t(number) : uint64_t(number)), is_number_(true), minus_(number < 0) {}
-  Piece(uint32_t number) : Piece(uint64_t(number)) {}
-  Piece(int32_t number) : Piece(int64_t(number)) {}
 
   // Appends to `out` [capacity] from `used` on, cutting what does not fit and escaping what is not printable ASCII.
   size_t append(char* out, size_t capacity, size_t used) const;

@@ -1,15 +1,12 @@
 #include "ground/workers.h"
 
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
-#include <time.h>
-#include <unistd.h>
-
 #include <atomic>
+#include <initializer_list>
 
 #include "fp_environment.h"
-#include "ground/waiting.h"
+#include "hints.h"
+#include "thread.h"
+#include "waiting.h"
 
 // A worker is a word that the kernel can be asked to wait for: call << 4 | what it does.
 //
@@ -34,11 +31,11 @@ uint32_t word_of(uint32_t call, Doing what) { return call << kCallShift | what; 
 
 struct alignas(64) Worker {
   std::atomic<uint32_t> word{word_of(0, kAbsent)};
-  int32_t thread = 0;
+  int32_t number = 0;  // of the borrower's team
   Errand errand = nullptr;
   void* context = nullptr;
   std::atomic<uint64_t> cpus{0};
-  pthread_t id{};
+  Thread thread;
 };
 
 // Of all sets of CPUs together. A session has at most 63.
@@ -84,19 +81,19 @@ void become_idle(Worker* worker) {
   if (doing(before) == kAwaited || doing(before) == kStarting) wake(&worker->word, UINT32_MAX >> 1);
 }
 
-void* work(void* opaque) {
+void work(void* opaque) {
   Worker* worker = static_cast<Worker*>(opaque);
   const FpEnvironment environment;
   become_idle(worker);
   while (wait_for_call(worker)) {
-    worker->errand(worker->context, worker->thread);
+    worker->errand(worker->context, worker->number);
     become_idle(worker);
   }
-  return nullptr;
 }
 
 // The only thread of the new process: no one else is in the pool, and nobody will come back to it.
 void start_anew() {
+  forget_sleepers();
   for (uint32_t i = 0; i < n_ever.load(std::memory_order_relaxed); ++i)
     workers[i].word.store(word_of(call_of(workers[i].word.load(std::memory_order_relaxed)) + 1, kAbsent),
                           std::memory_order_relaxed);
@@ -113,34 +110,12 @@ __attribute__((destructor)) void dismiss_workers() {
     while (doing(word) == kIdle || doing(word) == kAsleep) {
       if (change(worker, word, word_of(call_of(word), kLeaving))) {
         wake(&worker->word, 1);
-        pthread_join(worker->id, nullptr);
+        join(&worker->thread);
         break;
       }
       word = worker->word.load(std::memory_order_acquire);
     }
   }
-}
-
-// The host's handlers run on the host's threads: only what a thread does itself reaches a worker's, and profilers.
-sigset_t signals_of_others() {
-  sigset_t set;
-  sigfillset(&set);
-  for (const int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGPROF}) sigdelset(&set, own);
-  return set;
-}
-
-// Creates a thread that runs run(context), with the signals that concern it. stack_bytes: 0, what the system has.
-bool create_thread(void* (*run)(void*), void* context, size_t stack_bytes, pthread_t* id) {
-  pthread_attr_t attributes;
-  if (pthread_attr_init(&attributes) != 0) return false;
-  if (stack_bytes > 0) pthread_attr_setstacksize(&attributes, stack_bytes);
-  const sigset_t blocked = signals_of_others();
-  sigset_t before;
-  pthread_sigmask(SIG_BLOCK, &blocked, &before);
-  const bool is_made = pthread_create(id, &attributes, run, context) == 0;
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  pthread_attr_destroy(&attributes);
-  return is_made;
 }
 
 // False where there is no thread, or no room for one more.
@@ -153,7 +128,8 @@ bool make_worker(uint64_t cpus) {
   const uint32_t call = call_of(worker->word.load(std::memory_order_relaxed));
   worker->cpus.store(cpus, std::memory_order_relaxed);
   worker->word.store(word_of(call, kStarting), std::memory_order_relaxed);
-  if (!create_thread(work, worker, kStackBytes, &worker->id)) {
+  worker->thread = {work, worker, 0};
+  if (!start(&worker->thread, kStackBytes)) {
     worker->word.store(word_of(call, kAbsent), std::memory_order_relaxed);
     return false;
   }
@@ -179,24 +155,9 @@ class MakingGuard {
 
 }  // namespace
 
-CpuSet usable_cpus() {
-#ifdef __linux__
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) {
-    uint64_t hash = 0xcbf29ce484222325ull;  // FNV-1a
-    for (const uint8_t* byte = reinterpret_cast<const uint8_t*>(&set);
-         byte < reinterpret_cast<const uint8_t*>(&set + 1); ++byte)
-      hash = (hash ^ *byte) * 0x100000001b3ull;
-    return {CPU_COUNT(&set), hash};
-  }
-#endif
-  const long n = sysconf(_SC_NPROCESSORS_ONLN);
-  return {n > 0 ? int32_t(n) : 1, 0};
-}
-
 bool watch_forks() {
   const MakingGuard guard;
-  if (is_watching.load(std::memory_order_relaxed) == 0 && pthread_atfork(nullptr, nullptr, start_anew) == 0)
+  if (is_watching.load(std::memory_order_relaxed) == 0 && call_in_forks(start_anew))
     is_watching.store(1, std::memory_order_relaxed);
   return is_watching.load(std::memory_order_relaxed) != 0;
 }
@@ -231,7 +192,7 @@ int32_t borrow_workers(const CpuSet& cpus, int32_t n, Errand errand, void* conte
       if (!change(worker, word, word_of(call, kTaken))) continue;
       worker->errand = errand;
       worker->context = context;
-      worker->thread = n_borrowed + 1;
+      worker->number = n_borrowed + 1;
       const uint32_t called = word_of(call, kCalled);
       worker->word.store(called, std::memory_order_release);
       if (wanted == kAsleep) wake(&worker->word, 1);
@@ -256,20 +217,21 @@ void return_workers(const Loan* loans, int32_t n) {
 
 int32_t probe_threads(int32_t n) {
   constexpr int32_t kMost = 63;
-  pthread_t ids[kMost];
+  Thread threads[kMost];
   std::atomic<uint32_t> gate{0};
-  const auto wait = [](void* opaque) -> void* {
+  const auto wait = [](void* opaque) {
     std::atomic<uint32_t>* closed = static_cast<std::atomic<uint32_t>*>(opaque);
     while (closed->load(std::memory_order_acquire) == 0) sleep_on(closed, 0);
-    return nullptr;
   };
   int32_t n_made = 0;
-  while (n_made < n && n_made < kMost && create_thread(wait, &gate, 0, &ids[n_made])) ++n_made;
+  for (; n_made < n && n_made < kMost; ++n_made) {
+    threads[n_made] = {wait, &gate, 0};
+    if (!start(&threads[n_made], 0)) break;
+  }
   gate.store(1, std::memory_order_release);
   wake(&gate, uint32_t(kMost));
-  for (int32_t i = 0; i < n_made; ++i) pthread_join(ids[i], nullptr);
-  const timespec a_moment{0, 1000000};  // the system counts a thread a little longer than it can be joined
-  if (n_made > 0) nanosleep(&a_moment, nullptr);
+  for (int32_t i = 0; i < n_made; ++i) join(&threads[i]);
+  if (n_made > 0) sleep_milliseconds(1);  // the system counts a thread a little longer than it can be joined
   return n_made;
 }
 

@@ -2,21 +2,20 @@
 //
 // Sessions end without a word to the library, so no thread can be a session's own: a worker that nobody has borrowed
 // touches nothing but the pool, which is static. Workers are made when sessions are, never later; where the system
-// gives no thread, there is one fewer, and no call fails. A child of fork begins with none of them.
+// gives no thread, there is one fewer, and no call fails. A child of fork begins with none of them. Workers run on the
+// CPUs of the thread that made them, and help only teams of the same.
 #ifndef PITH_GROUND_WORKERS_H
 #define PITH_GROUND_WORKERS_H
 
 #include <cstdint>
 
+#include "cpu_set.h"
+
 namespace pith::internal {
 
-// CPUs that a thread may use, by a number that equal sets share. Workers run on those of the thread that made them, and
-// help only teams of the same.
-struct CpuSet {
-  int32_t n = 1;
-  uint64_t which = 0;
-};
-CpuSet usable_cpus();
+// Looks before a wait becomes a sleep: about 50 us, longer than the serial stretches between the jobs of a token, and
+// short beside the milliseconds after which a system takes a core away.
+inline constexpr int32_t kSpins = 2000;
 
 // Makes n_more workers for these CPUs, but no more than one fewer than the CPUs in all: with the caller of a region
 // they are as many. Returns when they wait for work, so that no system call of their beginnings comes later.

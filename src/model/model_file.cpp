@@ -60,7 +60,7 @@ constexpr size_t kMaxProbes = 256;
 // near enough.
 template <typename Entry, typename Name>
 uint32_t* find_slot(uint32_t* slots, size_t mask, const Entry* entries, std::string_view name, Name name_of) {
-  const size_t first = hash_of(name);
+  const size_t first = size_t(hash_of(name));
   for (size_t i = 0; i < kMaxProbes; ++i) {
     uint32_t* slot = &slots[(first + i) & mask];
     if (*slot == 0 || name_of(entries[*slot - 1]) == name) return slot;

@@ -34,9 +34,21 @@ class ByteHash {
   static uint64_t add(uint64_t a, uint64_t b) { return reduced(a + b); }
   static uint64_t subtract(uint64_t a, uint64_t b) { return reduced(a + kPrime - b); }
   static uint64_t times(uint64_t a, uint64_t b) {
+#ifdef __SIZEOF_INT128__
     __extension__ using Wide = unsigned __int128;
     const Wide product = Wide(a) * b;
     return reduced((uint64_t(product) & kPrime) + uint64_t(product >> 61));
+#else
+    return times_by_halves(a, b);
+#endif
+  }
+  // The same in 64 bits, for CPUs of 32: a = a1 2^31 + a0, and 2^61 = 1 modulo p.
+  static uint64_t times_by_halves(uint64_t a, uint64_t b) {
+    constexpr uint64_t kLow31 = (uint64_t(1) << 31) - 1, kLow30 = (uint64_t(1) << 30) - 1;
+    const uint64_t a0 = a & kLow31, a1 = a >> 31, b0 = b & kLow31, b1 = b >> 31;
+    const uint64_t middle = a1 * b0 + a0 * b1;  // < 2^62; times 2^31
+    const uint64_t sum = 2 * a1 * b1 + (middle >> 30) + ((middle & kLow30) << 31) + a0 * b0;  // < 2^64
+    return reduced((sum & kPrime) + (sum >> 61));
   }
   static uint64_t power(uint64_t base, uint64_t exponent) {
     uint64_t out = 1;
