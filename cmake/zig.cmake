@@ -21,7 +21,8 @@ else()
   set(CMAKE_SYSTEM_NAME Linux)
 endif()
 
-# zig makes a target's C library when it links the first time, which takes minutes: not for the sake of a compiler's test.
+# zig makes a target's C and C++ libraries when it links the first time, which takes minutes: not for the sake of CMake's questions
+# to a compiler, nor of its name.
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 
 # CMake wants programs, not words: one small script for each.
@@ -37,7 +38,10 @@ foreach(program cc c++ ar ranlib rc)
   if(program MATCHES "^c")
     set(flags ${PITH_ZIG_FLAGS})
   endif()
-  file(WRITE ${PITH_ZIG_FOLDER}/${program} "#!/bin/sh\nexec ${PITH_ZIG_WORDS} ${program} ${flags} \"$@\"\n")
+  file(WRITE ${PITH_ZIG_FOLDER}/${program} "#!/bin/sh
+case \"$*\" in *CompilerId.c*) set -- -c \"$@\" ;; esac
+exec ${PITH_ZIG_WORDS} ${program} ${flags} \"$@\"
+")
   file(CHMOD ${PITH_ZIG_FOLDER}/${program} PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
 endforeach()
 set(CMAKE_C_COMPILER ${PITH_ZIG_FOLDER}/cc)
