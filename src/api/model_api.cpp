@@ -221,8 +221,16 @@ pith_status pith_model_get_tensor(const pith_model* model, size_t index, pith_te
   PITH_TRY(check_struct(out_tensor, error));
   PITH_TRY(check_index("index", index, model->file.n_tensors(), error));
   const TensorEntry& t = model->file.tensor(index);
-  write_struct({0, 0, t.name.data(), t.name.size(), type_name(t), t.rows, t.cols, t.data, t.bytes, t.sha256.data()},
-               out_tensor);
+  pith_tensor tensor{};
+  tensor.name = t.name.data();
+  tensor.name_bytes = t.name.size();
+  tensor.type = type_name(t);
+  tensor.rows = t.rows;
+  tensor.cols = t.cols;
+  tensor.data = t.data;
+  tensor.data_bytes = t.bytes;
+  tensor.sha256 = t.sha256.data();
+  write_struct(tensor, out_tensor);
   return PITH_OK;
 }
 
