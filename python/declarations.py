@@ -25,6 +25,8 @@ def constant(name, value):
 def declarations(header):
     text = re.sub(r"/\*.*?\*/", " ", header, flags=re.S)
     text = re.sub(r"^#ifdef __cplusplus\n.*?^#endif$", "", text, flags=re.S | re.M)
+    # What addresses of 32 bits alone have.
+    text = re.sub(r"^#if UINTPTR_MAX == UINT32_MAX\n(.*?)^#endif$", "" if sys.maxsize > 2**32 else r"\1", text, flags=re.S | re.M)
     constants = [constant(name, value.strip()) for name, value in re.findall(r"^#define (PITH_\w+)[ \t]+(\S.*)$", text, re.M)
                  if not value.startswith(("_", "["))]
     text = re.sub(r"^#.*$", "", text, flags=re.M)
