@@ -1,14 +1,13 @@
 # Cross build by the C++ compiler of zig (pip install ziglang), which brings headers and libraries of every system:
 #
-#     cmake --preset library --toolchain cmake/zig.cmake -DPITH_ZIG_TARGET=aarch64-macos -B build/aarch64-macos
+#     cmake --preset release --toolchain cmake/zig.cmake -DPITH_ZIG_TARGET=aarch64-macos -DPITH_TOOLS=OFF -DPITH_TESTS=OFF -B build/macos
 #
-# PITH_ZIG: how to call zig, a list; PITH_ZIG_CPU: the CPU that code outside of tiers may use.
-set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PITH_ZIG_TARGET PITH_ZIG PITH_ZIG_CPU)
+# tools/ci/cross calls it so.
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PITH_ZIG_TARGET PITH_ZIG)
 if(NOT PITH_ZIG_TARGET)
   message(FATAL_ERROR "PITH_ZIG_TARGET is missing: an architecture and a system, such as x86_64-windows-gnu")
 endif()
 set(PITH_ZIG python3 -m ziglang CACHE STRING "How to call zig, a list")
-set(PITH_ZIG_CPU "" CACHE STRING "CPU that code outside of tiers may use, as zig names it")
 
 string(REGEX MATCH "^[a-z0-9_]+" CMAKE_SYSTEM_PROCESSOR "${PITH_ZIG_TARGET}")
 if(PITH_ZIG_TARGET MATCHES "windows")
@@ -29,14 +28,10 @@ set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
 set(PITH_ZIG_FOLDER ${CMAKE_BINARY_DIR}/zig CACHE INTERNAL "")
 list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PITH_ZIG_FOLDER)
 list(JOIN PITH_ZIG " " PITH_ZIG_WORDS)
-set(PITH_ZIG_FLAGS "-target ${PITH_ZIG_TARGET}")
-if(PITH_ZIG_CPU)
-  string(APPEND PITH_ZIG_FLAGS " -mcpu=${PITH_ZIG_CPU}")
-endif()
 foreach(program cc c++ ar ranlib rc)
   set(flags "")
   if(program MATCHES "^c")
-    set(flags ${PITH_ZIG_FLAGS})
+    set(flags "-target ${PITH_ZIG_TARGET}")
   endif()
   file(WRITE ${PITH_ZIG_FOLDER}/${program} "#!/bin/sh
 case \"$*\" in *CompilerId.c*) set -- -c \"$@\" ;; esac
@@ -50,13 +45,9 @@ set(CMAKE_AR ${PITH_ZIG_FOLDER}/ar)
 set(CMAKE_RANLIB ${PITH_ZIG_FOLDER}/ranlib)
 set(CMAKE_RC_COMPILER ${PITH_ZIG_FOLDER}/rc)
 
-# Nothing of this machine's, but libraries that are headers alone.
-foreach(library xsimd fmt nlohmann CLI)
-  if(EXISTS /usr/include/${library})
-    file(MAKE_DIRECTORY ${PITH_ZIG_FOLDER}/include)
-    file(CREATE_LINK /usr/include/${library} ${PITH_ZIG_FOLDER}/include/${library} SYMBOLIC)
-  endif()
-endforeach()
+# Nothing of this machine's, but xsimd, which is headers alone.
+file(MAKE_DIRECTORY ${PITH_ZIG_FOLDER}/include)
+file(CREATE_LINK /usr/include/xsimd ${PITH_ZIG_FOLDER}/include/xsimd SYMBOLIC)
 set(PITH_XSIMD_INCLUDE ${PITH_ZIG_FOLDER}/include CACHE PATH "Folder of xsimd/xsimd.hpp")
 set(CMAKE_FIND_ROOT_PATH ${PITH_ZIG_FOLDER})
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)

@@ -15,15 +15,9 @@
 #include <sched.h>
 #elif defined(__APPLE__)
 #include <sys/sysctl.h>
-#elif defined(_WIN32)
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
 #endif
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <windows.h>
-#endif
+
+#include "windows_header.hpp"
 
 namespace pith {
 
@@ -115,8 +109,8 @@ inline size_t count_fastest_cpus() { return 0; }
 #endif
 
 // How many fast CPUs there are among those that this process may use: little cores beside them hold a whole team up. On
-// macOS and Windows those that the system calls the fastest. On Linux, from the lists below `sysfs`: by cpu_capacity, at
-// least two thirds of the best (a phone's prime and big cores, no little ones); or else by the highest frequency, at
+// macOS and Windows those that the system calls the fastest. On Linux, from the lists below `sysfs`: by cpu_capacity,
+// at least two thirds of the best (a phone's prime and big cores, no little ones); or else by the highest frequency, at
 // least nine tenths. All CPUs where nothing is listed. No more than the quota is worth, rounded down: a team that is
 // throttled waits as a whole. At most 64, what max_threads takes.
 inline uint32_t count_fast_cpus(const std::string& sysfs = "/sys", const CpuLimits& limits = cpu_limits()) {

@@ -2,15 +2,7 @@
 #ifndef PITH_FILE_HANDLE_HPP
 #define PITH_FILE_HANDLE_HPP
 
-#ifdef _WIN32
-#ifndef WIN32_LEAN_AND_MEAN
-#define WIN32_LEAN_AND_MEAN
-#endif
-#ifndef NOMINMAX
-#define NOMINMAX
-#endif
-#include <windows.h>
-#else
+#ifndef _WIN32
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -26,6 +18,7 @@
 #include <utility>
 
 #include "result.hpp"
+#include "windows_header.hpp"
 
 namespace pith {
 

@@ -1,41 +1,27 @@
-// Words of memory to sleep on, where the system has none that a program may rely on: a condition variable for each of
-// 64 places, which words share by their address. Who wakes a word takes the place's lock, so that a sleeper that has
-// seen the old value is asleep by then; all sleepers of a place are woken, and those of other words sleep again.
 #include "waiting.h"
 
 #include <pthread.h>
+
+#include "places.h"
 
 namespace pith::internal {
 namespace {
 
 struct alignas(64) Place {
-  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
   pthread_cond_t is_changed = PTHREAD_COND_INITIALIZER;
+  void lock() { pthread_mutex_lock(&mutex); }
+  void unlock() { pthread_mutex_unlock(&mutex); }
+  void wait() { pthread_cond_wait(&is_changed, &mutex); }
+  void wake_all() { pthread_cond_broadcast(&is_changed); }
 };
 
-constexpr uintptr_t kPlaces = 64;
-constinit Place places[kPlaces];
-
-Place& place_of(const void* word) { return places[reinterpret_cast<uintptr_t>(word) / 64 % kPlaces]; }
+constinit Places<Place> places;
 
 }  // namespace
 
-void sleep_on(std::atomic<uint32_t>* word, uint32_t value) {
-  Place& place = place_of(word);
-  pthread_mutex_lock(&place.lock);
-  if (word->load(std::memory_order_acquire) == value) pthread_cond_wait(&place.is_changed, &place.lock);
-  pthread_mutex_unlock(&place.lock);
-}
-
-void wake(std::atomic<uint32_t>* word, uint32_t) {
-  Place& place = place_of(word);
-  pthread_mutex_lock(&place.lock);
-  pthread_cond_broadcast(&place.is_changed);
-  pthread_mutex_unlock(&place.lock);
-}
-
-void forget_sleepers() {
-  for (Place& place : places) place = Place{};
-}
+void sleep_on(std::atomic<uint32_t>* word, uint32_t value) { places.sleep_on(word, value); }
+void wake(std::atomic<uint32_t>* word, uint32_t) { places.wake(word); }
+void forget_sleepers() { places.reset(); }
 
 }  // namespace pith::internal

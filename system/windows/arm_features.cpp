@@ -1,6 +1,6 @@
 #include "arm_features.h"
 
-#include "windows_header.h"
+#include <windows.h>
 
 namespace pith::internal {
 

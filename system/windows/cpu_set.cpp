@@ -1,6 +1,6 @@
 #include "cpu_set.h"
 
-#include "windows_header.h"
+#include <windows.h>
 
 namespace pith::internal {
 

@@ -1,6 +1,6 @@
 #include "thread.h"
 
-#include "windows_header.h"
+#include <windows.h>
 
 namespace pith::internal {
 namespace {
