@@ -164,6 +164,23 @@ expect 1 "file $work/absent/x.npy: No such file" "$pith" eval --ids "$work/ids" 
 expect 2 "--text" "$pith" eval --ids "$work/ids" --text "$work/text"
 expect 2 "--ids" "$pith" eval --text "$work/text" --logits "$work/bad.npy"
 expect 2 "--ids" "$pith" eval
+# Tokens, choices and texts that are scored (tests/python/test_scores.py has the numbers).
+expect 0 "tokens/s" "$pith" run -n 4 --logprobs 2
+python3 -c '
+import json, sys
+told = [json.loads(line) for line in open(sys.argv[1])]
+assert len(told) == 4 and all(len(t["top_logprobs"]) == 2 and t["logprob"] <= 0 for t in told), told' "$work/out" || fail "run --logprobs"
+printf '{"context": "Once upon a", "choices": [" hammer", " time"], "answer": 1}\n' >"$work/tasks"
+expect 0 "" "$pith" eval --choices "$work/tasks"
+grep -q '^accuracy  *1' "$work/out" || fail "eval --choices"
+expect 2 "--choices excludes --base" "$pith" eval --choices "$work/tasks" --base "$work/near.gguf"
+expect 2 "--scores requires --choices" "$pith" eval --text "$work/text" --scores "$work/bad"
+printf 'A fox.\nA hen.\n' >"$work/lines"
+expect 0 "" "$pith" embed --file "$work/lines"
+[ "$(grep -c '"embedding":' "$work/out")" = 2 ] || fail "embed of two lines"
+"$pith" embed <&- >/dev/null 2>"$work/err" && fail "embed of no standard input succeeds"
+grep -q "standard input: " "$work/err" || fail "embed does not say that standard input is closed"
+expect 2 "excludes --prompt-cache" "$pith" run --prompt-cache "$work/x" --load-state "$work/x"
 [ -z "$(ls -A "$work" | grep tmp)" ] || fail "temporary files are left: $(ls -A "$work")"
 expect 0 "" "$pith" bench --text "$work/text" --depth 0,8 -n 4 --repeat 1
 grep -q "distinct ids" "$work/out" || fail "bench prints no distinct ids"

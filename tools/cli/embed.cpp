@@ -2,9 +2,10 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
+#include <cerrno>
+#include <cstring>
 #include <optional>
+#include <stdexcept>
 #include <string_view>
 
 #include <fmt/core.h>
@@ -21,9 +22,15 @@ namespace {
 
 std::string read_input(const std::string& path) {
   if (!path.empty()) return read_file(path);
-  std::string out{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
-  if (std::cin.bad()) throw std::runtime_error("standard input: it cannot be read");
-  return out;
+  std::string out;
+  char buffer[1 << 16];
+  for (;;) {
+    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw std::runtime_error(fmt::format("standard input: {}", std::strerror(errno)));
+    if (n == 0) return out;
+    out.append(buffer, size_t(n));
+  }
 }
 
 // Without their ends; what stands after the last end is a line if it has bytes.
