@@ -365,10 +365,11 @@ PITH_NODISCARD PITH_API pith_status pith_session_init(const pith_model* model, c
                                                       pith_error* error);
 
 /* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing. Tokens are taken
- * `chunk` at a time; eight and more (two with PITH_ATTENTION_MATERIALISE or MHA) are computed together by products of
- * matrices, with keys and values as PITH_ATTENTION_MATERIALISE has them; fewer, such as the last few of a prompt, one
- * by one. So with that option, and with MHA, all ways to cut a text into calls give the same bits; otherwise they
- * differ as the two forms of attention do.
+ * `chunk` at a time; eight and more (two with PITH_ATTENTION_MATERIALISE) are a prompt, computed together with keys and
+ * values as PITH_ATTENTION_MATERIALISE has them. Fewer, such as the last few of a prompt, are steps: each has the bits
+ * that it would have in a call of its own, though all read the weights once (gate `up` excepted), so that tokens that a
+ * program expects are soon checked. With PITH_ATTENTION_MATERIALISE, and with MHA, all ways to cut a text into calls
+ * give the same bits; otherwise prompts and steps differ as the two forms of attention do.
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
  * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one, or the chunk, that was being computed
  * are appended (pith_session_position says how many), that one has left no trace; logits are there only if none was
