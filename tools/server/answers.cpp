@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstdlib>
 #include <ctime>
 #include <random>
 #include <span>
@@ -20,6 +21,12 @@ std::string random_id(const char* kind) {
   for (int i = 0; i < 4; ++i) out += fmt::format("{:08x}", random());
   return out;
 }
+
+// With the digits that a float has, and no more.
+double shortest(float value) { return std::strtod(fmt::format("{}", value).c_str(), nullptr); }
+
+// JSON has no infinity: OpenAI's word for one is -9999.
+double shown(float logprob) { return shortest(std::max(logprob, -9999.0f)); }
 
 json::Document usage_of(const Usage& usage) {
   json::Document out = {{"prompt_tokens", usage.n_prompt},
@@ -40,8 +47,7 @@ json::Document score_of(const ServedModel& served, int32_t token, float logprob)
   const std::string_view name = name_of(served, token);
   json::Document bytes = json::Document::array();
   for (const char c : name) bytes.push_back(unsigned(uint8_t(c)));
-  // JSON has no infinity: OpenAI's word for one is -9999.
-  return {{"token", name}, {"logprob", std::max(double(logprob), -9999.0)}, {"bytes", std::move(bytes)}};
+  return {{"token", name}, {"logprob", shown(logprob)}, {"bytes", std::move(bytes)}};
 }
 
 }  // namespace
@@ -80,10 +86,10 @@ json::Document CompletionAnswer::text_scores(const std::vector<ScoredToken>& tok
   json::Document names = json::Document::array(), logprobs = names, likeliest = names, offsets = names;
   for (const ScoredToken& token : tokens) {
     names.push_back(name_of(served_, token.token));
-    logprobs.push_back(std::max(double(token.logprob), -9999.0));
+    logprobs.push_back(shown(token.logprob));
     json::Document others = json::Document::object();
     for (const pith_logprob& other : token.likeliest)
-      others[std::string(name_of(served_, other.token))] = std::max(double(other.logprob), -9999.0);
+      others[std::string(name_of(served_, other.token))] = shown(other.logprob);
     likeliest.push_back(std::move(others));
     offsets.push_back(text_offset_);
     text_offset_ += served_.tokenizer.decode(token.token).size();
@@ -170,7 +176,8 @@ std::string embedding_answer(const ServedModel& served, const EmbeddingJob& job,
     if (is_base64) {
       embedding = base64({reinterpret_cast<const uint8_t*>(vector.data()), vector.size() * sizeof(float)});
     } else {
-      embedding = std::vector<double>(vector.begin(), vector.end());
+      embedding = json::Document::array();
+      for (const float x : vector) embedding.push_back(shortest(x));
     }
     json::Document one = {{"object", "embedding"}, {"index", data.is_array() ? data.elements().size() : 0}};
     one.add("embedding", std::move(embedding));

@@ -181,7 +181,9 @@ void HttpService::submit(const std::shared_ptr<Job>& job) {
 
 // Until there is something new, or the client has gone, which ends the job; false then.
 bool HttpService::wait_for(const std::shared_ptr<Job>& job) {
-  while (!job->wait(kLook)) {
+  bool has_news = false;
+  while (!has_news) {
+    has_news = job->wait(kLook);
     if (Connection::current().is_alive()) continue;
     scheduler_->cancel(job);
     return false;

@@ -6,7 +6,7 @@ namespace pith::server {
 namespace {
 
 // Fewer tokens than these are read sooner than a session is copied.
-constexpr size_t kWorthCopying = 32;
+constexpr size_t kWorthCopying = 16;
 
 pith_session_options with_progress(pith_session_options options, Seat* seat, pith_progress progress) {
   options.progress = progress;
