@@ -51,10 +51,11 @@ void Conversation::answer(const Show& show) {
   TextStream stream(all_stops(chat_, options_.sampling));
   uint64_t shown = session_.position();  // the session holds what was shown up to here
   for (uint32_t n = 0; (options_.n_tokens == 0 || n < options_.n_tokens) && !CtrlC::was_pressed(); ++n) {
-    const Drawn drawn = draw(&sampler_, session_.logits(), tokenizer_, &chat_, &stream);
-    if (!drawn.text.empty() && !show(drawn.text)) break;
-    if (drawn.is_last || !eval(&session_, {&drawn.token, 1}) || CtrlC::was_pressed()) break;
-    if (!drawn.text.empty()) shown = session_.position();
+    const int32_t token = sampler_.draw(session_.logits());
+    const Taken taken = take(token, tokenizer_, &chat_, &stream);
+    if (!taken.text.empty() && !show(taken.text)) break;
+    if (taken.is_last || !eval(&session_, {&token, 1}) || CtrlC::was_pressed()) break;
+    if (!taken.text.empty()) shown = session_.position();
   }
   // What the model had begun of a stop string is taken back, if the ring still has what it pushed out.
   if (stream.stopped()) (void)session_.try_rewind(shown);

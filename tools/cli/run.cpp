@@ -109,15 +109,14 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   report.prompt_seconds = prompt_end - start;
   bool has_ended = false;
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && is_output_open()) {
-    const Drawn drawn = draw(&run->sampler, run->session.logits(), tokenizer, chat ? &*chat : nullptr, &run->stream);
+    const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
-    output->write(drawn.text);
-    has_ended = drawn.is_last;
+    const Taken taken = take(token, tokenizer, chat ? &*chat : nullptr, &run->stream);
+    output->write(taken.text);
+    has_ended = taken.is_last;
     if (has_ended) break;
     // A state holds every token that was shown: one that Ctrl-C cancelled gets a second try.
-    if (!eval(&run->session, {&drawn.token, 1}) &&
-        (options.save_state.empty() || !eval(&run->session, {&drawn.token, 1})))
-      break;
+    if (!eval(&run->session, {&token, 1}) && (options.save_state.empty() || !eval(&run->session, {&token, 1}))) break;
   }
   // What may become a stop string or a character goes into the state, and comes out when the text goes on.
   if (has_ended || options.save_state.empty()) output->write(run->stream.finish());

@@ -43,6 +43,7 @@ std::string stamped(const std::string& line) {
 void serve(ServeOptions options) {
   const Model model = options.model.load_ahead();
   const Tokenizer tokenizer(model);
+  const TokenTrie trie(tokenizer);
   std::optional<Chat> chat;
   std::string why_no_chat;
   ChatTextOptions texts;
@@ -61,6 +62,7 @@ void serve(ServeOptions options) {
                                       written_at(options.model.path),
                                       model,
                                       tokenizer,
+                                      trie,
                                       chat ? &*chat : nullptr,
                                       why_no_chat,
                                       options.thinks,

@@ -1,5 +1,7 @@
 #include "drawing.h"
 
+#include <utility>
+
 namespace pith {
 namespace {
 
@@ -10,13 +12,19 @@ bool leads_with_bos(const Model& model, const Tokenizer& tokenizer) {
 
 }  // namespace
 
-Drawn draw(Sampler* sampler, std::span<const float> logits, const Tokenizer& tokenizer, const Chat* chat,
-           TextStream* stream) {
-  Drawn out{sampler->draw(logits), {}, true};
-  if (chat != nullptr ? chat->is_end(out.token) : tokenizer.is_end(out.token)) return out;
-  out.text = stream->push(tokenizer.decode(out.token));
-  out.is_last = stream->stopped();
-  return out;
+int32_t draw(Sampler* sampler, std::span<const float> logits, Matcher* matcher, std::vector<float>* masked) {
+  if (matcher == nullptr) return sampler->draw(logits);
+  masked->resize(logits.size());
+  matcher->mask(logits, *masked);
+  const int32_t token = sampler->draw(*masked);
+  matcher->accept(token);
+  return token;
+}
+
+Taken take(int32_t token, const Tokenizer& tokenizer, const Chat* chat, TextStream* stream) {
+  if (chat != nullptr ? chat->is_end(token) : tokenizer.is_end(token)) return {{}, true};
+  std::string text = stream->push(tokenizer.decode(token));
+  return {std::move(text), stream->stopped()};
 }
 
 std::vector<int32_t> tokens_of_beginning(const Model& model, const Tokenizer& tokenizer, std::string_view text) {

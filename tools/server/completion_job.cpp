@@ -36,6 +36,7 @@ void CompletionJob::begin(size_t n_kept) {
 }
 
 bool CompletionJob::step(Seat* seat) {
+  if (request_.grammar && !matcher_) matcher_.emplace(*request_.grammar, served_.trie);
   if (n_read_ == request_.prompt.size()) return seat->eval({&next_, 1}) && draw_next(seat);
   const size_t n = slice_of(request_.prompt.size() - n_read_, chunk_);
   if (!seat->eval(std::span(request_.prompt).subspan(n_read_, n))) return false;
@@ -45,23 +46,24 @@ bool CompletionJob::step(Seat* seat) {
 
 // False: the answer ends here.
 bool CompletionJob::draw_next(Seat* seat) {
-  Drawn drawn = draw(&sampler_, seat->logits(), served_.tokenizer, request_.is_chat ? served_.chat : nullptr, &stream_);
-  const bool is_end = drawn.is_last && !stream_.stopped();  // a token without text
-  next_ = drawn.token;
+  next_ = draw(&sampler_, seat->logits(), matcher_ ? &*matcher_ : nullptr, &masked_);
+  Taken taken = pith::take(next_, served_.tokenizer, request_.is_chat ? served_.chat : nullptr, &stream_);
+  const bool has_text = !taken.is_last || stream_.stopped();
   size_t n_drawn = 0;
-  if (!is_end) {
+  if (has_text) {
     const std::lock_guard lock(mutex_);
     n_drawn = ++usage_.n_drawn;
   }
-  if (request_.has_scores && !is_end) {
-    Logprobs scores = logprobs(seat->logits(), drawn.token, request_.n_likeliest);
-    scored_.push_back({drawn.token, scores.logprob, std::move(scores.top)});
+  if (request_.has_scores && has_text) {
+    Logprobs scores = logprobs(seat->logits(), next_, request_.n_likeliest);
+    scored_.push_back({next_, scores.logprob, std::move(scores.top)});
   }
-  is_cut_ = !drawn.is_last && (n_drawn >= request_.max_tokens || seat->n_held() >= served_.context);
-  const bool is_over = drawn.is_last || is_cut_;
-  if (is_over && !stream_.stopped()) drawn.text += stream_.finish();
+  const bool is_done = taken.is_last || (matcher_ && matcher_->is_done());
+  is_cut_ = !is_done && (n_drawn >= request_.max_tokens || seat->n_held() >= served_.context);
+  const bool is_over = is_done || is_cut_;
+  if (is_over && !stream_.stopped()) taken.text += stream_.finish();
   // What is held back for good is part of a stop string, and so are its tokens.
-  if (!drawn.text.empty() || (is_over && !stream_.stopped() && !scored_.empty())) hand_out(std::move(drawn.text));
+  if (!taken.text.empty() || (is_over && !stream_.stopped() && !scored_.empty())) hand_out(std::move(taken.text));
   return !is_over;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -56,8 +57,10 @@ class CompletionJob : public Job {
   const uint32_t chunk_;
   Sampler sampler_;
   TextStream stream_;
-  size_t n_read_ = 0;  // of the prompt
-  int32_t next_ = -1;  // drawn and not evaluated yet
+  std::optional<Matcher> matcher_;
+  std::vector<float> masked_;  // its logits, [V]
+  size_t n_read_ = 0;          // of the prompt
+  int32_t next_ = -1;          // drawn and not evaluated yet
   bool is_cut_ = false;
   std::vector<ScoredToken> scored_;  // not handed out yet
   // Behind the mutex.

@@ -44,11 +44,28 @@ void refuse_unsupported(const Fields& fields) {
   }
 }
 
-void read_response_format(const Fields& fields) {
-  const json::Document* format = fields.find("response_format");
-  if (format == nullptr) return;
-  const std::string type = Fields(*format, "response_format.").string("type").value_or("");
-  if (type != "text") throw refused("response_format.type", json::quoted(type) + " is not supported; \"text\" is");
+// The schema of an answer, as JSON; "": none.
+std::string read_schema(const Fields& fields) {
+  const json::Document* found = fields.find("response_format");
+  if (found == nullptr) return "";
+  const Fields format(*found, "response_format.");
+  const std::string type = format.string("type").value_or("");
+  if (type == "text") return "";
+  if (type == "json_object") return R"({"type": "object"})";
+  if (type != "json_schema")
+    throw refused("response_format.type",
+                  json::quoted(type) + " is not supported; \"text\", \"json_object\" and \"json_schema\" are");
+  return Fields(format.at("json_schema"), "response_format.json_schema.").at("schema").dump();
+}
+
+std::shared_ptr<const Grammar> read_grammar(const Fields& fields) {
+  const std::string schema = read_schema(fields);
+  const std::optional<std::string> rules = fields.string("grammar");
+  if (rules && !schema.empty()) throw refused("grammar", "there is a response_format already");
+  if (!rules && schema.empty()) return nullptr;
+  Result<Grammar> made = rules ? Grammar::try_gbnf(*rules) : Grammar::try_json_schema(schema);
+  if (!made) throw refused(rules ? "grammar" : "response_format", made.error().message());
+  return std::make_shared<const Grammar>(std::move(*made));
 }
 
 std::vector<std::string> read_stops(const Fields& fields) {
@@ -106,10 +123,10 @@ void check_prompt(const CompletionRequest& request, const ServedModel& served, c
 CompletionRequest read_common(const Fields& fields, const ServedModel& served, bool is_chat) {
   (void)fields.string("model");  // there is one
   refuse_unsupported(fields);
-  read_response_format(fields);
   CompletionRequest out;
   out.is_chat = is_chat;
   out.sampling = read_sampling(fields, served);
+  out.grammar = read_grammar(fields);
   out.streams = fields.boolean("stream").value_or(false);
   if (const json::Document* options = fields.find("stream_options")) {
     if (!out.streams) throw refused("stream_options", "is only for streams: \"stream\": true");

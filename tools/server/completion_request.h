@@ -3,6 +3,7 @@
 #define PITH_SERVER_COMPLETION_REQUEST_H
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -18,9 +19,10 @@ struct CompletionRequest {
   uint32_t max_tokens;
   SamplingOptions sampling;  // the stop strings of the template among its own
   bool streams = false;
-  bool includes_usage = false;  // in a stream
-  bool has_scores = false;      // the log-probability of every token
-  uint32_t n_likeliest = 0;     // and those of as many others in its place
+  bool includes_usage = false;             // in a stream
+  std::shared_ptr<const Grammar> grammar;  // that the answer fits; NULL: any answer
+  bool has_scores = false;                 // the log-probability of every token
+  uint32_t n_likeliest = 0;                // and those of as many others in its place
 };
 
 // Throw ApiError, which names the field. What this server does not know is ignored, as OpenAI's clients send much; what it knows

@@ -18,6 +18,7 @@ struct ServedModel {
   int64_t created;  // seconds since 1970: when the file was written
   const Model& model;
   const Tokenizer& tokenizer;
+  const TokenTrie& trie;
   const Chat* chat;          // NULL: it answers no conversation
   std::string why_no_chat;   // where it has none
   bool thinks;               // before it answers, where the template can say so
