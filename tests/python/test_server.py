@@ -26,6 +26,7 @@ pytestmark = pytest.mark.skipif(not COMMAND, reason="PITH_COMMAND does not name 
 CONTEXT = 1024
 CHAT, TEXT, EMBED = "/v1/chat/completions", "/v1/completions", "/v1/embeddings"
 HELLO = [{"role": "user", "content": "Hello"}]
+ENDLESS = {"grammar": "root ::= [a-z ]{3000,}", "temperature": 1, "seed": 1}  # longer than a context
 STORY = {"prompt": "Once upon a time", "temperature": 0, "max_tokens": 24}
 
 
@@ -182,15 +183,15 @@ def test_what_a_session_holds_is_not_read_again(packed, tmp_path):
 def test_clients_at_once_get_their_own_answers(chat_server):
     questions = [[{"role": "user", "content": f"Write about the {word}, and the number {n}." + " Be brief." * n}]
                  for n, word in enumerate(["sea", "moon", "river", "forest", "desert", "city", "wind", "road"])]
-    alone = [said(chat_server, q, max_tokens=12) for q in questions]
+    alone = [said(chat_server, q, max_tokens=8) for q in questions]
     assert len(set(alone)) == len(alone)
     with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        assert list(pool.map(lambda q: said(chat_server, q, max_tokens=12), questions[::-1])) == alone[::-1]
+        assert list(pool.map(lambda q: said(chat_server, q, max_tokens=8), questions[::-1])) == alone[::-1]
     assert chat_server.health() == {"status": "ok", "sessions": 3, "running": 0, "waiting": 0}
 
 
 def test_a_short_answer_does_not_wait_for_a_long_one(chat_server):
-    long = chat_server.send_post(CHAT, {"messages": HELLO, "max_tokens": 900, "temperature": 1, "stream": True, "min_p": 0})
+    long = chat_server.send_post(CHAT, {"messages": HELLO, "stream": True, **ENDLESS})
     chat_server.wait_for_health(running=1)
     said(chat_server, [{"role": "user", "content": "Say hi."}], max_tokens=4)
     assert chat_server.health()["running"] == 1  # the long one goes on
@@ -200,8 +201,8 @@ def test_a_short_answer_does_not_wait_for_a_long_one(chat_server):
 
 @pytest.mark.parametrize("body", [
     {"messages": [{"role": "user", "content": "a b c d e f g h " * 100}], "max_tokens": 1},        # gone within its prompt
-    {"messages": [{"role": "user", "content": "Write a long story."}], "stream": True, "min_p": 0, "temperature": 2},
-    {"messages": [{"role": "user", "content": "Write a long story."}], "min_p": 0, "temperature": 2},
+    {"messages": HELLO, "stream": True, **ENDLESS},
+    {"messages": HELLO, **ENDLESS},
 ])
 def test_a_client_that_goes_away_ends_its_answer(chat_server, body):
     connection = chat_server.send_post(CHAT, body)
@@ -233,16 +234,43 @@ def test_embeddings(chat_server):
 
 
 @pytest.mark.parametrize("pooling", ["mean", "last"])
-def test_embeddings_are_those_of_the_hidden_states(pooling, tmp_path):
-    pith = libpith.library()
-    text = "Once upon a time there was a fox who had lost his lantern."
-    with RunningServer(COMMAND, None, tmp_path, "--pooling", pooling, "--chunk", 8, "--attention", "materialise") as server:
+def test_embeddings_are_those_of_the_hidden_states(pooling, packed, tmp_path):
+    text = "Once upon a time there was a fox who had lost his lantern, and the night was long."
+    with RunningServer(COMMAND, packed, tmp_path, "--pooling", pooling, "--chunk", 8, "--context", 64) as server:
         status, document = server.post(EMBED, {"input": text})
-        assert status == 200
-        vector = np.array(document["data"][0]["embedding"])
-        ids = document["usage"]["prompt_tokens"]
-        other = np.array(server.post(EMBED, {"input": text + " It was dark."})[1]["data"][0]["embedding"])
-    assert vector.shape == (192,) and ids > 8 and pith and not np.allclose(vector, other, atol=1e-3)
+    assert status == 200
+    tokenizer = libpith.Tokenizer(packed.read_bytes())
+    ids = tokenizer.encode(text)
+    assert document["usage"]["prompt_tokens"] == len(ids) > 16
+    hidden = tokenizer.model.hidden(ids, 576, capacity=64).astype(np.float64)
+    expected = hidden.mean(0) if pooling == "mean" else hidden[-1]
+    assert np.allclose(document["data"][0]["embedding"], expected / np.linalg.norm(expected), atol=1e-6)
+
+
+# ---- answers that have a form ----------------------------------------------------------------------------------------------
+
+PERSON = {"type": "object", "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer", "minimum": 0, "maximum": 99}},
+          "required": ["name", "age"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_fit_a_schema(chat_server, seed):
+    form = {"type": "json_schema", "json_schema": {"name": "person", "schema": PERSON, "strict": True}}
+    person = json.loads(said(chat_server, [{"role": "user", "content": "Invent a person."}], response_format=form, max_tokens=80, temperature=1.5, seed=seed))
+    assert list(person) == ["name", "age"] and len(person["name"]) <= 12 and 0 <= person["age"] <= 99
+
+
+def test_answers_are_objects(chat_server):
+    answer = ask(chat_server, [{"role": "user", "content": "Say yes."}], response_format={"type": "json_object"}, max_tokens=120)
+    assert answer.choices[0].finish_reason == "length" or isinstance(json.loads(answer.choices[0].message.content), dict)
+    assert answer.choices[0].message.content.lstrip().startswith("{")
+
+
+def test_answers_fit_a_grammar(story_server):
+    rules = 'root ::= " yes" | " no"'
+    texts = {client_of(story_server).completions.create(model="any", prompt="Is it?", seed=seed, temperature=2,
+                                                        extra_body={"grammar": rules, "min_p": 0, "top_k": 0}).choices[0].text for seed in range(6)}
+    assert texts <= {" yes", " no"} and texts
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------------
@@ -276,6 +304,10 @@ BAD = [
     (TEXT, {"prompt": "a", "stop": ["x" * 65]}, "stop"), (TEXT, {"prompt": "a", "stop": ["\0"]}, "stop"),
     (TEXT, {"prompt": "a", "stop": list("abcdefghi")}, "stop"), (TEXT, {"prompt": "a", "stream": 1}, "stream"),
     (TEXT, {"prompt": "a", "stream_options": {}}, "stream_options"), (TEXT, {"prompt": "a", "response_format": {"type": "xml"}}, "response_format.type"),
+    (TEXT, {"prompt": "a", "response_format": {"type": "json_schema"}}, "response_format.json_schema"),
+    (TEXT, {"prompt": "a", "response_format": {"type": "json_schema", "json_schema": {}}}, "response_format.json_schema.schema"),
+    (TEXT, {"prompt": "a", "response_format": {"type": "json_schema", "json_schema": {"schema": {"type": "x"}}}}, "response_format"),
+    (TEXT, {"prompt": "a", "grammar": "nonsense"}, "grammar"), (TEXT, {"prompt": "a", "grammar": "", "response_format": {"type": "json_object"}}, "grammar"),
     (EMBED, {}, "input"), (EMBED, {"input": []}, "input"), (EMBED, {"input": "a", "encoding_format": "x"}, "encoding_format"),
     (EMBED, {"input": "a", "dimensions": 5}, "dimensions"), (EMBED, {"input": ["a"] * 2049}, "input"), (EMBED, {"input": "a " * 3000}, "input"),
 ]
@@ -377,15 +409,10 @@ def test_requests_that_are_none(story_server, data, status):
 
 
 def test_a_full_queue_says_so(story_server):
-    body = {"prompt": "Once", "max_tokens": 400, "temperature": 2, "min_p": 0, "stream": True, "stop": ["\x01"]}
-    held = [story_server.send_post(TEXT, {**body, "seed": i}) for i in range(4)]  # whom nobody reads
+    held = [story_server.send_post(TEXT, {"prompt": "Once", "max_tokens": 480, **ENDLESS}) for _ in range(4)]
     try:
-        end = time.monotonic() + 10
-        while story_server.health()["waiting"] < 2 and time.monotonic() < end:
-            time.sleep(0.005)
+        story_server.wait_for_health(running=2, waiting=2)
         status, headers, text = story_server.request("POST", TEXT, STORY)
-        if status == 200:
-            pytest.skip("the answers ended too soon for a full queue")
         assert status == 503 and int(headers["Retry-After"]) >= 1 and json.loads(text)["error"]["type"] == "server_error"
     finally:
         for connection in held:
@@ -426,8 +453,8 @@ def test_the_first_signal_lets_answers_end(packed, tmp_path):
 
 
 def test_the_second_signal_ends_them(packed, tmp_path):
-    with RunningServer(COMMAND, packed, tmp_path, "--context", 4096) as server:
-        connection = server.send_post(CHAT, {"messages": HELLO, "temperature": 2, "min_p": 0, "stream": True})
+    with RunningServer(COMMAND, packed, tmp_path, "--context", CONTEXT) as server:
+        connection = server.send_post(CHAT, {"messages": HELLO, "stream": True, **ENDLESS})
         server.wait_for_health(running=1)
         server.process.send_signal(signal.SIGINT)
         server.wait_for_log("once more ends them")
