@@ -131,7 +131,9 @@ void add_run(CLI::App* app, int*) {
 void add_access(CLI::App* command, server::ServerOptions* o) {
   command->add_option("--host", o->host, "Address to listen at; 0.0.0.0 is reached from other machines")
       ->capture_default_str();
-  command->add_option("--port", o->port, "Port; 0: any that is free")->capture_default_str();
+  command->add_option("--port", o->port, "Port; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
   command
       ->add_option("--api-key", o->api_key,
                    "Ask clients for this key; better in the environment, where others can't read it")
@@ -150,6 +152,7 @@ void add_limits(CLI::App* command, server::ServerOptions* o) {
       ->capture_default_str();
   command->add_option("--max-body", o->max_body, "Bytes of a request at most, with K or M")
       ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(uint64_t(1024), uint64_t(1) << 32))
       ->default_str("1M");
   command
       ->add_option("--timeout", o->timeout, "Seconds for a request to come, and for each part of an answer to be taken")
