@@ -90,7 +90,7 @@ def test_a_text_ends_by_itself_or_with_the_context(pith):
         assert end.finish_reason == "end" and model.tokenizer.is_end(end.tokens[-1])
 
 
-def test_log_probabilities_are_those_of_the_logits(model):
+def test_log_probabilities_are_those_of_the_logits(pith, model):
     generation = model.generate(PROMPT, max_tokens=40, temperature=1.5, repeat_penalty=1.5, logprobs=5)
     pieces = list(generation)
     assert "".join(pieces) == generation.text
@@ -102,11 +102,20 @@ def test_log_probabilities_are_those_of_the_logits(model):
         for token in tokens:
             logits = session.logits().astype(np.float64)
             p = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
-            assert token.logprob == pytest.approx(p[token.id], abs=1e-12)
+            assert token.logprob == pytest.approx(p[token.id], rel=6e-8, abs=1e-12)  # rounded to float32
             assert [i for i, _ in token.top] == np.argsort(-p, kind="stable")[:5].tolist()
-            assert [x for _, x in token.top] == pytest.approx(sorted(p)[::-1][:5], abs=1e-12)
+            assert [x for _, x in token.top] == pytest.approx(sorted(p)[::-1][:5], rel=6e-8, abs=1e-12)
+            assert session.logprobs(token.id, 5) == (token.logprob, token.top)
             session.eval([token.id])
     assert any(token.id != token.top[0][0] for token in tokens)  # not greedy: two different numbers were compared
+            vocabulary = session.logprobs(0, 10**6)[1]
+            assert sorted(i for i, _ in vocabulary) == list(range(len(p)))
+    with model.session() as session:
+        with pytest.raises(ValueError, match="no token was evaluated"):
+            session.logprobs(0)
+        session.eval([1])
+        with pytest.raises(pith.Error, match="token: -1"):
+            session.logprobs(-1)
     alone = next(model.generate(PROMPT, logprobs=0))
     assert alone.tokens[0].top == () and alone.tokens[0].logprob < 0
 

@@ -10,6 +10,7 @@
 
 #include "chat_options.h"
 #include "options.h"
+#include "server_options.h"
 
 namespace pith::cli {
 
@@ -34,6 +35,16 @@ struct ChatOptions {
   uint32_t n_tokens = 4096;  // of an answer
 };
 void chat(const ChatOptions& options);
+
+struct ServeOptions {
+  ModelOption model;
+  SessionOptions session;
+  SamplingOptions sampling;  // of requests that do not say
+  std::string template_name, name, pooling = "mean";
+  bool thinks = true;
+  server::ServerOptions server;
+};
+void serve(ServeOptions options);
 
 struct QuantizeOptions {
   std::string input, output, type;  // "": as the file has them

@@ -1,6 +1,7 @@
 #include "conversation.h"
 
 #include "ctrl_c.h"
+#include "drawing.h"
 #include "output_file.h"
 #include "run_state.h"
 
@@ -51,11 +52,10 @@ void Conversation::answer(const Show& show) {
   uint64_t shown = session_.position();  // the session holds what was shown up to here
   for (uint32_t n = 0; (options_.n_tokens == 0 || n < options_.n_tokens) && !CtrlC::was_pressed(); ++n) {
     const int32_t token = sampler_.draw(session_.logits());
-    if (chat_.is_end(token)) break;
-    const std::string text = stream.push(tokenizer_.decode(token));
-    if (!text.empty() && !show(text)) break;
-    if (stream.stopped() || !eval(&session_, {&token, 1}) || CtrlC::was_pressed()) break;
-    if (!text.empty()) shown = session_.position();
+    const Taken taken = take(token, tokenizer_, &chat_, &stream);
+    if (!taken.text.empty() && !show(taken.text)) break;
+    if (taken.is_last || !eval(&session_, {&token, 1}) || CtrlC::was_pressed()) break;
+    if (!taken.text.empty()) shown = session_.position();
   }
   // What the model had begun of a stop string is taken back, if the ring still has what it pushed out.
   if (stream.stopped()) (void)session_.try_rewind(shown);

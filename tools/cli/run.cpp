@@ -9,6 +9,7 @@
 #include "chat_options.h"
 #include "commands.h"
 #include "ctrl_c.h"
+#include "drawing.h"
 #include "output_file.h"
 #include "prompt_progress.h"
 #include "run_state.h"
@@ -22,22 +23,14 @@ struct Report {
   double prompt_seconds = 0, decode_seconds = 0;
 };
 
-// Whether texts begin with the begin-of-text token: unless the file says no.
-bool leads_with_bos(const Model& model, const Tokenizer& tokenizer) {
-  const Result<pith_metadata> key = model.try_find_metadata("tokenizer.ggml.add_bos_token");
-  return tokenizer.bos() >= 0 && (!key.has_value() || key->uint_value != 0);
-}
-
-// Tokens of the prompt; where the text begins here, led by the begin-of-text token as the model wants it. A text of nothing
-// else begins with it in any case.
+// Tokens of the prompt, of a text that begins here or goes on.
 std::vector<int32_t> prompt_tokens(const RunOptions& options, const Model& model, const Session& session,
                                    const Tokenizer& tokenizer, const std::optional<Chat>& chat) {
   const std::string text = options.file.empty() ? options.prompt : read_file(options.file);
   const bool goes_on = !options.load_state.empty() && session.position() > 0;
   if (chat) return goes_on ? next_turn(*chat, options.chat, text) : first_turn(*chat, options.chat, text);
-  const bool is_alone = text.empty() && tokenizer.bos() >= 0;
-  const bool has_bos = !goes_on && (is_alone || leads_with_bos(model, tokenizer));
-  const std::vector<int32_t> tokens = tokenizer.encode(text, has_bos ? PITH_ENCODE_BOS : PITH_ENCODE_NO_BOS);
+  const std::vector<int32_t> tokens =
+      goes_on ? tokenizer.encode(text, PITH_ENCODE_NO_BOS) : tokens_of_beginning(model, tokenizer, text);
   if (goes_on) {
     if (tokens.empty() && session.logits().empty())
       throw std::runtime_error("option --load-state: this state was saved within a prompt; go on from it with -p");
@@ -118,10 +111,9 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && is_output_open()) {
     const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
-    has_ended = chat ? chat->is_end(token) : tokenizer.is_end(token);
-    if (has_ended) break;
-    output->write(run->stream.push(tokenizer.decode(token)));
-    has_ended = run->stream.stopped();
+    const Taken taken = take(token, tokenizer, chat ? &*chat : nullptr, &run->stream);
+    output->write(taken.text);
+    has_ended = taken.is_last;
     if (has_ended) break;
     // A state holds every token that was shown: one that Ctrl-C cancelled gets a second try.
     if (!eval(&run->session, {&token, 1}) && (options.save_state.empty() || !eval(&run->session, {&token, 1}))) break;
