@@ -1,4 +1,4 @@
-// Log-probabilities against log softmax in long double by libm and a stable sort, and their bits against bits that are fixed.
+// Log-probabilities against log softmax in long double by libm and a stable sort, and the bits that every machine must give.
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -510,21 +510,21 @@ PITH_NODISCARD PITH_API pith_status pith_sampler_restore(pith_sampler* sampler, 
 
 /* ---- Log-probabilities ---------------------------------------------------------------------------------------- */
 
-/* A token and the natural logarithm of its probability. This struct has no struct_size, for it comes in arrays, and does
- * not grow. Not in 0.2.0. */
+/* A token and the natural logarithm of its probability. This struct has no struct_size, for it comes in arrays, and
+ * does not grow. Not in 0.2.0. */
 typedef struct pith_logprob {
   int32_t token;
   float logprob; /* <= 0; -INFINITY for a logit of -infinity, and below the range of float */
 } pith_logprob;
 
-/* How likely a token is, and which are the k likeliest: log softmax of `logits` [vocab_size], unchanged, summed in double
- * in the order of ids. Of a session's logits it is the model's own distribution, before penalty, temperature and
+/* How likely a token is, and which are the k likeliest: log softmax of `logits` [vocab_size], unchanged, summed in
+ * double in the order of ids. Of a session's logits it is the model's own distribution, before penalty, temperature and
  * the rest of a sampler, so that the logarithms of a text's tokens add up to that of the text. Those that a token was
  * drawn from are there until it is evaluated (pith_session_logits); those of a given text, from pith_session_eval_each.
- * *out_logprob (or NULL): of `token`, which is not looked at with NULL. `top` [k] (k = 0: or NULL): the k likeliest, the
- * likeliest first, of equal logits the lowest id first. O(vocab_size log k), in place, and no other memory. Any thread.
- * The same bits on every machine. PITH_E_ARGUMENT: `token` is not in 0 .. vocab_size-1, k > vocab_size, or vocab_size is
- * not in 1 .. 2^24. PITH_E_NUMERIC: as for pith_sampler_draw. Nothing is written by a failed call. Not in 0.2.0. */
+ * *out_logprob (or NULL): of `token`, which is not looked at with NULL. `top` [k] (k = 0: or NULL): the k likeliest,
+ * the likeliest first, of equal logits the lowest id first. O(vocab_size log k), in place. Any thread. The same bits on
+ * every machine. PITH_E_ARGUMENT: `token` is not in 0 .. vocab_size-1, k > vocab_size, or vocab_size is not in 1 ..
+ * 2^24. PITH_E_NUMERIC: as for pith_sampler_draw. Nothing is written by a failed call. Not in 0.2.0. */
 PITH_NODISCARD PITH_API pith_status pith_logprobs(const float* logits, uint32_t vocab_size, int32_t token,
                                                   float* out_logprob, uint32_t k, pith_logprob* top, pith_error* error);
 

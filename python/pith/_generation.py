@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from typing import Callable, Generator, Iterator, NamedTuple, Optional, Sequence
+from typing import Any, Callable, Generator, Iterator, NamedTuple, Optional, Sequence
 
 from ._abi import Error, call, struct
 from ._pith import ffi, lib

@@ -19,10 +19,11 @@ struct RunOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
-  std::string prompt, file, load_state, save_state;
+  std::string prompt, file, load_state, save_state, prompt_cache;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
   uint32_t n_tokens = 400;
+  std::optional<uint32_t> logprobs;  // how many of the likeliest tokens are told with every one that is drawn
   bool json = false;
 };
 void run(RunOptions options);
@@ -79,11 +80,21 @@ void bench(BenchOptions options);
 struct EvalOptions {
   ModelOption model;
   SessionOptions session;
-  std::string text, ids, logits, base;  // text or ids
+  std::string text, ids, logits, base;  // text, ids or choices
+  std::string choices, scores;
   size_t limit = 0;
   bool slide = false, json = false;
 };
 void eval(const EvalOptions& options);
+void eval_choices(const EvalOptions& options);  // of those with choices
+
+struct EmbedOptions {
+  ModelOption model;
+  SessionOptions session;
+  std::string file, npy, pooling = "mean";  // file "": standard input
+  bool normalises = false;
+};
+void embed(const EmbedOptions& options);
 
 struct VerifyOptions {
   ModelOption model;

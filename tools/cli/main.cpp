@@ -116,10 +116,21 @@ void add_run(CLI::App* app, int*) {
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
       ->capture_default_str();
-  command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
+  CLI::Option* load =
+      command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
   command->add_option("--save-state", options->save_state, "Write the state of the text to a file at the end");
+  command
+      ->add_option(
+          "--prompt-cache", options->prompt_cache,
+          "Keep the prompt as it was read in this file, and read nothing again of a prompt that begins with it; "
+          "the text is the same")
+      ->excludes(load);
   command->add_flag("--chat", options->asks, "The prompt is a question: put it as the model's chat template does");
   add_chat_texts(command, &options->chat);
+  command->add_option(
+      "--logprobs", options->logprobs,
+      "Instead of the text a line of JSON for every token that is drawn: its log-probability, and those "
+      "of the so many likeliest tokens, 0 for none; with --json an array of them");
   command->add_flag("--json", options->json, "One JSON document instead of the text");
   command->callback([options, prompt] {
     options->has_prompt = prompt->count() > 0;
@@ -257,7 +268,8 @@ void add_bench(CLI::App* app, int*) {
 
 void add_eval(CLI::App* app, int*) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app->add_subcommand("eval", "Perplexity of a text or of token ids; logits for comparing");
+  CLI::App* command =
+      app->add_subcommand("eval", "Perplexity of a text or of token ids, accuracy of multiple-choice tasks");
   add_verified_model(command, &options->model);
   add_session(command, &options->session);
   CLI::Option* text = command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document");
@@ -266,14 +278,38 @@ void add_eval(CLI::App* app, int*) {
   command->add_option("--logits", options->logits, "Write the logits after every id: float32 [ids, vocabulary], .npy")
       ->needs(ids);
   command->add_flag("--slide", options->slide, "Let the oldest ids go when they are more than the context")->needs(ids);
-  command->add_option("--base", options->base,
-                      "Another model to measure the KL divergence and top-1 agreement against");
-  command->add_option("--limit", options->limit, "Tokens to score at most, ids to evaluate; 0: all");
+  CLI::Option* choices =
+      command
+          ->add_option("--choices", options->choices,
+                       "File of multiple-choice tasks, a line of JSON each: {\"context\": TEXT, "
+                       "\"choices\": [TEXT, ...], \"answer\": INDEX}, or HellaSwag's ctx, endings, label")
+          ->excludes(text)
+          ->excludes(ids);
+  command->add_option("--scores", options->scores, "Write the log-probability of every choice: a line of JSON a task")
+      ->needs(choices);
+  command->add_option("--base", options->base, "Another model to measure the KL divergence and top-1 agreement against")
+      ->excludes(choices);
+  command->add_option("--limit", options->limit, "Tokens to score at most, ids to evaluate, tasks to take; 0: all");
   command->add_flag("--json", options->json, "One JSON document");
   command->callback([options] {
-    if (options->text.empty() && options->ids.empty()) throw CLI::RequiredError("--text or --ids");
+    if (options->text.empty() && options->ids.empty() && options->choices.empty())
+      throw CLI::RequiredError("--text, --ids or --choices");
     eval(*options);
   });
+}
+
+void add_embed(CLI::App* app, int*) {
+  auto options = std::make_shared<EmbedOptions>();
+  CLI::App* command = app->add_subcommand("embed", "Every line of a text as a vector: its hidden state");
+  add_verified_model(command, &options->model);
+  add_session(command, &options->session);
+  command->add_option("--file", options->file, "Texts, a line each; standard input if left out");
+  add_choice(command, "--pooling", &options->pooling, {"mean", "last"},
+             "Of the tokens' hidden states: their mean, or the last");
+  command->add_flag("--normalise,--normalize", options->normalises, "Vectors of the length 1");
+  command->add_option("--npy", options->npy,
+                      "Write float32 [lines, width] for numpy.load, instead of a line of JSON for each");
+  command->callback([options] { embed(*options); });
 }
 
 void add_verify(CLI::App* app, int* status) {
@@ -376,7 +412,7 @@ int run_command(int argc, char** argv) {
 #ifdef PITH_SERVER
                          add_serve,
 #endif
-                         add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
+                         add_quantize, add_synth, add_info, add_bench, add_eval, add_embed, add_parity, add_verify})
     add(&app, &status);
   check_numbers(&app);
   try {

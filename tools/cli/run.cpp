@@ -11,15 +11,18 @@
 #include "ctrl_c.h"
 #include "drawing.h"
 #include "output_file.h"
+#include "prompt_cache.h"
 #include "prompt_progress.h"
 #include "run_state.h"
 #include "standard_streams.h"
+#include "text_tokens.h"
+#include "token_logprobs.h"
 
 namespace pith::cli {
 namespace {
 
 struct Report {
-  size_t n_prompt = 0, n_drawn = 0;
+  size_t n_prompt = 0, n_cached = 0, n_drawn = 0;  // tokens; n_cached of the prompt were in a file
   double prompt_seconds = 0, decode_seconds = 0;
 };
 
@@ -40,21 +43,32 @@ std::vector<int32_t> prompt_tokens(const RunOptions& options, const Model& model
   return tokens;
 }
 
-// Where the text goes: at once to standard output, or into the JSON document.
+// Where the text goes: at once to standard output, or into the JSON document. With --logprobs the tokens are shown in its
+// place, a line of JSON for each as it is drawn, or they go into that document as well.
 class Output {
  public:
-  explicit Output(bool collects) : collects_(collects) {}
+  explicit Output(const RunOptions& options) : collects_(options.json), shows_tokens_(options.logprobs.has_value()) {}
   void write(const std::string& text) {
     text_ += text;
-    if (collects_ || text.empty()) return;
+    if (!collects_ && !shows_tokens_) show(text);
+  }
+  void add(json::Document token) {
+    if (collects_) tokens_.push_back(std::move(token));
+    else show(token.dump() + "\n");
+  }
+  const std::string& text() const { return text_; }
+  const json::Document& tokens() const { return tokens_; }
+
+ private:
+  static void show(const std::string& text) {
+    if (text.empty()) return;
     write_output(text);
     flush_output();
   }
-  const std::string& text() const { return text_; }
 
- private:
-  bool collects_;
+  bool collects_, shows_tokens_;
   std::string text_;
+  json::Document tokens_ = json::Document::array();
 };
 
 // The file to be: what cannot be written is found before any text is drawn.
@@ -87,22 +101,25 @@ void save(OutputFile* file, Run* run) try {
 }
 
 Report generate(const RunOptions& options, const Model& model, Run* run, const Tokenizer& tokenizer,
-                const std::optional<Chat>& chat, PromptProgress* progress, Output* output) {
+                const std::optional<Chat>& chat, PromptCache* cache, PromptProgress* progress, Output* output) {
   Report report;
   const std::vector<int32_t> prompt = prompt_tokens(options, model, run->session, tokenizer, chat);
+  const uint64_t position = run->session.position();
   report.n_prompt = prompt.size();
-  const uint64_t end = run->session.position() + prompt.size(), capacity = run->capacity;
+  const uint64_t end = position + prompt.size(), capacity = run->capacity;
   if (end > capacity)
     tell("note: {} tokens, and a context of {}: the first {} are forgotten{}; a longer --context would hold them\n",
          end, capacity, end - capacity, options.session.keep > 0 ? " but for those of --keep" : "");
   const double start = seconds();
-  progress->begin(prompt.size());
-  const uint64_t position = run->session.position();
-  const bool is_whole = !CtrlC::was_pressed() && eval(&run->session, prompt);
+  report.n_cached = cache->load(prompt, &run->session);
+  const std::span<const int32_t> unread = std::span(prompt).subspan(report.n_cached);
+  progress->begin(unread.size());
+  const bool is_whole = !CtrlC::was_pressed() && eval(&run->session, unread);
   progress->end();
   for (const int32_t token : std::span(prompt).first(size_t(run->session.position() - position)))
     run->sampler.accept(token);
   if (!is_whole) return report;
+  cache->save(prompt, &run->session);
   if (!prompt.empty()) output->write(run->stream.finish());  // held back before the state was saved
   output->write(options.file.empty() && !chat ? options.prompt : std::string());
   const double prompt_end = seconds();
@@ -111,6 +128,7 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && is_output_open()) {
     const int32_t token = run->sampler.draw(run->session.logits());
     ++report.n_drawn;
+    if (options.logprobs) output->add(logprobs_document(tokenizer, run->session.logits(), token, *options.logprobs));
     const Taken taken = take(token, tokenizer, chat ? &*chat : nullptr, &run->stream);
     output->write(taken.text);
     has_ended = taken.is_last;
@@ -129,9 +147,11 @@ double rate(size_t tokens, double duration) { return duration > 0 ? double(token
 void print_report(const RunOptions& options, const Session& session, const Report& r) {
   tell(
       "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
-      "prompt {} tokens, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
+      "prompt {} tokens{}, {:.1f} tokens/s | text {} tokens, {:.1f} tokens/s | logits {}\n",
       options.model.name(), session.tier(), session.threads(), double(session.bytes()) / 1e6, r.n_prompt,
-      rate(r.n_prompt, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds), logits_hash(session.logits()));
+      r.n_cached > 0 ? fmt::format(", {} of them from the prompt cache", r.n_cached) : "",
+      rate(r.n_prompt - r.n_cached, r.prompt_seconds), r.n_drawn, rate(r.n_drawn, r.decode_seconds),
+      logits_hash(session.logits()));
 }
 
 }  // namespace
@@ -144,6 +164,9 @@ void run(RunOptions options) {
   if (is_new && !options.has_prompt && options.file.empty() && options.model.path.empty())
     options.prompt = "Once upon a time";
   const Model model = options.model.load_ahead();
+  if (const uint32_t n = model.info().vocab_size; options.logprobs.value_or(0) > n)
+    throw std::runtime_error(
+        fmt::format("option --logprobs: {}, and the vocabulary has {} tokens", *options.logprobs, n));
   const Tokenizer tokenizer(model);
   std::optional<Chat> chat;
   if (options.asks) chat.emplace(make_chat(model, tokenizer, options.chat));
@@ -153,26 +176,29 @@ void run(RunOptions options) {
   Run run{resolved.capacity, Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()),
           TextStream(stops)};
   const Session& session = run.session;
+  PromptCache cache(options.prompt_cache, model, resolved);
   if (!is_new) load(options, stops, &run);
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
-  Output output(options.json);
+  Output output(options);
   const CtrlC ctrl_c(session);
-  const Report r = generate(options, model, &run, tokenizer, chat, &progress, &output);
+  const Report r = generate(options, model, &run, tokenizer, chat, &cache, &progress, &output);
   if (file != nullptr) save(file.get(), &run);
   if (options.json) {
-    print_json({{"model", options.model.name()},
-                {"tier", session.tier()},
-                {"threads", session.threads()},
-                {"text", output.text()},
-                {"prompt_tokens", r.n_prompt},
-                {"tokens", r.n_drawn},
-                {"prompt_tokens_per_s", rate(r.n_prompt, r.prompt_seconds)},
-                {"tokens_per_s", rate(r.n_drawn, r.decode_seconds)},
-                {"session_bytes", session.bytes()},
-                {"logits_hash", logits_hash(session.logits())}});
-    return;
+    json::Document out = {{"model", options.model.name()},
+                          {"tier", session.tier()},
+                          {"threads", session.threads()},
+                          {"text", output.text()},
+                          {"prompt_tokens", r.n_prompt},
+                          {"cached_prompt_tokens", r.n_cached},
+                          {"tokens", r.n_drawn},
+                          {"prompt_tokens_per_s", rate(r.n_prompt - r.n_cached, r.prompt_seconds)},
+                          {"tokens_per_s", rate(r.n_drawn, r.decode_seconds)},
+                          {"session_bytes", session.bytes()},
+                          {"logits_hash", logits_hash(session.logits())}};
+    if (options.logprobs) out["logprobs"] = output.tokens();
+    return print_json(out);
   }
-  output.write("\n");
+  if (!options.logprobs) output.write("\n");
   print_report(options, session, r);
 }
 

@@ -1,4 +1,4 @@
-// The tokens of a text file.
+// The tokens of a text file, and what a text begins with.
 //
 // A line `<|endoftext|>` parts documents. The line ending before it, or before the end of the file, ends the document's
 // last line and is not part of it; every other byte is, blank lines and carriage returns included. Documents without
@@ -28,6 +28,9 @@ struct TextTokens {
   size_t n_documents = 0, n_empty = 0, n_crlf_lines = 0;
 };
 TextTokens text_tokens(const std::string& path, const Tokenizer& tokenizer);
+
+// Whether texts begin with the begin-of-text token: unless the file says no.
+bool leads_with_bos(const Model& model, const Tokenizer& tokenizer);
 
 }  // namespace pith::cli
 
