@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "chat_options.h"
+#include "constraint.h"
 #include "options.h"
 
 namespace pith::cli {
@@ -18,6 +19,7 @@ struct RunOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
+  ConstraintOptions constraint;
   std::string prompt, file, load_state, save_state;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
@@ -31,6 +33,7 @@ struct ChatOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
+  ConstraintOptions constraint;  // of every answer
   uint32_t n_tokens = 4096;  // of an answer
 };
 void chat(const ChatOptions& options);
