@@ -38,7 +38,8 @@ TEST_CASE("json schema: types, lists of values") {
   check_texts(R"({"type":"number"})", {"1.5", "-12", "1E5"}, {"\"1\""});
   check_texts(R"({"enum":["a\"\u0001",1,null,{"k":[1,{}]},[],{}]})",
               {"\"a\\\"\\u0001\"", "1", "null", "{\"k\":[1,{}]}", "[]", "{}"}, {"\"a\"", "2", "{\"k\":[1]}"});
-  check_texts(R"({"enum":["a",1,2.5,3.0,null],"type":["integer","string"]})", {"\"a\"", "1", "3.0"}, {"2.5", "null"});
+  check_texts(R"({"enum":["a",1,2.5,3.0,null],"type":["integer","string"]})", {"\"a\"", "1", "3"}, {"2.5", "null", "3.0"});
+  check_texts(R"({"enum":[-2.0,1e3,2.50,123456789012345678901]})", {"-2", "1000", "2.50", "123456789012345678901"}, {"2.5"});
   check_texts(R"({"const":"a","enum":["a","b"],"type":"string"})", {"\"a\""}, {"\"b\""});
   check_texts(R"({"const":[[1],{"a":{}}]})", {"[[1],{\"a\":{}}]"}, {"[[1],{\"a\":{}}", "[]"});
 }
@@ -133,6 +134,7 @@ TEST_CASE("json schema: what is refused, by its pointer") {
       {R"({"type":"string","pattern":"a\\b"})", "escape", PITH_E_UNSUPPORTED},
       {R"({"type":"string","pattern":"a^"})", "beginning and end", PITH_E_UNSUPPORTED},
       {R"({"enum":["a"],"minLength":3})", "beside enum or const", PITH_E_UNSUPPORTED},
+      {R"({"$schema":"http://example.org/own"})", "#/$schema", PITH_E_UNSUPPORTED},
       {R"({"$ref":"other.json"})", "within this document", PITH_E_UNSUPPORTED},
       {R"({"$defs":{"a":{"$id":"x","items":{"$ref":"#"}}},"items":{"$ref":"#/$defs/a/items"}})", "$id", PITH_E_UNSUPPORTED},
       {R"({"$ref":"#/nowhere"})", "leads to nothing"},

@@ -138,6 +138,8 @@ pith_status SchemaCompiler::add_part(Parts* parts, uint32_t value, uint32_t from
 pith_status SchemaCompiler::check_words(uint32_t schema, pith_error* error) const {
   for (uint32_t i = tape_.first(schema); i != tape_.end(schema); i = tape_.next(i)) {
     if (tape_[i].key.starts_with("x-")) continue;
+    if (json_equals(tape_[i].key, "$schema") && tape_[i].text.find("json-schema.org/") == std::string_view::npos)
+      return refuse(i, PITH_E_UNSUPPORTED, error, "a vocabulary other than json-schema.org's is not supported");
     switch (find_word(tape_[i].key)) {
       case SchemaWord::annotation:
       case SchemaWord::held: continue;
