@@ -184,6 +184,20 @@ Automaton::Room Automaton::find_next(State from, uint8_t byte, State* out) {
   return intern(out);
 }
 
+// And of all bytes around this one that the same places read.
+void Automaton::remember(State from, uint8_t byte, State next) {
+  uint32_t first = 0, last = 255;
+  const Set& set = sets_[from];
+  for (uint32_t i = 0; i < set.count; ++i) {
+    const Instruction& at = program_->code[places_[set.first + i].at];
+    if (byte < at.first) last = std::min(last, uint32_t(at.first) - 1);
+    else first = std::max(first, uint32_t(byte > at.last ? at.last + 1 : at.first));
+    if (byte >= at.first && byte <= at.last) last = std::min(last, uint32_t(at.last));
+  }
+  State* row = transitions_ + size_t(from) * 256;
+  std::fill(row + first, row + last + 1, next);
+}
+
 pith_status Automaton::step(uint32_t from, uint8_t byte, uint32_t to, pith_error* error) {
   State next = known(path_[from], byte);
   if (next == kUnknown) {
@@ -195,7 +209,7 @@ pith_status Automaton::step(uint32_t from, uint8_t byte, uint32_t to, pith_error
     if (room != Room::enough)
       return fail(error, PITH_E_LIMIT, "grammar: this text fits it in more ways than there is room to follow at once (",
                   kMaxVisits, " places, ", kMaxFrames, " frames); make it less ambiguous");
-    transitions_[size_t(path_[from]) * 256 + byte] = next;
+    remember(path_[from], byte, next);
   }
   path_[to] = next;
   return PITH_OK;

@@ -22,7 +22,7 @@ class Automaton {
   static constexpr State kDead = 0, kUnknown = UINT16_MAX;
   static constexpr uint32_t kMaxStates = 2048, kMaxFrames = 16384, kMaxPlaces = 65536;
   static constexpr uint32_t kMaxVisits = 16384;  // places that one step comes through
-  static constexpr uint32_t kPath = 257;         // states of a path: before it, and after each of 256 bytes
+  static constexpr uint32_t kPath = 256;         // states of a path: before it, and after each of 255 bytes
 
   void lay_out(const Program* program, Arena* arena);
   pith_status start(pith_error* error);  // path[0] becomes the beginning of the root
@@ -67,6 +67,7 @@ class Automaton {
   Room push(const Place& place, uint32_t* frame);
   Room intern(State* out);
   Room find_next(State from, uint8_t byte, State* out);
+  void remember(State from, uint8_t byte, State next);
   uint32_t depth_of(uint32_t frame) const { return frame == kNone ? 0 : frames_[frame].depth; }
   void collect(uint32_t n_path);
   void keep_frames();

@@ -1,5 +1,7 @@
 #include "grammar/json_text.h"
 
+#include "grammar/number_range.h"
+
 namespace pith::internal {
 namespace {
 
@@ -15,6 +17,19 @@ char short_escape(uint32_t character) {
     case '\t': return 't';
     default: return 0;
   }
+}
+
+// An integer without a fraction and exponent, any other number as it stands.
+void put_json_number(ProgramWriter* writer, std::string_view text) {
+  Decimal number;
+  if (!read_decimal(text, &number) || !number.is_integer) return writer->put_text(text);
+  char digits[20];
+  size_t at = sizeof digits;
+  int64_t rest = number.floor < 0 ? -number.floor : number.floor;
+  do digits[--at] = char('0' + rest % 10);
+  while ((rest /= 10) > 0);
+  if (number.floor < 0) digits[--at] = '-';
+  writer->put_text({digits + at, sizeof digits - at});
 }
 
 bool is_escaped(uint32_t character) { return character < 0x20 || character == '"' || character == '\\'; }
@@ -72,6 +87,7 @@ void put_json_value(ProgramWriter* writer, const JsonTape& tape, uint32_t value)
       writer->put_text(":");
     }
     if (v.type == JsonType::string) put_json_string(writer, v.text);
+    else if (v.type == JsonType::number) put_json_number(writer, v.text);
     else if (!v.is_container()) writer->put_text(v.text);
     else writer->put_text(v.type == JsonType::object ? "{" : "[");
     if (v.is_container()) open = i;

@@ -44,50 +44,51 @@ pith_status TokenMatcher::accept(int32_t token, pith_error* error) {
   }
   const std::string_view text = TokenTrie::text_of(tokenizer, token);
   if (text.empty()) return fail(error, PITH_E_TOKEN, "argument token: ", token, " is no text, and none fits here");
-  automaton_.set(1, automaton_.state(0));
-  for (const char c : text) {
-    PITH_TRY(automaton_.step(1, uint8_t(c), 1, error));
-    if (automaton_.state(1) == Automaton::kDead)
-      return fail(error, PITH_E_TOKEN, "argument token: ", token, " (\"", text, "\") does not fit the grammar here");
-  }
+  PITH_TRY(follow(text, error));
+  if (automaton_.state(1) == Automaton::kDead)
+    return fail(error, PITH_E_TOKEN, "argument token: ", token, " (\"", text, "\") does not fit the grammar here");
   automaton_.set(0, automaton_.state(1));
   return PITH_OK;
 }
 
-// All tokens in the order of their bytes. Two that share a beginning share its states, and where a byte leads nowhere,
-// so do all tokens that have it there.
-pith_status TokenMatcher::walk(Mask* mask, pith_error* error) {
-  constexpr uint32_t kLast = Automaton::kPath - 1;
-  const TokenTrie& trie = *trie_;
-  std::fill(mask->bits, mask->bits + n_words(), uint64_t(0));
-  const uint32_t n = trie.n_texts();
-  uint64_t* const bits = mask->bits;
-  mask->any = false;
-  for (uint32_t i = 0; i < n;) {
-    const std::string_view text = trie.text(i);
-    size_t at = trie.shared(i);
-    Automaton::State state = automaton_.state(uint32_t(at));
-    for (; at < text.size(); ++at) {
-      Automaton::State next = automaton_.known(state, uint8_t(text[at]));
-      const uint32_t to = uint32_t(std::min(at + 1, size_t(kLast)));
+// path[1] becomes what the present state is after a text.
+pith_status TokenMatcher::follow(std::string_view text, pith_error* error) {
+  automaton_.set(1, automaton_.state(0));
+  for (size_t i = 0; i < text.size() && automaton_.state(1) != Automaton::kDead; ++i)
+    PITH_TRY(automaton_.step(1, uint8_t(text[i]), 1, error));
+  return PITH_OK;
+}
+
+// All tokens. path[n] is the state after the first n bytes of those at hand; where a byte leads nowhere, so do all tokens
+// that have it there.
+pith_status TokenMatcher::walk(uint64_t* bits, pith_error* error) {
+  std::fill(bits, bits + n_words(), uint64_t(0));
+  const uint32_t n = trie_->n_nodes();
+  const uint8_t *bytes = trie_->bytes_of_nodes(), *depths = trie_->depths();
+  const uint32_t* tokens = trie_->tokens();
+  for (uint32_t i = 0; i < n; ++i) {
+    const uint32_t depth = depths[i];
+    Automaton::State next = automaton_.known(automaton_.state(depth - 1), bytes[i]);
+    if (next == Automaton::kDead || next == Automaton::kUnknown) {
       if (next == Automaton::kUnknown) {
-        PITH_TRY(automaton_.step(uint32_t(std::min(at, size_t(kLast))), uint8_t(text[at]), to, error));
-        next = automaton_.state(to);
+        PITH_TRY(automaton_.step(depth - 1, bytes[i], depth, error));
+        next = automaton_.state(depth);
       }
-      if (next == Automaton::kDead) break;
-      automaton_.set(to, next);
-      state = next;
+      if (next == Automaton::kDead) {
+        while (i + 1 < n && depths[i + 1] > depth) ++i;
+        continue;
+      }
     }
-    if (at == text.size()) {
-      const uint32_t id = uint32_t(trie.id(i));
-      bits[id / 64] |= uint64_t(1) << (id % 64);
-      mask->any = true;
-      ++i;
-      continue;
-    }
-    for (++i; i < n && trie.shared(i) > at; ++i) {
-    }
+    automaton_.set(depth, next);
+    bits[tokens[i] / 64] |= uint64_t(1) << (tokens[i] % 64);
   }
+  for (uint32_t i = 0; i < trie_->n_long(); ++i) {
+    const uint32_t token = uint32_t(trie_->long_token(i));
+    PITH_TRY(follow(TokenTrie::text_of(trie_->tokenizer(), int32_t(token)), error));
+    if (automaton_.state(1) != Automaton::kDead) bits[token / 64] |= uint64_t(1) << (token % 64);
+  }
+  const uint32_t none = uint32_t(trie_->n_tokens());
+  bits[none / 64] &= ~(uint64_t(1) << (none % 64));
   return PITH_OK;
 }
 
@@ -103,7 +104,7 @@ pith_status TokenMatcher::find_mask(const Mask** out, pith_error* error) {
   const uint32_t place = next_mask_;
   Mask* mask = &masks_[place];
   mask->state = Automaton::kUnknown;
-  PITH_TRY(walk(mask, error));
+  PITH_TRY(walk(mask->bits, error));
   if (!is_known()) {  // states that were thrown away and made again: no other mask holds
     forget_masks();
     std::swap(masks_[0], *mask);
@@ -113,9 +114,9 @@ pith_status TokenMatcher::find_mask(const Mask** out, pith_error* error) {
     for (uint32_t i = 0; i < trie_->n_ends(); ++i) {
       const uint32_t id = uint32_t(trie_->end(i));
       mask->bits[id / 64] |= uint64_t(1) << (id % 64);
-      mask->any = true;
     }
   }
+  mask->any = std::any_of(mask->bits, mask->bits + n_words(), [](uint64_t word) { return word != 0; });
   mask->state = automaton_.state(0);
   next_mask_ = uint32_t(mask - masks_ + 1) % kMasks;
   n_masks_ = std::max(n_masks_, uint32_t(mask - masks_ + 1));

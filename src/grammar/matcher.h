@@ -28,13 +28,14 @@ class TokenMatcher {
   struct Mask {
     Automaton::State state;
     bool any;        // a token is allowed
-    uint64_t* bits;  // [(n_tokens + 63) / 64]
+    uint64_t* bits;  // [n_tokens / 64 + 1]: there is one bit at least that is no token's
   };
 
-  size_t n_words() const { return (size_t(trie_->n_tokens()) + 63) / 64; }
+  size_t n_words() const { return size_t(trie_->n_tokens()) / 64 + 1; }
   void forget_masks();
   pith_status find_mask(const Mask** out, pith_error* error);
-  pith_status walk(Mask* mask, pith_error* error);
+  pith_status walk(uint64_t* bits, pith_error* error);
+  pith_status follow(std::string_view text, pith_error* error);
 
   const Grammar* grammar_ = nullptr;
   const TokenTrie* trie_ = nullptr;

@@ -61,7 +61,7 @@ pith_status SchemaCompiler::compile(std::string_view text, Program* program, Rul
   key_end_ = common("key-end");
   PITH_TRY(tape_.read(text, "schema", error));
   Parts root;
-  PITH_TRY(add_part(&root, 0, 0, error));
+  PITH_TRY(add_part(&root, 0, 0, 0, error));
   PITH_TRY(find_rule(&root, &program->root, error));
   if (root.fits_nothing) return refuse(0, PITH_E_GRAMMAR, error, "nothing fits this schema");
   for (uint32_t rule = n_common_; rule < program->n_rules && !writer->is_full(); ++rule) PITH_TRY(write_rule(rule, error));
@@ -104,7 +104,9 @@ pith_status SchemaCompiler::refuse_rule(uint32_t rule, pith_status status, const
 
 // ---- Parts
 
-pith_status SchemaCompiler::add_part(Parts* parts, uint32_t value, uint32_t from, pith_error* error) const {
+// A part that part `from` has brought, at a place behind it.
+pith_status SchemaCompiler::add_part(Parts* parts, uint32_t value, uint32_t from, uint32_t place,
+                                     pith_error* error) const {
   const JsonType type = tape_[value].type;
   if (type == JsonType::true_value) return PITH_OK;
   if (type == JsonType::false_value) {
@@ -124,14 +126,20 @@ pith_status SchemaCompiler::add_part(Parts* parts, uint32_t value, uint32_t from
   }
   if (parts->count == kMaxParts)
     return refuse(value, PITH_E_LIMIT, error, "more than ", kMaxParts, " schemas for one value (allOf, $ref)");
-  parts->from[parts->count] = uint8_t(parts->count == 0 ? 0 : from);
-  parts->list[parts->count++] = {value, 0};
+  for (uint32_t i = parts->count++; i > place; --i) {
+    parts->list[i] = parts->list[i - 1];
+    parts->from[i] = uint8_t(parts->from[i - 1] + (parts->from[i - 1] >= place ? 1 : 0));
+  }
+  parts->list[place] = {value, 0};
+  parts->from[place] = uint8_t(from);
   return check_words(value, error);
 }
 
 pith_status SchemaCompiler::check_words(uint32_t schema, pith_error* error) const {
   for (uint32_t i = tape_.first(schema); i != tape_.end(schema); i = tape_.next(i)) {
     if (tape_[i].key.starts_with("x-")) continue;
+    if (json_equals(tape_[i].key, "$schema") && tape_[i].text.find("json-schema.org/") == std::string_view::npos)
+      return refuse(i, PITH_E_UNSUPPORTED, error, "a vocabulary other than json-schema.org's is not supported");
     switch (find_word(tape_[i].key)) {
       case SchemaWord::annotation:
       case SchemaWord::held: continue;
@@ -152,13 +160,23 @@ pith_status SchemaCompiler::check_words(uint32_t schema, pith_error* error) cons
 pith_status SchemaCompiler::take_apart(Parts* parts, pith_error* error) {
   for (uint32_t i = 0; i < parts->count; ++i) {
     const uint32_t value = parts->list[i].value, done = parts->list[i].done;
+    uint32_t place = i + 1;  // what it brings stands behind it, in order
+    const auto add = [&](uint32_t v) {
+      const uint32_t before = parts->count;
+      const pith_status status = add_part(parts, v, i, place, error);
+      place += parts->count - before;
+      return status;
+    };
     parts->list[i].done |= kRef | kAllOf;
-    if (const uint32_t reference = tape_.find(value, "$ref"); reference != 0 && (done & kRef) == 0)
-      PITH_TRY(add_reference(parts, i, reference, error));
+    if (const uint32_t reference = tape_.find(value, "$ref"); reference != 0 && (done & kRef) == 0) {
+      uint32_t target = 0;
+      PITH_TRY(find_target(reference, &target, error));
+      PITH_TRY(add(target));
+    }
     const uint32_t all = tape_.find(value, "allOf");
     if (all == 0 || (done & kAllOf) != 0) continue;
     if (tape_[all].type != JsonType::array) return refuse(all, PITH_E_GRAMMAR, error, "not an array of schemas");
-    for (uint32_t v = tape_.first(all); v != tape_.end(all); v = tape_.next(v)) PITH_TRY(add_part(parts, v, i, error));
+    for (uint32_t v = tape_.first(all); v != tape_.end(all); v = tape_.next(v)) PITH_TRY(add(v));
   }
   uint32_t n = 0;
   for (uint32_t i = 0; i < parts->count; ++i) {
@@ -183,12 +201,6 @@ bool SchemaCompiler::says_something(const Part& part) const {
     if ((part.done & done) == 0) return true;
   }
   return false;
-}
-
-pith_status SchemaCompiler::add_reference(Parts* parts, uint32_t index, uint32_t reference, pith_error* error) const {
-  uint32_t target = 0;
-  PITH_TRY(find_target(reference, &target, error));
-  return add_part(parts, target, index, error);
 }
 
 // The value that a JSON pointer within this document means.
@@ -308,7 +320,7 @@ pith_status SchemaCompiler::write_branches(const Parts& parts, uint32_t index, c
     if (b != tape_.first(branches)) writer_->next_alternative(&either);
     Parts branch = parts;
     branch.list[index].done |= done;
-    PITH_TRY(add_part(&branch, b, index, error));
+    PITH_TRY(add_part(&branch, b, index, branch.count, error));
     uint32_t rule = kNone;
     PITH_TRY(find_rule(&branch, &rule, error));
     put_call(rule);

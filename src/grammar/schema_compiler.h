@@ -75,8 +75,7 @@ class SchemaCompiler {
   // Rules and their parts (schema_compiler.cpp).
   pith_status take_apart(Parts* parts, pith_error* error);
   pith_status check_words(uint32_t schema, pith_error* error) const;
-  pith_status add_part(Parts* parts, uint32_t value, uint32_t from, pith_error* error) const;
-  pith_status add_reference(Parts* parts, uint32_t index, uint32_t reference, pith_error* error) const;
+  pith_status add_part(Parts* parts, uint32_t value, uint32_t from, uint32_t place, pith_error* error) const;
   pith_status find_target(uint32_t reference, uint32_t* out, pith_error* error) const;
   bool says_something(const Part& part) const;
   // The rule of these parts; kNone: nothing fits, or there is no room.

@@ -59,7 +59,7 @@ pith_status SchemaCompiler::find_value_rule(const Parts& parts, const std::strin
     const uint32_t schema = parts.list[i].value, properties = tape_.find(schema, "properties");
     uint32_t own = key == nullptr || properties == 0 ? 0 : tape_.find_escaped(properties, *key);
     if (own == 0) own = tape_.find(schema, "additionalProperties");
-    if (own != 0) PITH_TRY(add_part(&value, own, value.count, error));
+    if (own != 0) PITH_TRY(add_part(&value, own, value.count, value.count, error));
   }
   return find_rule(&value, rule, error);
 }
@@ -222,7 +222,7 @@ pith_status SchemaCompiler::find_item_rule(const Parts& parts, uint32_t index, u
       }
     }
     if (own == 0) own = rest_of(parts.list[i]);
-    if (own != 0) PITH_TRY(add_part(&item, own, item.count, error));
+    if (own != 0) PITH_TRY(add_part(&item, own, item.count, item.count, error));
   }
   return find_rule(&item, rule, error);
 }

@@ -1,5 +1,6 @@
-// The tokens of a vocabulary in the order of their bytes, each with the length that it shares with the one before: a trie
-// that is walked from its first token to its last, and whose branches are left by looking for the next shorter length.
+// The tokens of a vocabulary as a trie of their bytes, written out in the order of a walk from its root: a node is a byte, how
+// many stand before it in its tokens, and the token that ends there. A branch is left by looking for the next node that is
+// no deeper.
 #ifndef PITH_GRAMMAR_TOKEN_TRIE_H
 #define PITH_GRAMMAR_TOKEN_TRIE_H
 
@@ -14,7 +15,7 @@ namespace pith::internal {
 
 class TokenTrie {
  public:
-  static constexpr uint32_t kMaxShared = 255;  // lengths beyond are stored as this one
+  static constexpr uint32_t kMaxDepth = 255;  // bytes of a token that is in the trie; longer ones are a list
 
   // Memory for init().
   static size_t bytes(const TextTokenizer& tokenizer);
@@ -23,13 +24,18 @@ class TokenTrie {
   int32_t n_tokens() const { return n_tokens_; }
   const TextTokenizer& tokenizer() const { return *tokenizer_; }
 
-  // Tokens that end a text, and those that are text, in their order.
+  // Tokens that end a text; and those of more than kMaxDepth bytes.
   uint32_t n_ends() const { return n_ends_; }
   int32_t end(uint32_t i) const { return ends_[i]; }
-  uint32_t n_texts() const { return n_texts_; }
-  int32_t id(uint32_t i) const { return ids_[i]; }
-  uint32_t shared(uint32_t i) const { return shared_[i]; }
-  std::string_view text(uint32_t i) const { return {text_ + offsets_[i], size_t(offsets_[i + 1] - offsets_[i])}; }
+  uint32_t n_long() const { return n_long_; }
+  int32_t long_token(uint32_t i) const { return ids_[i]; }
+
+  // The walk.
+  uint32_t n_nodes() const { return n_nodes_; }
+  const uint8_t* bytes_of_nodes() const { return bytes_; }
+  const uint8_t* depths() const { return depths_; }  // 1 .. kMaxDepth: the byte itself counts
+  // The token that ends with a node; n_tokens(): none.
+  const uint32_t* tokens() const { return tokens_; }
 
   // Special tokens and those without a byte are no text; neither is a token that ends one.
   static std::string_view text_of(const TextTokenizer& tokenizer, int32_t token) {
@@ -41,11 +47,10 @@ class TokenTrie {
 
   const TextTokenizer* tokenizer_ = nullptr;
   int32_t n_tokens_ = 0;
-  uint32_t n_texts_ = 0, n_ends_ = 0;
-  int32_t *ids_ = nullptr, *ends_ = nullptr;  // [n_texts], [n_ends]
-  uint8_t* shared_ = nullptr;                 // [n_texts]
-  uint32_t* offsets_ = nullptr;               // [n_texts + 1]
-  char* text_ = nullptr;                      // [offsets[n_texts]]
+  uint32_t n_texts_ = 0, n_ends_ = 0, n_long_ = 0, n_nodes_ = 0;
+  int32_t *ids_ = nullptr, *ends_ = nullptr;     // [n_texts]: the long ones, then the others in their order; [n_ends]
+  uint8_t *bytes_ = nullptr, *depths_ = nullptr;  // [n_nodes], with room for the bytes of all tokens
+  uint32_t* tokens_ = nullptr;                    // the same
 };
 
 }  // namespace pith::internal

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "chat_options.h"
+#include "constraint.h"
 #include "options.h"
 #include "server_options.h"
 
@@ -19,6 +20,7 @@ struct RunOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
+  ConstraintOptions constraint;
   std::string prompt, file, load_state, save_state, prompt_cache;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
@@ -33,6 +35,7 @@ struct ChatOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
+  ConstraintOptions constraint;  // of every answer
   uint32_t n_tokens = 4096;  // of an answer
 };
 void chat(const ChatOptions& options);

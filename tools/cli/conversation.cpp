@@ -23,7 +23,8 @@ Conversation::Conversation(const ChatOptions& options)
       resolved_(with_pinned(options.session.resolve_for(model_), lead(chat_, options.chat).size())),
       progress_(&resolved_),
       session_(model_, resolved_),
-      sampler_(model_.info().vocab_size, options.sampling.resolve()) {}
+      sampler_(model_.info().vocab_size, options.sampling.resolve()),
+      constraint_(options.constraint, tokenizer_) {}
 
 void Conversation::ask(const std::string& text, const Show& show) {
   CtrlC::forget();
@@ -49,13 +50,15 @@ bool Conversation::read(const std::vector<int32_t>& tokens) {
 
 void Conversation::answer(const Show& show) {
   TextStream stream(all_stops(chat_, options_.sampling));
+  constraint_.reset();
   uint64_t shown = session_.position();  // the session holds what was shown up to here
   for (uint32_t n = 0; (options_.n_tokens == 0 || n < options_.n_tokens) && !CtrlC::was_pressed(); ++n) {
-    const int32_t token = sampler_.draw(session_.logits());
+    const int32_t token = constraint_.draw(&sampler_, session_.logits());
     const Taken taken = take(token, tokenizer_, &chat_, &stream);
     if (!taken.text.empty() && !show(taken.text)) break;
     if (taken.is_last || !eval(&session_, {&token, 1}) || CtrlC::was_pressed()) break;
     if (!taken.text.empty()) shown = session_.position();
+    if (constraint_.is_done()) break;
   }
   // What the model had begun of a stop string is taken back, if the ring still has what it pushed out.
   if (stream.stopped()) (void)session_.try_rewind(shown);

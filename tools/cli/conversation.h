@@ -45,6 +45,7 @@ class Conversation {
   PromptProgress progress_;
   Session session_;
   Sampler sampler_;
+  Constraint constraint_;
 };
 
 }  // namespace pith::cli

@@ -79,6 +79,15 @@ void add_sampling(CLI::App* command, SamplingOptions* o) {
   command->add_option("--stop", o->stops, "Stop before this text; may be given several times")->allow_extra_args(false);
 }
 
+void add_constraint(CLI::App* command, ConstraintOptions* o) {
+  CLI::Option* grammar = command->add_option(
+      "--grammar", o->grammar, "File of a grammar in GBNF, llama.cpp's notation: what is drawn fits its rule \"root\"");
+  command
+      ->add_option("--json-schema", o->json_schema,
+                   "File of a JSON Schema: what is drawn is a JSON document that fits it; {} for any")
+      ->excludes(grammar);
+}
+
 std::string template_names() {
   std::string out;
   for (const std::string_view name : chat_template_names()) out += (out.empty() ? "" : ", ") + std::string(name);
@@ -102,6 +111,7 @@ void add_chat(CLI::App* app, int*) {
   command->add_option("-n,--tokens", options->n_tokens, "Tokens of an answer at most; 0: until it ends")
       ->capture_default_str();
   add_sampling(command, &options->sampling);
+  add_constraint(command, &options->constraint);
   add_session(command, &options->session);
   command->callback([options] { chat(*options); });
 }
@@ -112,6 +122,7 @@ void add_run(CLI::App* app, int*) {
   add_verified_model(command, &options->model);
   add_session(command, &options->session);
   add_sampling(command, &options->sampling);
+  add_constraint(command, &options->constraint);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")

@@ -101,7 +101,8 @@ void save(OutputFile* file, Run* run) try {
 }
 
 Report generate(const RunOptions& options, const Model& model, Run* run, const Tokenizer& tokenizer,
-                const std::optional<Chat>& chat, PromptCache* cache, PromptProgress* progress, Output* output) {
+                const std::optional<Chat>& chat, Constraint* constraint, PromptCache* cache, PromptProgress* progress,
+                Output* output) {
   Report report;
   const std::vector<int32_t> prompt = prompt_tokens(options, model, run->session, tokenizer, chat);
   const uint64_t position = run->session.position();
@@ -126,12 +127,12 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   report.prompt_seconds = prompt_end - start;
   bool has_ended = false;
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && is_output_open()) {
-    const int32_t token = run->sampler.draw(run->session.logits());
+    const int32_t token = constraint->draw(&run->sampler, run->session.logits());
     ++report.n_drawn;
     if (options.logprobs) output->add(logprobs_document(tokenizer, run->session.logits(), token, *options.logprobs));
     const Taken taken = take(token, tokenizer, chat ? &*chat : nullptr, &run->stream);
     output->write(taken.text);
-    has_ended = taken.is_last;
+    has_ended = taken.is_last || constraint->is_done();
     if (has_ended) break;
     // A state holds every token that was shown: one that Ctrl-C cancelled gets a second try.
     if (!eval(&run->session, {&token, 1}) && (options.save_state.empty() || !eval(&run->session, {&token, 1}))) break;
@@ -139,6 +140,7 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   // What may become a stop string or a character goes into the state, and comes out when the text goes on.
   if (has_ended || options.save_state.empty()) output->write(run->stream.finish());
   report.decode_seconds = seconds() - prompt_end;
+  if (constraint->is_cut_off()) tell("note: the text ends before it fits the grammar; -n asks for more tokens\n");
   return report;
 }
 
@@ -161,6 +163,9 @@ void run(RunOptions options) {
   const bool is_new = options.load_state.empty();
   if (options.asks && !options.has_prompt && options.file.empty())
     throw std::runtime_error("option --chat: give the question with -p or --file");
+  if (options.constraint.is_given() && (!is_new || !options.save_state.empty()))
+    throw std::runtime_error("option --grammar, --json-schema: a state does not hold how much of the form is there; leave out "
+                             "--load-state and --save-state");
   if (is_new && !options.has_prompt && options.file.empty() && options.model.path.empty())
     options.prompt = "Once upon a time";
   const Model model = options.model.load_ahead();
@@ -171,6 +176,7 @@ void run(RunOptions options) {
   std::optional<Chat> chat;
   if (options.asks) chat.emplace(make_chat(model, tokenizer, options.chat));
   const std::vector<std::string> stops = chat ? all_stops(*chat, options.sampling) : options.sampling.stops;
+  Constraint constraint(options.constraint, tokenizer);
   pith_session_options resolved = options.session.resolve_for(model);
   PromptProgress progress(&resolved);
   Run run{resolved.capacity, Session(model, resolved), Sampler(model.info().vocab_size, options.sampling.resolve()),
@@ -181,7 +187,7 @@ void run(RunOptions options) {
   const std::unique_ptr<OutputFile> file = state_file(options.save_state);
   Output output(options);
   const CtrlC ctrl_c(session);
-  const Report r = generate(options, model, &run, tokenizer, chat, &cache, &progress, &output);
+  const Report r = generate(options, model, &run, tokenizer, chat, &constraint, &cache, &progress, &output);
   if (file != nullptr) save(file.get(), &run);
   if (options.json) {
     json::Document out = {{"model", options.model.name()},

@@ -3,14 +3,11 @@
 #include <utility>
 
 namespace pith {
-namespace {
 
 bool leads_with_bos(const Model& model, const Tokenizer& tokenizer) {
   const Result<pith_metadata> key = model.try_find_metadata("tokenizer.ggml.add_bos_token");
   return tokenizer.bos() >= 0 && (!key.has_value() || key->uint_value != 0);
 }
-
-}  // namespace
 
 int32_t draw(Sampler* sampler, std::span<const float> logits, Matcher* matcher, std::vector<float>* masked) {
   if (matcher == nullptr) return sampler->draw(logits);

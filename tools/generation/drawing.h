@@ -24,6 +24,9 @@ struct Taken {
 // Puts a drawn token's text through the stream. `chat`: the conversation that is answered; NULL for a text.
 Taken take(int32_t token, const Tokenizer& tokenizer, const Chat* chat, TextStream* stream);
 
+// Whether texts begin with the begin-of-text token: unless the file says no.
+bool leads_with_bos(const Model& model, const Tokenizer& tokenizer);
+
 // Tokens of a text that begins: led by the begin-of-text token, unless the file says no. A text of nothing else begins with
 // it in any case; there are no tokens where the model has no such token either.
 std::vector<int32_t> tokens_of_beginning(const Model& model, const Tokenizer& tokenizer, std::string_view text);
