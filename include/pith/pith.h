@@ -22,11 +22,12 @@
  *            end; one of a newer program is taken if what this version does not know is zeros, otherwise PITH_E_ABI.
  * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so
  *            they must not change. Replace a model file by renaming a new one over it, never by writing into it.
- * Threads.   Models, tokenizers, chats, grammars and token tries are immutable after init: share them freely. A session,
- *            sampler, matcher or stream is used by one thread at a time, any thread; a session entered by a second one answers PITH_E_BUSY and is
- *            unharmed. The library's own threads are made by pith_session_init alone: one pool for all sessions of the
- *            process, at most one thread fewer than there are CPUs. They sleep between evaluations, run no function of
- *            the host's and block its signals. Where the system gives no more threads, sessions use fewer.
+ * Threads.   Models, tokenizers, chats, grammars and token tries are immutable after init: share them freely. A
+ *            session, sampler, matcher or stream is used by one thread at a time, any thread; a session entered by a
+ *            second one answers PITH_E_BUSY and is unharmed. The library's own threads are made by pith_session_init
+ *            alone: one pool for all sessions of the process, at most one thread fewer than there are CPUs. They sleep
+ *            between evaluations, run no function of the host's and block its signals. Where the system gives no more
+ *            threads, sessions use fewer.
  * Fork.      A child of fork has none of the library's threads: its sessions go on, each on its caller's thread alone,
  *            until pith_session_init makes threads in the child. A session that another thread was inside of answers
  *            PITH_E_BUSY for ever: drop its memory.

@@ -24,6 +24,7 @@ struct RunOptions {
   std::string prompt, file, load_state, save_state, prompt_cache;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
+  bool looks_ahead = true;
   uint32_t n_tokens = 400;
   std::optional<uint32_t> logprobs;  // how many of the likeliest tokens are told with every one that is drawn
   bool json = false;
@@ -36,7 +37,8 @@ struct ChatOptions {
   SamplingOptions sampling;
   ChatTextOptions chat;
   ConstraintOptions constraint;  // of every answer
-  uint32_t n_tokens = 4096;  // of an answer
+  uint32_t n_tokens = 4096;      // of an answer
+  bool looks_ahead = true;
 };
 void chat(const ChatOptions& options);
 

@@ -23,6 +23,7 @@ class PromptLookup {
 
   void add(int32_t token) { text_.push_back(token); }
   void drop_last() { text_.pop_back(); }
+  void clear() { text_.clear(); }
 
   // At most `n` tokens: those after the place whose tokens before it agree with the most of the end; of several, the
   // latest.

@@ -62,6 +62,11 @@ void Speculation::read(std::span<const int32_t> tokens) {
   for (const int32_t token : tokens) text_.add(token);
 }
 
+void Speculation::forget() {
+  take_back();
+  text_.clear();
+}
+
 bool Speculation::eval(int32_t token) {
   if (next_ < n_ready_ && steps_[next_] == token) {
     text_.add(token);
@@ -115,7 +120,7 @@ bool Speculation::eval_steps(size_t n) {
 void Speculation::take_back() {
   if (n_ready_ == 0) return;
   pay_.add_outcome(n_matching_, n_ready_ - 1, next_ - 1);
-  if (next_ < n_ready_) session_.rewind(position());
+  if (next_ < n_ready_) (void)session_.try_rewind(position());  // which nothing was overwritten for: propose()
   n_ready_ = next_ = 0;
 }
 

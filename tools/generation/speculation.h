@@ -51,8 +51,9 @@ class Speculation {
   // could not be taken back. Nothing is proposed for models with gate `up` either: they have nothing to share.
   Speculation(const Model& model, Session* session, uint64_t capacity, Proposals proposals);
 
-  // Tokens of the text before: what proposals are looked for in.
+  // Tokens that the text goes on with, and that the session has by other ways: what proposals are looked for in.
   void read(std::span<const int32_t> tokens);
+  void forget();  // another text begins
 
   // Evaluates a token that was drawn. False: cancelled, and the text is as it was before.
   bool eval(int32_t token);

@@ -37,7 +37,7 @@ void CompletionJob::begin(size_t n_kept) {
 
 bool CompletionJob::step(Seat* seat) {
   if (request_.grammar && !matcher_) matcher_.emplace(*request_.grammar, served_.trie);
-  if (n_read_ == request_.prompt.size()) return seat->eval({&next_, 1}) && draw_next(seat);
+  if (n_read_ == request_.prompt.size()) return seat->eval_drawn(next_) && draw_next(seat);
   const size_t n = slice_of(request_.prompt.size() - n_read_, chunk_);
   if (!seat->eval(std::span(request_.prompt).subspan(n_read_, n))) return false;
   n_read_ += n;

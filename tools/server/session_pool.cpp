@@ -21,11 +21,14 @@ size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
 
 }  // namespace
 
-Seat::Seat(const Model& model, pith_session_options options)
-    : session_(model, with_progress(options, this, [](void* self, uint64_t, uint64_t) {
-                 const auto* seat = static_cast<const Seat*>(self);
-                 if (seat->is_cancelled_ != nullptr && *seat->is_cancelled_) pith_session_cancel(seat->session_.get());
-               })) {}
+Seat::Seat(const Model& model, pith_session_options options, Proposals proposals)
+    : session_(model, with_progress(options, this,
+                                    [](void* self, uint64_t, uint64_t) {
+                                      const auto* seat = static_cast<const Seat*>(self);
+                                      if (seat->is_cancelled_ != nullptr && *seat->is_cancelled_)
+                                        pith_session_cancel(seat->session_.get());
+                                    })),
+      text_(model, &session_, options.capacity, proposals) {}
 
 bool Seat::eval(std::span<const int32_t> tokens) { return note(tokens, session_.try_eval(tokens)); }
 
@@ -40,7 +43,14 @@ bool Seat::note(std::span<const int32_t> tokens, const Result<void>& result) {
   return result.has_value();
 }
 
+bool Seat::eval_drawn(int32_t token) {
+  const bool is_done = text_.eval(token);
+  if (is_done) held_.push_back(token);
+  return is_done;
+}
+
 void Seat::reset() {
+  text_.forget();
   session_.reset();
   held_.clear();
 }
@@ -50,8 +60,9 @@ void Seat::keep(size_t n_tokens) {
   held_.resize(n_tokens);
 }
 
-SessionPool::SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions) {
-  for (uint32_t i = 0; i < n_sessions; ++i) seats_.push_back(std::make_unique<Seat>(model, options));
+SessionPool::SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions,
+                         Proposals proposals) {
+  for (uint32_t i = 0; i < n_sessions; ++i) seats_.push_back(std::make_unique<Seat>(model, options, proposals));
 }
 
 Seat* SessionPool::take(std::span<const int32_t> prompt, const std::atomic<bool>* is_cancelled, size_t* n_kept) {
@@ -80,10 +91,13 @@ Seat* SessionPool::take(std::span<const int32_t> prompt, const std::atomic<bool>
   seat->is_taken_ = true;
   seat->taken_at_ = ++n_taken_;
   seat->is_cancelled_ = is_cancelled;
+  seat->text_.forget();
+  seat->text_.read(prompt);
   return seat;
 }
 
 void SessionPool::release(Seat* seat) {
+  seat->text_.take_back();
   seat->is_taken_ = false;
   seat->is_cancelled_ = nullptr;
 }

@@ -10,12 +10,13 @@
 #include <vector>
 
 #include "pith/pith.hpp"
+#include "speculation.h"
 
 namespace pith::server {
 
 class Seat {
  public:
-  Seat(const Model& model, pith_session_options options);
+  Seat(const Model& model, pith_session_options options, Proposals proposals);
   Seat(const Seat&) = delete;
   Seat& operator=(const Seat&) = delete;
 
@@ -23,9 +24,11 @@ class Seat {
   bool eval(std::span<const int32_t> tokens);
   // The same with the hidden states of all tokens, [tokens, width].
   bool eval_each(std::span<const int32_t> tokens, std::span<float> hidden);
+  // A token that was drawn, perhaps with some that may follow.
+  bool eval_drawn(int32_t token);
   void reset();
 
-  std::span<const float> logits() const { return session_.logits(); }
+  std::span<const float> logits() const { return text_.logits(); }
   std::span<const float> hidden() const { return session_.hidden(); }
   size_t n_held() const { return held_.size(); }
 
@@ -36,7 +39,8 @@ class Seat {
 
   const std::atomic<bool>* is_cancelled_ = nullptr;
   Session session_;
-  std::vector<int32_t> held_;  // tokens of the session, by position
+  Speculation text_;
+  std::vector<int32_t> held_;  // tokens of the session, by position; it may hold proposals behind them
   uint64_t taken_at_ = 0;      // in calls of SessionPool::take
   bool is_taken_ = false;
 };
@@ -44,7 +48,7 @@ class Seat {
 // Used by one thread.
 class SessionPool {
  public:
-  SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions);
+  SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions, Proposals proposals);
 
   // A free seat that holds the first *n_kept tokens of the prompt, as many as any seat does, and fewer than all: the last
   // one is evaluated for what it says. Where that would cost another conversation most of what it has, the seat that was
