@@ -720,8 +720,8 @@ PITH_NODISCARD PITH_API pith_status pith_grammar_init(const pith_grammar_source*
                                                       size_t memory_bytes, pith_grammar** out_grammar,
                                                       pith_error* error);
 
-/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 15 bytes and
- * half a microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
+/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 15 bytes
+ * and half a microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
 typedef struct pith_token_trie pith_token_trie;
 
 PITH_NODISCARD PITH_API pith_status pith_token_trie_bytes(const pith_tokenizer* tokenizer, size_t* out_bytes,
@@ -749,9 +749,10 @@ PITH_NODISCARD PITH_API pith_status pith_matcher_copy(pith_matcher* to, const pi
 
 /* Copies [vocab_size] logits, and makes those of tokens that may not come next -infinity, which pith_sampler_draw never
  * draws. Tokens that end a text (pith_tokenizer_is_end) are left where the text may end; other special tokens never.
- * `out_logits` may be `logits`. PITH_E_NO_TOKEN: none would be left, as the vocabulary cannot spell what the grammar asks
- * here, or has no token that ends a complete text; pith_matcher_is_done tells of that before. PITH_E_STATE: the text has
- * ended. PITH_E_LIMIT: the text fits the grammar in more ways than can be followed at once. A failure writes nothing. */
+ * `out_logits` may be `logits`. PITH_E_NO_TOKEN: none would be left, as the vocabulary cannot spell what the grammar
+ * asks here, or has no token that ends a complete text; pith_matcher_is_done tells of that before. PITH_E_STATE: the
+ * text has ended. PITH_E_LIMIT: the text fits the grammar in more ways than can be followed at once. A failure writes
+ * nothing. */
 PITH_NODISCARD PITH_API pith_status pith_matcher_mask(pith_matcher* matcher, const float* logits, float* out_logits,
                                                       pith_error* error);
 
