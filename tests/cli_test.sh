@@ -109,6 +109,21 @@ import sys
 data = bytearray(open(sys.argv[1], "rb").read()); at = data.index(b"context_length") + 18; data[at:at + 4] = (1 << 24).to_bytes(4, "little")
 open(sys.argv[2], "wb").write(data)' "$root/tools/model/m.q4.gguf" "$work/long.gguf"
 expect 0 "of the model's 16777216 tokens" "$pith" run "$work/long.gguf" -n 1
+# Text that has a form.
+printf '{"type":"object","properties":{"name":{"type":"string","maxLength":8},"ages":{"type":"array","items":{"type":"integer","minimum":0,"maximum":99},"maxItems":3}},"required":["name","ages"]}' >"$work/schema"
+printf 'root ::= ("fox" | "owl") " and " ("hen" | "hare") "."' >"$work/gbnf"
+for seed in 1 2 3; do
+  "$pith" run -p "Once" --json-schema "$work/schema" --seed $seed --json >"$work/out" 2>"$work/err" || fail "run --json-schema"
+  python3 -c '
+import json, sys
+d = json.loads(json.load(open(sys.argv[1]))["text"].removeprefix("Once")); assert len(d["name"]) <= 8 and all(0 <= a <= 99 for a in d["ages"])' "$work/out" || fail "text of --json-schema"
+  "$pith" run -p "" --grammar "$work/gbnf" --seed $seed 2>/dev/null | grep -qxE '(fox|owl) and (hen|hare)\.' || fail "text of --grammar"
+done
+expect 0 "ends before it fits" "$pith" run -n 1 --json-schema "$work/schema"
+expect 1 "option --grammar: grammar: line 1" "$pith" run --grammar "$work/schema"
+expect 1 "option --json-schema: file" "$pith" run --json-schema "$work/no such"
+expect 2 "--grammar" "$pith" run --grammar "$work/gbnf" --json-schema "$work/schema"
+expect 1 "a state does not hold" "$pith" run --grammar "$work/gbnf" --save-state "$work/state"
 # Inputs that never end, or are less than they say.
 mkfifo "$work/pipe"
 expect 1 "not a regular file" timeout 20 "$pith" parity --trace "$work/pipe"

@@ -113,6 +113,17 @@ struct Api {
   decltype(&pith_chat_stop) stop = pith_chat_stop;
   decltype(&pith_chat_work_bytes) chat_work_bytes = pith_chat_work_bytes;
   decltype(&pith_chat_encode) encode_chat = pith_chat_encode;
+  decltype(&pith_grammar_bytes) grammar_bytes = pith_grammar_bytes;
+  decltype(&pith_grammar_init) grammar_init = pith_grammar_init;
+  decltype(&pith_token_trie_bytes) trie_bytes = pith_token_trie_bytes;
+  decltype(&pith_token_trie_init) trie_init = pith_token_trie_init;
+  decltype(&pith_matcher_bytes) matcher_bytes = pith_matcher_bytes;
+  decltype(&pith_matcher_init) matcher_init = pith_matcher_init;
+  decltype(&pith_matcher_mask) mask = pith_matcher_mask;
+  decltype(&pith_matcher_accept) accept_form = pith_matcher_accept;
+  decltype(&pith_matcher_reset) reset_form = pith_matcher_reset;
+  decltype(&pith_matcher_copy) copy_form = pith_matcher_copy;
+  decltype(&pith_matcher_is_done) form_is_done = pith_matcher_is_done;
   decltype(&pith_stream_push) push = pith_stream_push;
   decltype(&pith_stream_save) save_stream = pith_stream_save;
   decltype(&pith_stream_restore) restore_stream = pith_stream_restore;
@@ -154,6 +165,17 @@ Api load_api(const char* path) {
   load(library, "pith_chat_stop", &api.stop);
   load(library, "pith_chat_work_bytes", &api.chat_work_bytes);
   load(library, "pith_chat_encode", &api.encode_chat);
+  load(library, "pith_grammar_bytes", &api.grammar_bytes);
+  load(library, "pith_grammar_init", &api.grammar_init);
+  load(library, "pith_token_trie_bytes", &api.trie_bytes);
+  load(library, "pith_token_trie_init", &api.trie_init);
+  load(library, "pith_matcher_bytes", &api.matcher_bytes);
+  load(library, "pith_matcher_init", &api.matcher_init);
+  load(library, "pith_matcher_mask", &api.mask);
+  load(library, "pith_matcher_accept", &api.accept_form);
+  load(library, "pith_matcher_reset", &api.reset_form);
+  load(library, "pith_matcher_copy", &api.copy_form);
+  load(library, "pith_matcher_is_done", &api.form_is_done);
   load(library, "pith_stream_push", &api.push);
   load(library, "pith_stream_save", &api.save_stream);
   load(library, "pith_stream_restore", &api.restore_stream);
@@ -248,6 +270,50 @@ struct Talk {
   }
 };
 
+// A document of a schema after the other, drawn from a session's logits.
+struct Form {
+  static constexpr char kSchema[] =
+      R"({"type":"array","items":{"type":"object","properties":{"a":{"type":"string"},"b":{"minimum":3,"type":"integer"}}}})";
+
+  const Api& api;
+  pith_matcher *matcher = nullptr, *copy = nullptr;
+  float* masked;
+
+  Form(const Api& functions, const pith_tokenizer* tokenizer, uint32_t vocab_size)
+      : api(functions), masked(static_cast<float*>(aligned(vocab_size * sizeof(float)))) {
+    pith_grammar_source source;
+    pith_grammar_source_init(&source, sizeof source);
+    source.kind = PITH_GRAMMAR_JSON_SCHEMA;
+    source.text = kSchema;
+    source.text_bytes = sizeof kSchema - 1;
+    size_t bytes = 0;
+    pith_grammar* grammar = nullptr;
+    pith_token_trie* trie = nullptr;
+    require(api.grammar_bytes(&source, &bytes, nullptr) == PITH_OK, "grammar bytes");
+    void* memory = aligned(bytes);
+    long before = heap_calls;
+    require(api.grammar_init(&source, memory, bytes, &grammar, nullptr) == PITH_OK, "grammar");
+    require(heap_calls == before, "pith_grammar_init calls the heap");
+    require(api.trie_bytes(tokenizer, &bytes, nullptr) == PITH_OK, "trie bytes");
+    memory = aligned(bytes);
+    before = heap_calls;
+    require(api.trie_init(tokenizer, memory, bytes, &trie, nullptr) == PITH_OK, "trie");
+    require(heap_calls == before, "pith_token_trie_init calls the heap");
+    require(api.matcher_bytes(grammar, trie, &bytes, nullptr) == PITH_OK, "matcher bytes");
+    void* const memories[] = {aligned(bytes), aligned(bytes)};
+    before = heap_calls;
+    require(api.matcher_init(grammar, trie, memories[0], bytes, &matcher, nullptr) == PITH_OK, "matcher");
+    require(api.matcher_init(grammar, trie, memories[1], bytes, &copy, nullptr) == PITH_OK, "second matcher");
+    require(heap_calls == before, "pith_matcher_init calls the heap");
+  }
+  bool step(const float* logits, pith_sampler* sampler, int32_t* token) const {
+    bool good = api.mask(matcher, logits, masked, nullptr) == PITH_OK;
+    good = good && api.draw(sampler, masked, token, nullptr) == PITH_OK;
+    good = good && api.accept_form(matcher, *token, nullptr) == PITH_OK && api.copy_form(copy, matcher, nullptr) == PITH_OK;
+    return good && (api.form_is_done(matcher) == 0 || api.reset_form(matcher, nullptr) == PITH_OK);
+  }
+};
+
 // Heap calls within `steps` steps.
 long count_calls(const Api& api, const void* data, size_t size, uint32_t threads, int steps) {
   size_t bytes = 0;
@@ -275,6 +341,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   require(api.sampler_init(&sampling, info.vocab_size, aligned(bytes), bytes, &sampler, nullptr) == PITH_OK, "sampler");
   pith_tokenizer* tokenizer = tokenizer_of(api, model);
   const Talk talk(api, model, tokenizer);
+  const Form form(api, tokenizer, info.vocab_size);
   const char text[] = "The fox and the lantern";
   const size_t work_bytes = pith_tokenizer_work_bytes(sizeof text);
   void* work = aligned(work_bytes);
@@ -291,6 +358,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
     size_t count = 0;
     const char* piece = nullptr;
     bool good = api.eval(session, &token, 1, nullptr) == PITH_OK;
+    good = good && (step % 8 != 0 || form.step(api.logits(session), sampler, &token));
     good = good && api.draw(sampler, api.logits(session), &token, nullptr) == PITH_OK;
     good = good && api.logprobs(api.logits(session), info.vocab_size, token, &logprob, 20, top, nullptr) == PITH_OK;
     good = good && api.decode(tokenizer, token, &piece, &count, nullptr) == PITH_OK;

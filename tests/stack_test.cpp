@@ -286,3 +286,43 @@ TEST_CASE("a painted stack shows what was used of it") {
     CHECK((used < bytes + 4096 || kIsSanitized));
   }
 }
+
+TEST_CASE("grammars and masks use at most 32 KiB of stack") {
+  const Bytes file = read_golden("tiny.q4.gguf");
+  const Runtime runtime(file);
+  const Tokenizer tokenizer(runtime.model);
+  const TokenTrie trie(tokenizer);
+  std::string names;
+  for (int i = 0; i < 200; ++i) names += (i > 0 ? ",\"" : "\"") + std::string(size_t(i % 7), char('a' + i % 26)) + std::to_string(i) + "\":{}";
+  std::string nested = "{}";
+  for (int i = 0; i < 60; ++i) nested = R"({"anyOf":[{"type":"null"},{"items":)" + nested + "}]}";
+  const std::string texts[] = {
+      R"({"type":"object","additionalProperties":{"type":"string","format":"uri"},"properties":{)" + names + "}}", nested,
+      R"({"type":["integer","number"],"minimum":-12345678901234567,"maximum":98765432109876543})",
+      R"({"type":"string","pattern":"^(((([\\w\\s-]|[^\\d]){1,9})*(a|b))+)$"})", "root ::= ((((\"a\" | [^a-z]){2,9})*)+ | .)* \"!\""};
+  size_t compiling = 0, masking = 0;
+  for (const std::string& text : texts) {
+    const pith_grammar_source source = grammar_source(text[0] == 'r' ? PITH_GRAMMAR_GBNF : PITH_GRAMMAR_JSON_SCHEMA, text);
+    size_t n = 0;
+    pith_status status = PITH_OK;
+    pith_grammar* grammar = nullptr;
+    REQUIRE(int(pith_grammar_bytes(&source, &n, nullptr)) == int(PITH_OK));
+    const Block memory = block_of(n);
+    PaintedStack stack(1 << 20), other(1 << 20);
+    compiling = std::max(compiling, stack.run([&] { status = pith_grammar_init(&source, memory.get(), n, &grammar, nullptr); }));
+    CAPTURE(text);
+    REQUIRE(int(status) == int(PITH_OK));
+    REQUIRE(int(pith_matcher_bytes(grammar, trie.get(), &n, nullptr)) == int(PITH_OK));
+    const Block matcher_memory = block_of(n);
+    pith_matcher* matcher = nullptr;
+    std::vector<float> logits(runtime.model.info().vocab_size);
+    masking = std::max(masking, other.run([&] {
+      status = pith_matcher_init(grammar, trie.get(), matcher_memory.get(), n, &matcher, nullptr);
+      if (status == PITH_OK) status = pith_matcher_mask(matcher, logits.data(), logits.data(), nullptr);
+    }));
+    CHECK(int(status) == int(PITH_OK));
+  }
+  CHECK((compiling <= kMostStack || kIsSanitized));
+  CHECK((masking <= kMostStack || kIsSanitized));
+  MESSAGE("compiling: ", compiling, " bytes of stack, a mask: ", masking);
+}

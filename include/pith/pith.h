@@ -22,11 +22,12 @@
  *            end; one of a newer program is taken if what this version does not know is zeros, otherwise PITH_E_ABI.
  * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so
  *            they must not change. Replace a model file by renaming a new one over it, never by writing into it.
- * Threads.   Models, tokenizers and chats are immutable after init: share them freely. A session, sampler or stream is
- *            used by one thread at a time, any thread; a session entered by a second one answers PITH_E_BUSY and is
- *            unharmed. The library's own threads are made by pith_session_init alone: one pool for all sessions of the
- *            process, at most one thread fewer than there are CPUs. They sleep between evaluations, run no function of
- *            the host's and block its signals. Where the system gives no more threads, sessions use fewer.
+ * Threads.   Models, tokenizers, chats, grammars and token tries are immutable after init: share them freely. A
+ *            session, sampler, matcher or stream is used by one thread at a time, any thread; a session entered by a
+ *            second one answers PITH_E_BUSY and is unharmed. The library's own threads are made by pith_session_init
+ *            alone: one pool for all sessions of the process, at most one thread fewer than there are CPUs. They sleep
+ *            between evaluations, run no function of the host's and block its signals. Where the system gives no more
+ *            threads, sessions use fewer.
  * Fork.      A child of fork has none of the library's threads: its sessions go on, each on its caller's thread alone,
  *            until pith_session_init makes threads in the child. A session that another thread was inside of answers
  *            PITH_E_BUSY for ever: drop its memory.
@@ -143,7 +144,11 @@ typedef enum pith_status {
   PITH_E_SAVED_MISMATCH = 54,  /* of another model, or of an object with other options */
   PITH_E_SAVED_VALUE = 55,     /* the hash is right, but no object could have written this */
   /* Numbers. */
-  PITH_E_NUMERIC = 60 /* NaN or infinity */
+  PITH_E_NUMERIC = 60, /* NaN or infinity */
+  /* Grammars. */
+  PITH_E_GRAMMAR = 70, /* a grammar or schema is malformed, or no text fits it */
+  PITH_E_TOKEN = 71,   /* the token does not fit the grammar here */
+  PITH_E_NO_TOKEN = 72 /* the vocabulary has no token that fits the grammar here */
 } pith_status;
 
 /* One short English phrase per status; never NULL, also for values that are no status. */
@@ -365,10 +370,11 @@ PITH_NODISCARD PITH_API pith_status pith_session_init(const pith_model* model, c
                                                       pith_error* error);
 
 /* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing. Tokens are taken
- * `chunk` at a time; eight and more (two with PITH_ATTENTION_MATERIALISE or MHA) are computed together by products of
- * matrices, with keys and values as PITH_ATTENTION_MATERIALISE has them; fewer, such as the last few of a prompt, one
- * by one. So with that option, and with MHA, all ways to cut a text into calls give the same bits; otherwise they
- * differ as the two forms of attention do.
+ * `chunk` at a time; eight and more (two with PITH_ATTENTION_MATERIALISE) are a prompt, computed together with keys and
+ * values as PITH_ATTENTION_MATERIALISE has them. Fewer, such as the last few of a prompt, are steps: each has the bits
+ * that it would have in a call of its own, though all read the weights once (gate `up` excepted), so that tokens that a
+ * program expects are soon checked. With PITH_ATTENTION_MATERIALISE, and with MHA, all ways to cut a text into calls
+ * give the same bits; otherwise prompts and steps differ as the two forms of attention do.
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
  * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one, or the chunk, that was being computed
  * are appended (pith_session_position says how many), that one has left no trace; logits are there only if none was
@@ -674,6 +680,91 @@ PITH_NODISCARD PITH_API pith_status pith_chat_encode(const pith_chat* chat, cons
                                                      size_t n_messages, uint32_t flags, int32_t* tokens,
                                                      size_t capacity, size_t* out_count, void* work, size_t work_bytes,
                                                      pith_error* error);
+
+/* ---- Grammar -------------------------------------------------------------------------------------------------- */
+
+/* Text that has a form: a grammar says which, a matcher follows one text under it and says which tokens may come next.
+ *
+ *     pith_matcher_mask(matcher, pith_session_logits(session), logits, &error);     [vocab_size] of the program's own
+ *     pith_sampler_draw(sampler, logits, &token, &error);
+ *     pith_matcher_accept(matcher, token, &error);                 -> end, or pith_session_eval(&token), and so on
+ *
+ * Masks are exact: a token is left if and only if the text with it can be gone on with to one that fits. They are made
+ * on bytes, so that tokens may end within a character. What a grammar cannot hold is refused when it is compiled, never
+ * left out. docs/grammar.md has the notations and all limits. Not in 0.2.0. */
+typedef struct pith_grammar pith_grammar;
+
+typedef enum pith_grammar_kind {
+  PITH_GRAMMAR_GBNF = 0,       /* llama.cpp's notation of rules; the one called "root" is the text */
+  PITH_GRAMMAR_JSON_SCHEMA = 1 /* the text is a JSON document that fits a JSON Schema; {} for any */
+} pith_grammar_kind;
+
+typedef struct pith_grammar_source {
+  uint32_t struct_size;
+  uint32_t kind;       /* pith_grammar_kind */
+  const char* text;    /* UTF-8; need not outlive the call */
+  size_t text_bytes;   /* at most 1 MiB */
+  uint32_t max_states; /* room for the compiled grammar, 1,024 .. 2^20, some 70 bytes each; 0: 32,768 */
+  uint32_t reserved;   /* 0 */
+} pith_grammar_source;
+
+/* Makes *source zeros, and struct_size. Pass sizeof *source. */
+PITH_API void pith_grammar_source_init(pith_grammar_source* source, uint32_t struct_size);
+
+/* Compiles a grammar: immutable after init, share it freely. pith_grammar_bytes looks at the sizes and the kind alone.
+ * PITH_E_GRAMMAR: it is malformed, or no text fits it. PITH_E_UNSUPPORTED: it has what cannot be held. PITH_E_LIMIT: it
+ * needs more states than max_states, or is beyond another limit. All name the line, or the JSON pointer. */
+PITH_NODISCARD PITH_API pith_status pith_grammar_bytes(const pith_grammar_source* source, size_t* out_bytes,
+                                                       pith_error* error);
+PITH_NODISCARD PITH_API pith_status pith_grammar_init(const pith_grammar_source* source, void* memory,
+                                                      size_t memory_bytes, pith_grammar** out_grammar,
+                                                      pith_error* error);
+
+/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 15 bytes
+ * and half a microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
+typedef struct pith_token_trie pith_token_trie;
+
+PITH_NODISCARD PITH_API pith_status pith_token_trie_bytes(const pith_tokenizer* tokenizer, size_t* out_bytes,
+                                                          pith_error* error);
+PITH_NODISCARD PITH_API pith_status pith_token_trie_init(const pith_tokenizer* tokenizer, void* memory,
+                                                         size_t memory_bytes, pith_token_trie** out_trie,
+                                                         pith_error* error);
+
+/* One text under a grammar. Used by one thread at a time. The grammar and the trie must outlive it. */
+typedef struct pith_matcher pith_matcher;
+
+/* Some 4 MiB, and 2 bytes per token. PITH_E_LIMIT: the grammar may begin in more ways than can be followed at once. */
+PITH_NODISCARD PITH_API pith_status pith_matcher_bytes(const pith_grammar* grammar, const pith_token_trie* trie,
+                                                       size_t* out_bytes, pith_error* error);
+PITH_NODISCARD PITH_API pith_status pith_matcher_init(const pith_grammar* grammar, const pith_token_trie* trie,
+                                                      void* memory, size_t memory_bytes, pith_matcher** out_matcher,
+                                                      pith_error* error);
+
+/* Back to the beginning of a text. What was learnt about the grammar is forgotten too, so that nothing of one text
+ * reaches another. */
+PITH_NODISCARD PITH_API pith_status pith_matcher_reset(pith_matcher* matcher, pith_error* error);
+
+/* Makes `to` what `from` is. PITH_E_ARGUMENT: `to` == `from`, or they are not of the same grammar and trie. */
+PITH_NODISCARD PITH_API pith_status pith_matcher_copy(pith_matcher* to, const pith_matcher* from, pith_error* error);
+
+/* Copies [vocab_size] logits, and makes those of tokens that may not come next -infinity, which pith_sampler_draw never
+ * draws. Tokens that end a text (pith_tokenizer_is_end) are left where the text may end; other special tokens never.
+ * `out_logits` may be `logits`. PITH_E_NO_TOKEN: none would be left, as the vocabulary cannot spell what the grammar
+ * asks here, or has no token that ends a complete text; pith_matcher_is_done tells of that before. PITH_E_STATE: the
+ * text has ended. PITH_E_LIMIT: the text fits the grammar in more ways than can be followed at once. A failure writes
+ * nothing. */
+PITH_NODISCARD PITH_API pith_status pith_matcher_mask(pith_matcher* matcher, const float* logits, float* out_logits,
+                                                      pith_error* error);
+
+/* The text goes on with this token. PITH_E_TOKEN: it does not fit here, and the matcher is as it was. PITH_E_ARGUMENT:
+ * not in 0 .. vocab_size-1. PITH_E_STATE, PITH_E_LIMIT: as for pith_matcher_mask. */
+PITH_NODISCARD PITH_API pith_status pith_matcher_accept(pith_matcher* matcher, int32_t token, pith_error* error);
+
+/* 1 if the text may end here; 0 otherwise, and for NULL. */
+PITH_API int32_t pith_matcher_may_end(const pith_matcher* matcher);
+
+/* 1 if nothing but an end may follow, or the text has ended: stop drawing. 0 otherwise, and for NULL. */
+PITH_API int32_t pith_matcher_is_done(const pith_matcher* matcher);
 
 /* ---- Text stream ---------------------------------------------------------------------------------------------- */
 

@@ -40,6 +40,7 @@ PITH_STRUCT_SIZES(pith_session_options, PITH_END_OF(pith_session_options, clock_
 PITH_STRUCT_SIZES(pith_session_plan, PITH_END_OF(pith_session_plan, pool_bytes));
 PITH_STRUCT_SIZES(pith_sampler_options, PITH_END_OF(pith_sampler_options, seed));
 PITH_STRUCT_SIZES(pith_chat_options, PITH_END_OF(pith_chat_options, date));
+PITH_STRUCT_SIZES(pith_grammar_source, PITH_END_OF(pith_grammar_source, reserved));
 PITH_STRUCT_SIZES(pith_stream, PITH_END_OF(pith_stream, held));
 
 // `given` has the size that its first word says: one of `sizes` [n_sizes], or a larger one with zeros beyond.

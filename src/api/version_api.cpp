@@ -52,6 +52,9 @@ const char* pith_status_string(pith_status status) {
     case PITH_E_SAVED_MISMATCH: return "state of another model or of other options";
     case PITH_E_SAVED_VALUE: return "state of no such object";
     case PITH_E_NUMERIC: return "NaN or infinity";
+    case PITH_E_GRAMMAR: return "malformed grammar or schema";
+    case PITH_E_TOKEN: return "the token does not fit the grammar";
+    case PITH_E_NO_TOKEN: return "no token fits the grammar";
   }
   return "unknown status";
 }

@@ -9,7 +9,9 @@
 #include <vector>
 
 #include "chat_options.h"
+#include "constraint.h"
 #include "options.h"
+#include "server_options.h"
 
 namespace pith::cli {
 
@@ -18,9 +20,11 @@ struct RunOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
+  ConstraintOptions constraint;
   std::string prompt, file, load_state, save_state, prompt_cache;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
+  bool looks_ahead = true;
   uint32_t n_tokens = 400;
   std::optional<uint32_t> logprobs;  // how many of the likeliest tokens are told with every one that is drawn
   bool json = false;
@@ -32,9 +36,21 @@ struct ChatOptions {
   SessionOptions session;
   SamplingOptions sampling;
   ChatTextOptions chat;
-  uint32_t n_tokens = 4096;  // of an answer
+  ConstraintOptions constraint;  // of every answer
+  uint32_t n_tokens = 4096;      // of an answer
+  bool looks_ahead = true;
 };
 void chat(const ChatOptions& options);
+
+struct ServeOptions {
+  ModelOption model;
+  SessionOptions session;
+  SamplingOptions sampling;  // of requests that do not say
+  std::string template_name, name, pooling = "mean";
+  bool thinks = true;
+  server::ServerOptions server;
+};
+void serve(ServeOptions options);
 
 struct QuantizeOptions {
   std::string input, output, type;  // "": as the file has them

@@ -11,11 +11,11 @@
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "drawing.h"
 #include "embedding.h"
 #include "npy_writer.h"
 #include "shortest.h"
 #include "standard_streams.h"
-#include "text_tokens.h"
 
 namespace pith::cli {
 namespace {

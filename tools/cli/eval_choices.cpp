@@ -10,9 +10,9 @@
 #include "choice_score.h"
 #include "choice_tasks.h"
 #include "commands.h"
+#include "drawing.h"
 #include "output_file.h"
 #include "standard_streams.h"
-#include "text_tokens.h"
 
 namespace pith::cli {
 namespace {

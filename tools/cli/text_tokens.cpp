@@ -56,9 +56,4 @@ TextTokens text_tokens(const std::string& path, const Tokenizer& tokenizer) {
   return out;
 }
 
-bool leads_with_bos(const Model& model, const Tokenizer& tokenizer) {
-  const Result<pith_metadata> key = model.try_find_metadata("tokenizer.ggml.add_bos_token");
-  return tokenizer.bos() >= 0 && (!key.has_value() || key->uint_value != 0);
-}
-
 }  // namespace pith::cli

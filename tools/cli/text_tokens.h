@@ -29,9 +29,6 @@ struct TextTokens {
 };
 TextTokens text_tokens(const std::string& path, const Tokenizer& tokenizer);
 
-// Whether texts begin with the begin-of-text token: unless the file says no.
-bool leads_with_bos(const Model& model, const Tokenizer& tokenizer);
-
 }  // namespace pith::cli
 
 #endif
