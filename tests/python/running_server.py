@@ -53,16 +53,20 @@ class RunningServer:
         status, _, text = self.request("POST", path, body, **headers)
         return status, json.loads(text)
 
-    def send(self, data):
-        """A connection that has sent these bytes and reads nothing yet."""
-        connection = socket.create_connection(("127.0.0.1", self.port), timeout=30)
+    def send(self, data, receive_buffer=None):
+        """A connection that has sent these bytes and reads nothing yet; receive_buffer: bytes that the system takes for it."""
+        connection = socket.socket()
+        connection.settimeout(30)
+        if receive_buffer:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        connection.connect(("127.0.0.1", self.port))
         connection.sendall(data)
         return connection
 
-    def send_post(self, path, body):
+    def send_post(self, path, body, **options):
         text = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(text)}\r\n\r\n"
-        return self.send(head.encode() + text)
+        return self.send(head.encode() + text, **options)
 
     def cpu_seconds(self):
         fields = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()

@@ -400,6 +400,7 @@ def test_long_bodies_are_refused(story_server):
     (b"GET / HTTP/1.1\r\nHost: localhost\r\nRange: bytes=" + b"0-1," * 2000 + b"0-1\r\n\r\n", b" "),
     (b"GET /health HTTP/1.1\r\nHost: localhost\r\nRange: bytes=0-1\r\n\r\n", b" 200 "),
     (b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 10\r\n\r\n{", b" 408 "),
+    (b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n\r\n", b" 411 "),
     (b"GET / HT", b""),
 ])
 def test_requests_that_are_none(story_server, data, status):
@@ -419,6 +420,26 @@ def test_a_full_queue_says_so(story_server):
             connection.close()
     story_server.wait_for_health(running=0, waiting=0)
     assert story_server.post(TEXT, STORY)[0] == 200
+
+
+def test_a_client_that_does_not_read_is_dropped(story_server):
+    body = {"prompt": "Once", "max_tokens": 480, "logprobs": 20, "stream": True, **ENDLESS}
+    before = story_server.resident_bytes()
+    held = [story_server.send_post(TEXT, body, receive_buffer=4096) for _ in range(2)]
+    story_server.wait_for_health(running=2)
+    assert story_server.post(TEXT, STORY)[0] == 200  # waits for a session: --timeout, 2 s, and not for the clients
+    story_server.wait_for_health(running=0, seconds=10)
+    assert story_server.resident_bytes() - before < 20e6
+    for connection in held:
+        received = b""
+        try:
+            while data := connection.recv(1 << 16):
+                received += data
+        except ConnectionResetError:
+            pass
+        assert received.startswith(b"HTTP/1.1 200") and b"[DONE]" not in received
+        connection.close()
+    assert story_server.log.count(" cancelled ") >= 2
 
 
 def test_more_connections_than_threads(story_server):

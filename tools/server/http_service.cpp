@@ -119,6 +119,8 @@ httplib::Server::HandlerResponse HttpService::admit(const Request& request, Resp
     return refuse(ApiError(415, "the header Content-Type must be application/json"));
   if (request.has_header("Content-Encoding"))
     return refuse(ApiError(415, "the header Content-Encoding is not supported"));
+  if (!request.has_header("Content-Length") && !request.has_header("Transfer-Encoding"))
+    return refuse(ApiError(411, "the header Content-Length is missing"));
   if (request.get_header_value<uint64_t>("Content-Length") > options_.max_body)
     return refuse(ApiError(413, fmt::format("the body is longer than {} bytes", options_.max_body)));
   return HandlerResponse::Unhandled;

@@ -19,10 +19,11 @@ namespace pith::server {
 namespace {
 
 constexpr int kBacklog = 128;
+// Of an answer, on its way to a client that reads slowly; the system takes twice as much.
+constexpr int kSendBytes = 65536;
 
-void set(int socket, int level, int option) {
-  const int one = 1;
-  ::setsockopt(socket, level, option, &one, sizeof one);
+void set(int socket, int level, int option, int value = 1) {
+  ::setsockopt(socket, level, option, &value, sizeof value);
 }
 
 int bound_socket(const std::string& host, uint16_t port) {
@@ -128,6 +129,7 @@ void Listener::take(int socket) {
     else return send_away(socket);
   }
   set(socket, IPPROTO_TCP, TCP_NODELAY);  // tokens are small, and wanted at once
+  set(socket, SOL_SOCKET, SO_SNDBUF, kSendBytes);
   threads_.enqueue([this, socket] {
     // The number stays this connection's until it is out of the list: the socket that is served is a copy.
     if (const int copy = ::fcntl(socket, F_DUPFD_CLOEXEC, 0); copy >= 0) serve_(copy);

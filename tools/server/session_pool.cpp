@@ -5,7 +5,7 @@
 namespace pith::server {
 namespace {
 
-// Fewer tokens than these are read sooner than a session is copied.
+// Tokens more than a seat has already: fewer are not worth what the copy moves.
 constexpr size_t kWorthCopying = 16;
 
 pith_session_options with_progress(pith_session_options options, Seat* seat, pith_progress progress) {
