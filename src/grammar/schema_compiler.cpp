@@ -64,7 +64,8 @@ pith_status SchemaCompiler::compile(std::string_view text, Program* program, Rul
   PITH_TRY(add_part(&root, 0, 0, 0, error));
   PITH_TRY(find_rule(&root, &program->root, error));
   if (root.fits_nothing) return refuse(0, PITH_E_GRAMMAR, error, "nothing fits this schema");
-  for (uint32_t rule = n_common_; rule < program->n_rules && !writer->is_full(); ++rule) PITH_TRY(write_rule(rule, error));
+  for (uint32_t rule = n_common_; rule < program->n_rules && !writer->is_full(); ++rule)
+    PITH_TRY(write_rule(rule, error));
   return PITH_OK;
 }
 
@@ -147,7 +148,8 @@ pith_status SchemaCompiler::check_words(uint32_t schema, pith_error* error) cons
         if (tape_[i].type == JsonType::false_value || tape_[i].text == "0") continue;
         break;
       case SchemaWord::true_or_empty:
-        if (tape_[i].type == JsonType::true_value || (tape_[i].type == JsonType::object && tape_.count(i) == 0)) continue;
+        if (tape_[i].type == JsonType::true_value || (tape_[i].type == JsonType::object && tape_.count(i) == 0))
+          continue;
         break;
       case SchemaWord::unknown: break;
     }

@@ -48,9 +48,18 @@ class SchemaCompiler {
   // What a rule that is not a common one is written from.
   struct Source {
     uint32_t first, count, depth;  // of parts_, or of names_
-    bool is_key;                   // the rest of a key that is none of these names, which begin alike for `depth` characters
+    bool is_key;  // the rest of a key that is none of these names, which begin alike for `depth` characters
   };
-  enum Type : uint32_t { kNull = 1, kBoolean = 2, kNumber = 4, kInteger = 8, kString = 16, kArray = 32, kObject = 64, kAll = 127 };
+  enum Type : uint32_t {
+    kNull = 1,
+    kBoolean = 2,
+    kNumber = 4,
+    kInteger = 8,
+    kString = 16,
+    kArray = 32,
+    kObject = 64,
+    kAll = 127
+  };
   // What the parts say together about values that are no containers.
   struct Facts {
     uint32_t types = kAll;
@@ -127,7 +136,8 @@ class SchemaCompiler {
 };
 
 template <typename... Pieces>
-pith_status SchemaCompiler::refuse(uint32_t value, pith_status status, pith_error* error, const Pieces&... pieces) const {
+pith_status SchemaCompiler::refuse(uint32_t value, pith_status status, pith_error* error,
+                                   const Pieces&... pieces) const {
   char pointer[120];
   const size_t n = write_pointer(value, pointer, sizeof pointer);
   return fail(error, status, "schema: at \"#", std::string_view(pointer, n), "\": ", pieces...);

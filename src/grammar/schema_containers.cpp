@@ -21,14 +21,16 @@ pith_status SchemaCompiler::find_properties(const Parts& parts, uint32_t* first,
   for (uint32_t i = 0; i < parts.count; ++i) {
     const uint32_t properties = tape_.find(parts.list[i].value, "properties");
     if (properties == 0) continue;
-    if (tape_[properties].type != JsonType::object) return refuse(properties, PITH_E_GRAMMAR, error, "not an object of schemas");
+    if (tape_[properties].type != JsonType::object)
+      return refuse(properties, PITH_E_GRAMMAR, error, "not an object of schemas");
     for (uint32_t p = tape_.first(properties); p != tape_.end(properties); p = tape_.next(p))
       PITH_TRY(add_property(tape_[p].key, false, *first, error));
   }
   for (uint32_t i = 0; i < parts.count; ++i) {
     const uint32_t required = tape_.find(parts.list[i].value, "required");
     if (required == 0) continue;
-    if (tape_[required].type != JsonType::array) return refuse(required, PITH_E_GRAMMAR, error, "not an array of names");
+    if (tape_[required].type != JsonType::array)
+      return refuse(required, PITH_E_GRAMMAR, error, "not an array of names");
     for (uint32_t r = tape_.first(required); r != tape_.end(required); r = tape_.next(r)) {
       if (tape_[r].type != JsonType::string) return refuse(r, PITH_E_GRAMMAR, error, "not a name");
       PITH_TRY(add_property(tape_[r].text, true, *first, error));

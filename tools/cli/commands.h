@@ -34,7 +34,7 @@ struct ChatOptions {
   SamplingOptions sampling;
   ChatTextOptions chat;
   ConstraintOptions constraint;  // of every answer
-  uint32_t n_tokens = 4096;  // of an answer
+  uint32_t n_tokens = 4096;      // of an answer
 };
 void chat(const ChatOptions& options);
 

@@ -34,6 +34,8 @@ int32_t Constraint::draw(Sampler* sampler, std::span<const float> logits) {
 
 bool Constraint::is_done() const { return form_ != nullptr && form_->matcher.is_done(); }
 
-bool Constraint::is_cut_off() const { return form_ != nullptr && !form_->matcher.may_end() && !form_->matcher.is_done(); }
+bool Constraint::is_cut_off() const {
+  return form_ != nullptr && !form_->matcher.may_end() && !form_->matcher.is_done();
+}
 
 }  // namespace pith::cli

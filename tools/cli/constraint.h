@@ -23,8 +23,8 @@ class Constraint {
 
   void reset();  // a text begins
   int32_t draw(Sampler* sampler, std::span<const float> logits);
-  bool is_done() const;      // nothing may follow
-  bool is_cut_off() const;   // a text that ends here does not fit
+  bool is_done() const;     // nothing may follow
+  bool is_cut_off() const;  // a text that ends here does not fit
 
  private:
   struct Form {

@@ -151,8 +151,9 @@ void run(RunOptions options) {
   if (options.asks && !options.has_prompt && options.file.empty())
     throw std::runtime_error("option --chat: give the question with -p or --file");
   if (options.constraint.is_given() && (!is_new || !options.save_state.empty()))
-    throw std::runtime_error("option --grammar, --json-schema: a state does not hold how much of the form is there; leave out "
-                             "--load-state and --save-state");
+    throw std::runtime_error(
+        "option --grammar, --json-schema: a state does not hold how much of the form is there; leave out "
+        "--load-state and --save-state");
   if (is_new && !options.has_prompt && options.file.empty() && options.model.path.empty())
     options.prompt = "Once upon a time";
   const Model model = options.model.load_ahead();
