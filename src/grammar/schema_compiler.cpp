@@ -100,7 +100,8 @@ size_t SchemaCompiler::write_pointer(uint32_t value, char* out, size_t capacity)
 }
 
 pith_status SchemaCompiler::refuse_rule(uint32_t rule, pith_status status, const char* why, pith_error* error) const {
-  return refuse(rule < program_->n_rules ? program_->rules[rule].origin : 0, status, error, why);
+  const bool is_common = rule < n_common_ || rule >= program_->n_rules;
+  return refuse(is_common ? 0 : program_->rules[rule].origin, status, error, why);
 }
 
 // ---- Parts
