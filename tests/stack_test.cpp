@@ -289,7 +289,7 @@ TEST_CASE("grammars and masks use at most 32 KiB of stack") {
   for (int i = 0; i < 200; ++i)
     names += (i > 0 ? ",\"" : "\"") + std::string(size_t(i % 7), char('a' + i % 26)) + std::to_string(i) + "\":{}";
   std::string nested = "{}";
-  for (int i = 0; i < 60; ++i) nested = R"({"anyOf":[{"type":"null"},{"items":)" + nested + "}]}";
+  for (int i = 0; i < 40; ++i) nested = R"({"anyOf":[{"type":"null"},{"items":)" + nested + "}]}";
   const std::string texts[] = {
       R"({"type":"object","additionalProperties":{"type":"string","format":"uri"},"properties":{)" + names + "}}",
       nested, R"({"type":["integer","number"],"minimum":-12345678901234567,"maximum":98765432109876543})",

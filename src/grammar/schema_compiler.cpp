@@ -26,6 +26,7 @@ hex ::= [0-9a-fA-F]
 number ::= integer ("." [0-9]{1,17})? ([eE] [+\-]? [0-9]{1,2})?
 integer ::= "-"? ("0" | [1-9] [0-9]{0,18})
 key-end ::= plain* "\""
+wide ::= [^\x00-\x7f]
 )";
 }
 
@@ -59,6 +60,7 @@ pith_status SchemaCompiler::compile(std::string_view text, Program* program, Rul
   number_ = common("number");
   integer_ = common("integer");
   key_end_ = common("key-end");
+  wide_ = common("wide");
   PITH_TRY(tape_.read(text, "schema", error));
   Parts root;
   PITH_TRY(add_part(&root, 0, 0, 0, error));

@@ -126,7 +126,8 @@ class SchemaCompiler {
   Program* program_ = nullptr;
   ProgramWriter* writer_ = nullptr;
   uint32_t n_common_ = 0;  // rules in front of those of subschemas
-  uint32_t ws_ = 0, any_ = 0, object_ = 0, array_ = 0, string_ = 0, char_ = 0, number_ = 0, integer_ = 0, key_end_ = 0;
+  uint32_t ws_ = 0, any_ = 0, object_ = 0, array_ = 0, string_ = 0, char_ = 0, number_ = 0, integer_ = 0, key_end_ = 0,
+           wide_ = 0;
   uint32_t n_parts_ = 0, max_parts_ = 0, n_properties_ = 0, slot_mask_ = 0;
   Source* sources_ = nullptr;       // [max_rules]
   Part* parts_ = nullptr;           // [max_parts]: of all rules

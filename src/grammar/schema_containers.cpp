@@ -181,16 +181,26 @@ pith_status SchemaCompiler::write_key_rest(const Source& source, pith_error* err
     w.next_alternative(&either);
   }
   CharacterSet others = plain_json_characters();
+  bool is_ascii = true;
   for (uint32_t i = name; i < end; ++i) {
-    if (character_of(i, &c)) others.remove(c, c);
+    if (!character_of(i, &c)) continue;
+    others.remove(c, c);
+    is_ascii = is_ascii && c < 0x80;
   }
   if (others.is_full()) return refuse(0, PITH_E_LIMIT, error, "too many properties beside additionalProperties");
+  ProgramWriter::Alternatives other = w.begin_alternatives();
+  if (is_ascii) {  // what is beyond is the same everywhere
+    others.keep(0, 0x7f);
+    w.put_call(wide_);
+    w.next_alternative(&other);
+  }
   w.put_characters(others);
+  w.end_alternatives(other);
   w.put_call(key_end_);
   while (name < end && !w.is_full()) {
-    uint32_t next = name, other = 0;
+    uint32_t next = name, own = 0;
     (void)character_of(name, &c);
-    while (next < end && character_of(next, &other) && other == c) ++next;
+    while (next < end && character_of(next, &own) && own == c) ++next;
     w.next_alternative(&either);
     w.put_character(c);
     put_call(add_source({name, next - name, source.depth + 1, true}, 0));
