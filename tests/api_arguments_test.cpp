@@ -201,6 +201,25 @@ TEST_CASE("arguments of samplers") {
   CHECK(pith_sampler_state_bytes(nullptr) == 0);
 }
 
+TEST_CASE("arguments of log-probabilities") {
+  const std::vector<float> logits(257, 1.0f);
+  float logprob = 0;
+  pith_logprob top[2];
+  is_null("logits", [&](auto* e) { return pith_logprobs(nullptr, 257, 0, &logprob, 2, top, e); });
+  is_null("top", [&](auto* e) { return pith_logprobs(logits.data(), 257, 0, &logprob, 2, nullptr, e); });
+  for (const uint32_t vocab_size : {0u, (1u << 24) + 1, ~0u})
+    refuses(PITH_E_ARGUMENT, "vocab_size: " + std::to_string(vocab_size),
+            [&](auto* e) { return pith_logprobs(logits.data(), vocab_size, 0, &logprob, 0, top, e); });
+  for (const int32_t id : {-1, 257, INT32_MIN, INT32_MAX})
+    refuses(PITH_E_ARGUMENT, "token: " + std::to_string(id),
+            [&](auto* e) { return pith_logprobs(logits.data(), 257, id, &logprob, 2, top, e); });
+  for (const uint32_t k : {258u, ~0u})
+    refuses(PITH_E_ARGUMENT, "k: " + std::to_string(k),
+            [&](auto* e) { return pith_logprobs(logits.data(), 257, 0, &logprob, k, top, e); });
+  for (const int32_t id : {0, 256})
+    CHECK(int(pith_logprobs(logits.data(), 257, id, &logprob, 2, top, nullptr)) == int(PITH_OK));
+}
+
 TEST_CASE("arguments of tokenizers") {
   const Objects o;
   const pith_tokenizer* t = o.tokenizer;

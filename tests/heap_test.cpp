@@ -95,6 +95,7 @@ struct Api {
   decltype(&pith_sampler_bytes) sampler_bytes = pith_sampler_bytes;
   decltype(&pith_sampler_init) sampler_init = pith_sampler_init;
   decltype(&pith_sampler_draw) draw = pith_sampler_draw;
+  decltype(&pith_logprobs) logprobs = pith_logprobs;
   decltype(&pith_sampler_save) save_sampler = pith_sampler_save;
   decltype(&pith_sampler_restore) restore_sampler = pith_sampler_restore;
   decltype(&pith_tokenizer_bytes) tokenizer_bytes = pith_tokenizer_bytes;
@@ -146,6 +147,7 @@ Api load_api(const char* path) {
   load(library, "pith_sampler_bytes", &api.sampler_bytes);
   load(library, "pith_sampler_init", &api.sampler_init);
   load(library, "pith_sampler_draw", &api.draw);
+  load(library, "pith_logprobs", &api.logprobs);
   load(library, "pith_sampler_save", &api.save_sampler);
   load(library, "pith_sampler_restore", &api.restore_sampler);
   load(library, "pith_tokenizer_bytes", &api.tokenizer_bytes);
@@ -349,6 +351,8 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
   require(pith_stream_init(&stream, nullptr, 0, nullptr) == PITH_OK, "stream");
   char out[4096];
   int32_t token = 0;
+  float logprob = 0;
+  pith_logprob top[20];
   const long before = heap_calls;
   for (int step = 0; step < steps; ++step) {
     int32_t ids[sizeof text];
@@ -357,6 +361,7 @@ long count_calls(const Api& api, const void* data, size_t size, uint32_t threads
     bool good = api.eval(session, &token, 1, nullptr) == PITH_OK;
     good = good && (step % 8 != 0 || form.step(api.logits(session), sampler, &token));
     good = good && api.draw(sampler, api.logits(session), &token, nullptr) == PITH_OK;
+    good = good && api.logprobs(api.logits(session), info.vocab_size, token, &logprob, 20, top, nullptr) == PITH_OK;
     good = good && api.decode(tokenizer, token, &piece, &count, nullptr) == PITH_OK;
     good = good && api.push(&stream, piece, count, out, sizeof out, &count, nullptr) == PITH_OK;
     good = good && api.encode(tokenizer, text, sizeof text - 1, 0, ids, sizeof text, &count, work, work_bytes,

@@ -182,6 +182,12 @@ void use_session(Host* host, const Runtime& runtime, const pith_session_options&
 }
 
 void use_sampler(Host* host, const std::vector<float>& logits) {
+  float logprob = 0;
+  pith_logprob top[5];
+  host->call("pith_logprobs",
+             [&] { return pith_logprobs(logits.data(), uint32_t(logits.size()), 1, &logprob, 5, top, nullptr); });
+  host->write(&logprob, sizeof logprob);
+  host->write(top, sizeof top);
   const float odd[] = {
       0.7f, 0, PITH_GREEDY, 1e-45f, 3.4e38f, __builtin_nanf(""), __builtin_nansf(""), __builtin_inff()};
   for (const float temperature : odd) {
@@ -210,6 +216,8 @@ void use_sampler(Host* host, const std::vector<float>& logits) {
       std::memcpy(&bad[3], &signalling, sizeof signalling);
       int32_t token = 0;
       host->call("pith_sampler_draw of NaN", [&] { return pith_sampler_draw(sampler, bad.data(), &token, nullptr); });
+      host->call("pith_logprobs of NaN",
+                 [&] { return pith_logprobs(bad.data(), uint32_t(bad.size()), 1, &logprob, 5, top, nullptr); });
     }
   }
 }

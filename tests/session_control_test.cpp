@@ -14,25 +14,6 @@ using namespace pith::test;
 
 namespace {
 
-// The session looks at its clock twice in every layer; the n-th look of an evaluation cancels it. Further ones are counted.
-struct Canceller {
-  pith_session* session = nullptr;
-  size_t n_looks = 0, cancel_at = 0;  // 0: never
-
-  void add_to(pith_session_options* options) {
-    options->clock_context = this;
-    options->clock = [](void* opaque) -> uint64_t {
-      Canceller* c = static_cast<Canceller*>(opaque);
-      if (++c->n_looks == c->cancel_at) pith_session_cancel(c->session);
-      return 0;
-    };
-  }
-  void arm(size_t at) {
-    n_looks = 0;
-    cancel_at = at;
-  }
-};
-
 // The bytes of the cache alone: those of a state without its header and logits.
 Bytes cache_of(const Bytes& state) {
   const int64_t bytes = int64_t(word_at(state, state_at::kCacheBytes));

@@ -117,6 +117,26 @@ inline std::vector<Scenario> scenarios(uint64_t seed) {
   return out;
 }
 
+// The session looks at its clock twice in every layer; the n-th look of an evaluation cancels it. Further ones are
+// counted.
+struct Canceller {
+  pith_session* session = nullptr;
+  size_t n_looks = 0, cancel_at = 0;  // 0: never
+
+  void add_to(pith_session_options* options) {
+    options->clock_context = this;
+    options->clock = [](void* opaque) -> uint64_t {
+      Canceller* c = static_cast<Canceller*>(opaque);
+      if (++c->n_looks == c->cancel_at) pith_session_cancel(c->session);
+      return 0;
+    };
+  }
+  void arm(size_t at) {
+    n_looks = 0;
+    cancel_at = at;
+  }
+};
+
 inline std::vector<float> copy_of_logits(const pith_session* session, int32_t vocab_size) {
   const float* logits = pith_session_logits(session);
   return logits == nullptr ? std::vector<float>() : std::vector<float>(logits, logits + vocab_size);

@@ -115,6 +115,11 @@ class Program {
                                     &sampler_, &error_);
          }},
         {"draw", [&] { return pith_sampler_draw(sampler_, pith_session_logits(session_), &token_, &error_); }},
+        {"log-probabilities",
+         [&] {
+           return pith_logprobs(pith_session_logits(session_), uint32_t(vocab_size_), token_, &logprob_, 5, top_,
+                                &error_);
+         }},
         {"reset", [&] { return pith_session_reset(session_, &error_); }}};
     return out;
   }
@@ -149,6 +154,8 @@ class Program {
   size_t state_bytes_ = 0;
   pith_session* session_ = nullptr;
   pith_sampler* sampler_ = nullptr;
+  float logprob_ = 0;
+  pith_logprob top_[5] = {};
   pith_error error_{};
 };
 

@@ -22,11 +22,12 @@
  *            end; one of a newer program is taken if what this version does not know is zeros, otherwise PITH_E_ABI.
  * Trust.     Model bytes are untrusted: they are checked once, at init; afterwards they are read without checks, so
  *            they must not change. Replace a model file by renaming a new one over it, never by writing into it.
- * Threads.   Models, tokenizers, chats, grammars and token tries are immutable after init: share them freely. A session,
- *            sampler, matcher or stream is used by one thread at a time, any thread; a session entered by a second one answers PITH_E_BUSY and is
- *            unharmed. The library's own threads are made by pith_session_init alone: one pool for all sessions of the
- *            process, at most one thread fewer than there are CPUs. They sleep between evaluations, run no function of
- *            the host's and block its signals. Where the system gives no more threads, sessions use fewer.
+ * Threads.   Models, tokenizers, chats, grammars and token tries are immutable after init: share them freely. A
+ *            session, sampler, matcher or stream is used by one thread at a time, any thread; a session entered by a
+ *            second one answers PITH_E_BUSY and is unharmed. The library's own threads are made by pith_session_init
+ *            alone: one pool for all sessions of the process, at most one thread fewer than there are CPUs. They sleep
+ *            between evaluations, run no function of the host's and block its signals. Where the system gives no more
+ *            threads, sessions use fewer.
  * Fork.      A child of fork has none of the library's threads: its sessions go on, each on its caller's thread alone,
  *            until pith_session_init makes threads in the child. A session that another thread was inside of answers
  *            PITH_E_BUSY for ever: drop its memory.
@@ -369,10 +370,11 @@ PITH_NODISCARD PITH_API pith_status pith_session_init(const pith_model* model, c
                                                       pith_error* error);
 
 /* Appends `n_tokens` tokens and computes the logits after the last of them. n_tokens = 0 does nothing. Tokens are taken
- * `chunk` at a time; eight and more (two with PITH_ATTENTION_MATERIALISE or MHA) are computed together by products of
- * matrices, with keys and values as PITH_ATTENTION_MATERIALISE has them; fewer, such as the last few of a prompt, one
- * by one. So with that option, and with MHA, all ways to cut a text into calls give the same bits; otherwise they
- * differ as the two forms of attention do.
+ * `chunk` at a time; eight and more (two with PITH_ATTENTION_MATERIALISE) are a prompt, computed together with keys and
+ * values as PITH_ATTENTION_MATERIALISE has them. Fewer, such as the last few of a prompt, are steps: each has the bits
+ * that it would have in a call of its own, though all read the weights once (gate `up` excepted), so that tokens that a
+ * program expects are soon checked. With PITH_ATTENTION_MATERIALISE, and with MHA, all ways to cut a text into calls
+ * give the same bits; otherwise prompts and steps differ as the two forms of attention do.
  * PITH_E_ARGUMENT: a token is not in 0 .. vocab_size-1 (nothing is appended).
  * PITH_E_CANCELLED: pith_session_cancel was called. The tokens before the one, or the chunk, that was being computed
  * are appended (pith_session_position says how many), that one has left no trace; logits are there only if none was
@@ -506,6 +508,26 @@ PITH_NODISCARD PITH_API pith_status pith_sampler_save(const pith_sampler* sample
                                                       size_t* out_bytes, pith_error* error);
 PITH_NODISCARD PITH_API pith_status pith_sampler_restore(pith_sampler* sampler, const void* state, size_t state_bytes,
                                                          pith_error* error);
+
+/* ---- Log-probabilities ---------------------------------------------------------------------------------------- */
+
+/* A token and the natural logarithm of its probability. This struct has no struct_size, for it comes in arrays, and
+ * does not grow. Not in 0.2.0. */
+typedef struct pith_logprob {
+  int32_t token;
+  float logprob; /* <= 0; -INFINITY for a logit of -infinity, and below the range of float */
+} pith_logprob;
+
+/* How likely a token is, and which are the k likeliest: log softmax of `logits` [vocab_size], unchanged, summed in
+ * double in the order of ids. Of a session's logits it is the model's own distribution, before penalty, temperature and
+ * the rest of a sampler, so that the logarithms of a text's tokens add up to that of the text. Those that a token was
+ * drawn from are there until it is evaluated (pith_session_logits); those of a given text, from pith_session_eval_each.
+ * *out_logprob (or NULL): of `token`, which is not looked at with NULL. `top` [k] (k = 0: or NULL): the k likeliest,
+ * the likeliest first, of equal logits the lowest id first. O(vocab_size log k), in place. Any thread. The same bits on
+ * every machine. PITH_E_ARGUMENT: `token` is not in 0 .. vocab_size-1, k > vocab_size, or vocab_size is not in 1 ..
+ * 2^24. PITH_E_NUMERIC: as for pith_sampler_draw. Nothing is written by a failed call. Not in 0.2.0. */
+PITH_NODISCARD PITH_API pith_status pith_logprobs(const float* logits, uint32_t vocab_size, int32_t token,
+                                                  float* out_logprob, uint32_t k, pith_logprob* top, pith_error* error);
 
 /* ---- Tokenizer ------------------------------------------------------------------------------------------------ */
 
@@ -698,8 +720,8 @@ PITH_NODISCARD PITH_API pith_status pith_grammar_init(const pith_grammar_source*
                                                       size_t memory_bytes, pith_grammar** out_grammar,
                                                       pith_error* error);
 
-/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 45 bytes and a
- * microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
+/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 45 bytes
+ * and a microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
 typedef struct pith_token_trie pith_token_trie;
 
 PITH_NODISCARD PITH_API pith_status pith_token_trie_bytes(const pith_tokenizer* tokenizer, size_t* out_bytes,
@@ -727,9 +749,10 @@ PITH_NODISCARD PITH_API pith_status pith_matcher_copy(pith_matcher* to, const pi
 
 /* Copies [vocab_size] logits, and makes those of tokens that may not come next -infinity, which pith_sampler_draw never
  * draws. Tokens that end a text (pith_tokenizer_is_end) are left where the text may end; other special tokens never.
- * `out_logits` may be `logits`. PITH_E_NO_TOKEN: none would be left, as the vocabulary cannot spell what the grammar asks
- * here, or has no token that ends a complete text; pith_matcher_is_done tells of that before. PITH_E_STATE: the text has
- * ended. PITH_E_LIMIT: the text fits the grammar in more ways than can be followed at once. A failure writes nothing. */
+ * `out_logits` may be `logits`. PITH_E_NO_TOKEN: none would be left, as the vocabulary cannot spell what the grammar
+ * asks here, or has no token that ends a complete text; pith_matcher_is_done tells of that before. PITH_E_STATE: the
+ * text has ended. PITH_E_LIMIT: the text fits the grammar in more ways than can be followed at once. A failure writes
+ * nothing. */
 PITH_NODISCARD PITH_API pith_status pith_matcher_mask(pith_matcher* matcher, const float* logits, float* out_logits,
                                                       pith_error* error);
 

@@ -355,6 +355,28 @@ class Sampler {
   uint32_t vocab_size_;
 };
 
+// ---- Log-probabilities
+// -----------------------------------------------------------------------------------------------
+
+struct Logprobs {
+  float logprob;                  // of the token that was asked about
+  std::vector<pith_logprob> top;  // the likeliest first
+};
+// [vocab_size] logits, those that `token` was drawn from or that come before it in a text; and the k likeliest tokens.
+inline Result<Logprobs> try_logprobs(std::span<const float> logits, int32_t token, uint32_t k = 0) {
+  Logprobs out{0, std::vector<pith_logprob>(k)};
+  pith_error error;
+  const pith_status status =
+      pith_logprobs(logits.data(), uint32_t(logits.size()), token, &out.logprob, k, out.top.data(), &error);
+  if (status != PITH_OK) return Failure(status, error);
+  return out;
+}
+#if PITH_EXCEPTIONS
+inline Logprobs logprobs(std::span<const float> logits, int32_t token, uint32_t k = 0) {
+  return try_logprobs(logits, token, k).value();
+}
+#endif
+
 // ---- Tokenizer
 // -------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from array import array
 from typing import Any, Callable, Generator, Iterator, NamedTuple, Optional, Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from ._abi import Error, call, struct
 from ._pith import ffi, lib
 from ._sampler import Sampler
@@ -17,7 +14,7 @@ from ._tokenizer import Tokenizer
 
 class Token(NamedTuple):
     """A drawn token. Log-probabilities are natural, of the model's own distribution: before penalty, temperature and the
-    rest; computed in float64."""
+    rest."""
 
     id: int
     data: bytes
@@ -43,23 +40,6 @@ class Piece(str):
 
     def __getnewargs__(self) -> tuple[str, tuple[Token, ...]]:  # type: ignore[override]
         return str(self), self.tokens
-
-
-def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    """Of the last axis, in float64."""
-    x = logits.astype(np.float64)
-    x -= x.max(axis=-1, keepdims=True)
-    x -= np.log(np.exp(x).sum(axis=-1, keepdims=True))
-    return x
-
-
-def scored(token: int, data: bytes, logits: npt.NDArray[np.float32], n_top: int) -> Token:
-    """`logits` [V], those that the token was drawn from."""
-    p = log_softmax(logits)
-    n_top = min(n_top, len(p))
-    likeliest = np.argpartition(-p, n_top - 1)[:n_top] if n_top else np.empty(0, np.intp)
-    order = sorted(likeliest.tolist(), key=lambda i: (-p[i], i))
-    return Token(token, data, float(p[token]), tuple((i, float(p[i])) for i in order))
 
 
 class TextStream:
@@ -216,7 +196,7 @@ def _drawn(plan: Plan, progress: _Progress, session: Session) -> Iterator[Piece]
         progress.tokens.append(token)
         data = plan.tokenizer.decode_bytes((token,))
         if plan.logprobs is not None:
-            fresh.append(scored(token, data, session.logits(), plan.logprobs))
+            fresh.append(Token(token, data, *session.logprobs(token, plan.logprobs)))
         if plan.is_end(token):
             progress.finish_reason = "end"
             break

@@ -10,6 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Callable, Iterable, Optional, Sequence, Union
 
+import numpy as np
+import numpy.typing as npt
+
 from ._abi import Block, as_ids, call, place, struct
 from ._chat import Chat, Messages
 from ._generation import Generation, Plan, TextStream
@@ -174,6 +177,33 @@ class Model:
                 return of_text(text_or_ids, tokenizer, session)
         with self.session() as session:
             return of_ids(as_ids(text_or_ids), session, slide)
+
+    def embed(self, texts: Union[str, Iterable[str]], *, pooling: str = "mean", normalise: bool = False) -> npt.NDArray[np.float32]:
+        """Every text as a vector, float32 [texts, width]: the vectors of `pith embed`. They are made of the hidden states that
+        the output matrix multiplies, each text led by the begin-of-text token as a prompt is.
+
+        texts      one alone is a list of one
+        pooling    "mean": of all tokens, the begin-of-text token too; "last": the last token's
+        normalise  to the length 1
+
+        ValueError: a text that is longer than the context, or has no token.
+        """
+        if pooling not in ("mean", "last"):
+            raise ValueError(f"pooling: {pooling!r}, and not one of 'mean', 'last'")
+        all_ids = [self._prompt(text, False) for text in ([texts] if isinstance(texts, str) else texts)]
+        most = self._options.context or self.info.context_length
+        for number, ids in enumerate(all_ids):
+            if not 0 < len(ids) <= most:
+                raise ValueError(f"texts: number {number} has {len(ids)} tokens, and not 1 to {most}, the context")
+        out = np.empty((len(all_ids), self.info.width), np.float32)
+        with self.session(context=self._options.context or max([2, *map(len, all_ids)])) as session:
+            for row, ids in zip(out, all_ids):
+                session.reset()
+                vector = session.eval_hidden(ids).astype(np.float64)
+                vector = vector.sum(axis=0) / len(ids) if pooling == "mean" else vector[-1]
+                length = float(np.sqrt((vector * vector).sum()))
+                row[:] = vector / length if normalise and length > 0 else vector
+        return out
 
     # ---- parts
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 import re
 from array import array
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 import numpy as np
+import numpy.typing as npt
 
-from ._generation import log_softmax
 from ._session import Session
 from ._tokenizer import Tokenizer
 from ._pith import lib
@@ -91,3 +91,11 @@ def _nats(session: Session, read: array[int], predicted: array[int]) -> float:
         wanted = np.asarray(predicted[first:first + step])
         nats -= float(log_softmax(logits)[np.arange(len(wanted)), wanted].sum())
     return nats
+
+
+def log_softmax(logits: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
+    """Of the last axis, in float64."""
+    x = logits.astype(np.float64)
+    x -= x.max(axis=-1, keepdims=True)
+    x -= np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    return x

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PRECISIONS = {"i8": lib.PITH_PRECISION_I8, "f32": lib.PITH_PRECISION_F32}
 _ATTENTIONS = {"default": lib.PITH_ATTENTION_DEFAULT, "materialise": lib.PITH_ATTENTION_MATERIALISE}
 _CHUNK = 512  # tokens: what pith.h takes where nobody says
+_NO_LOGITS = "no token was evaluated since the session was made, reset or rewound"
 
 
 class SessionKeywords(TypedDict, total=False):
@@ -249,11 +250,22 @@ class Session:
         """float32 [width]: the last token's normed hidden state, which the output matrix multiplies. A copy, likewise."""
         return self._copied(lib.pith_session_hidden, self._width)
 
+    def logprobs(self, token: int, n_top: int = 0) -> tuple[float, tuple[tuple[int, float], ...]]:
+        """The log-probability of `token` coming next, and the `n_top` likeliest tokens as (id, log-probability), the
+        likeliest first: natural, of the model's own distribution. ValueError as for `logits`."""
+        first = self._of(lib.pith_session_logits)
+        if first == ffi.NULL:
+            raise ValueError(_NO_LOGITS)
+        n_top = min(n_top, self._vocab_size)
+        logprob, top = ffi.new("float*"), ffi.new("pith_logprob[]", n_top)
+        call(lib.pith_logprobs, first, self._vocab_size, token, logprob, n_top, top)
+        return float(logprob[0]), tuple((int(one.token), float(one.logprob)) for one in top)
+
     def _copied(self, function: Callable[[Any], Any], n: int) -> npt.NDArray[np.float32]:
         block = self._open_block()
         first = function(block.pointer)
         if first == ffi.NULL:
-            raise ValueError("no token was evaluated since the session was made, reset or rewound")
+            raise ValueError(_NO_LOGITS)
         out: npt.NDArray[np.float32] = np.frombuffer(ffi.buffer(first, 4 * n), np.float32).copy()
         return out
 

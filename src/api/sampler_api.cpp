@@ -1,17 +1,23 @@
-// The C ABI of samplers: checks arguments once per call, then hands over.
+// The C ABI of samplers and of log-probabilities: checks arguments once per call, then hands over.
 #include "api/struct_sizes.h"
 #include "fp_environment.h"
+#include "session/log_probability.h"
 #include "session/sampler.h"
 
 using namespace pith::internal;
 
 namespace {
 
-// A program's options, resolved; NULL: the defaults.
-pith_status sampling_of(const pith_sampler_options* options, uint32_t vocab_size, Sampling* out, pith_error* error) {
+pith_status check_vocab_size(uint32_t vocab_size, pith_error* error) {
   constexpr uint32_t kMaxVocab = 1u << 24;
   if (vocab_size == 0 || vocab_size > kMaxVocab)
     return fail(error, PITH_E_ARGUMENT, "argument vocab_size: ", vocab_size, " is not within 1 .. 2^24");
+  return PITH_OK;
+}
+
+// A program's options, resolved; NULL: the defaults.
+pith_status sampling_of(const pith_sampler_options* options, uint32_t vocab_size, Sampling* out, pith_error* error) {
+  PITH_TRY(check_vocab_size(vocab_size, error));
   const FpEnvironment environment;  // options may be NaN
   pith_sampler_options given{};
   if (options != nullptr) PITH_TRY(read_struct(options, &given, error));
@@ -99,6 +105,28 @@ pith_status pith_sampler_restore(pith_sampler* sampler, const void* state, size_
   clear(error);
   PITH_TRY(check_arguments({{"sampler", sampler}, {"state", state}}, error));
   return sampler->sampler.restore(static_cast<const uint8_t*>(state), state_bytes, error);
+}
+
+pith_status pith_logprobs(const float* logits, uint32_t vocab_size, int32_t token, float* out_logprob, uint32_t k,
+                          pith_logprob* top, pith_error* error) {
+  clear(error);
+  PITH_TRY(check_arguments({{"logits", logits}}, error));
+  PITH_TRY(check_vocab_size(vocab_size, error));
+  if (out_logprob != nullptr && (token < 0 || uint32_t(token) >= vocab_size))
+    return fail(error, PITH_E_ARGUMENT, "argument token: ", token, " is not within 0 .. ", vocab_size - 1);
+  if (k > vocab_size)
+    return fail(error, PITH_E_ARGUMENT, "argument k: ", k, " is not within 0 .. vocab_size, which is ", vocab_size);
+  if (k > 0) PITH_TRY(check_arguments({{"top", top}}, error));
+  const FpEnvironment environment;
+  const int32_t n = int32_t(vocab_size);
+  float largest;
+  PITH_TRY(check_logits(logits, n, &largest, error));
+  const double total = log_sum_exp(logits, n, largest);
+  const auto logprob = [&](float logit) { return float((double(logit) - double(largest)) - total); };
+  if (out_logprob != nullptr) *out_logprob = logprob(logits[token]);
+  find_likeliest(logits, n, k, top);
+  for (uint32_t i = 0; i < k; ++i) top[i].logprob = logprob(top[i].logprob);
+  return PITH_OK;
 }
 
 }  // extern "C"

@@ -1,7 +1,7 @@
 // Attention as the forward pass asks for it: a chunk of tokens, layer by layer. What differs is below:
 //
-//   prefill_attention        a chunk of several tokens
-//   and of a step, by the plan's form:
+//   prefill_attention        a chunk of a prompt
+//   and of a step, by the plan's form (of several, one after the other: each sees those before it):
 //   grouped_attention        gated models: queries are absorbed once per distinct id; rare ids read rows of the pool
 //   materialised_attention   keys and values of every cached token are materialised from its latent
 //   absorbed_attention       no gate between latent and keys: scores and sums on the latents themselves
@@ -59,8 +59,8 @@ class Attention : Part {
  private:
   class Stopwatch;
 
-  void set_step_query(int32_t layer);
-  void attend_step(int32_t layer);
+  void set_step(int32_t layer, int32_t token);
+  void attend_step(int32_t layer, int32_t token);
 
   KvCache cache_;
   AngleTable angles_;
@@ -72,7 +72,7 @@ class Attention : Part {
   GroupedAttention grouped_;
   PrefillAttention prefill_;
   Chunk chunk_;
-  float* step_heads_ = nullptr;  // [n_h d_v]: the outputs of a step
+  float* step_heads_ = nullptr;  // [max_steps, n_h d_v]: the outputs of steps
   uint64_t nanoseconds_ = 0;
   [[no_unique_address]] Trace trace_;
 };

@@ -11,7 +11,7 @@ void KvCache::lay_out(const Setup& setup, Arena* arena) {
   is_gated_ = config.gate == Gate::up;
   ring_.lay_out(config, plan, arena);
   materialiser_.lay_out(setup, &ring_);
-  replaced_ = arena->take<uint8_t>(size_t(config.n_layers) * ring_.slot_bytes());
+  replaced_ = arena->take<uint8_t>(size_t(config.n_layers * max_steps(config, plan)) * ring_.slot_bytes());
   if (!config.is_mha())
     materialiser_scratch_ = take_scratch<Materialiser::Scratch>(
         arena, [&](Materialiser::Scratch* s) { materialiser_.lay_out_scratch(s, arena); });
@@ -49,14 +49,12 @@ CachedToken KvCache::chunk_token(int32_t token) const {
 
 void KvCache::begin(const Chunk& chunk) {
   chunk_ = chunk;
-  if (!chunk.is_step()) return;
-  slot_ = ring_.slot_of(chunk.position);
-  if (is_gated_) groups_.replace(slot_, chunk.ids[0]);
+  if (is_gated_ && !chunk.is_prompt) groups_.replace(slot_of(0), chunk.ids[0]);
 }
 
 size_t KvCache::begin_layer(int32_t layer, Product* products) {
-  if (!chunk_.is_step()) return 0;
-  ring_.read_slot(layer, slot_, replaced_ + size_t(layer) * ring_.slot_bytes());
+  if (chunk_.is_prompt) return 0;
+  for (int32_t i = 0; i < chunk_.n; ++i) ring_.read_slot(layer, slot_of(i), replaced(layer, i));
   size_t n = 0;
   for (int32_t i = 0; is_gated_ && i < groups_.n_conversions(); ++i) {
     const Conversion& conversion = groups_.conversion(i);
@@ -78,7 +76,7 @@ float KvCache::store(int32_t layer, int32_t token, float* latent, const Angles& 
   const float scale = ring_.store(layer, slot, latent, rope), rho[2] = {scale, scale};  // the part that rho takes
   trace_.tensor("c_scale", layer, token, &scale, 1);
   if (!is_gated_) ring_.store_rho(layer, slot, rho);  // of a gated token: once its keys are up-projected
-  if (!is_gated_ || chunk_.is_step()) {
+  if (!is_gated_ || !chunk_.is_prompt) {
     if (is_gated_) convert_groups(layer, scale);
     return CachedToken::kIsNormed;
   }
@@ -110,6 +108,7 @@ void KvCache::gate_latent(int32_t layer, int32_t token, float* latent, const Mat
 // so that every later reading agrees. `scale` is the part of the latent's scale that rho takes.
 void KvCache::convert_groups(int32_t layer, float scale) {
   const Materialiser::Scratch& s = materialiser_scratch_[0];
+  const int32_t slot = slot_of(0);
   for (int32_t i = 0; i < groups_.n_conversions(); ++i) {
     const Conversion& conversion = groups_.conversion(i);
     float* gate = gates_[i];
@@ -118,8 +117,8 @@ void KvCache::convert_groups(int32_t layer, float scale) {
     if (conversion.gate_to >= 0) materialiser_.store_gate(gate, pool_.row(layer, conversion.gate_to));
     if (conversion.is_current) {
       trace_.tensor("gate", layer, 0, gate, config_->kv_width());
-      materialiser_.up_project(layer, &slot_, 1, s);
-      materialiser_.store_norm(layer, slot_, s.up, gate, scale, s);
+      materialiser_.up_project(layer, &slot, 1, s);
+      materialiser_.store_norm(layer, slot, s.up, gate, scale, s);
     }
     for (int32_t j = 0; j < conversion.n_keys; ++j) {
       const KeyWrite& write = groups_.key_write(conversion.first_key + j);
@@ -130,7 +129,7 @@ void KvCache::convert_groups(int32_t layer, float scale) {
 }
 
 void KvCache::commit() {
-  if (chunk_.is_step()) return;
+  if (!chunk_.is_prompt) return;
   const auto slot_for = [&](int32_t i) { return ring_.slot_of(chunk_.position + uint64_t(i)); };
   for (int32_t layer = 0; layer < config_->n_layers; ++layer) {
     for (int32_t i = 0; i < chunk_.n; ++i) ring_.move(layer, ring_.staged_slot(i), slot_for(i));
@@ -144,9 +143,10 @@ void KvCache::commit() {
 }
 
 void KvCache::roll_back(int32_t n_layers) {
-  if (!chunk_.is_step()) return;  // nothing but the slots of the chunk was written
-  for (int32_t layer = 0; layer < n_layers; ++layer)
-    ring_.write_slot(layer, slot_, replaced_ + size_t(layer) * ring_.slot_bytes());
+  if (chunk_.is_prompt) return;  // nothing but the slots of the chunk was written
+  for (int32_t layer = 0; layer < n_layers; ++layer) {
+    for (int32_t i = 0; i < chunk_.n; ++i) ring_.write_slot(layer, slot_of(i), replaced(layer, i));
+  }
   if (!is_gated_) return;
   mark_stale();
   groups_.undo();

@@ -1,8 +1,8 @@
 // The KV cache: what attention keeps of the tokens. The ring of latents (or of keys and values, MHA), and of models
 // with gate `up` the groups of ids and the pool of rows. The tokens of a chunk enter together: begin(), then in every
-// layer begin_layer() and store(), then commit() or roll_back(). The one token of a step is stored in its slot, and
-// what the slot held is put aside; the tokens of a longer chunk wait in slots of their own, so that all of them still
-// see the older ones. The whole goes into bytes and comes back.
+// layer begin_layer() and store(), then commit() or roll_back(). A step is stored in its slot when its turn comes,
+// and what the slot held is put aside; the tokens of a prompt wait in slots of their own, so that all of them still see
+// the older ones. The whole goes into bytes and comes back.
 #ifndef PITH_CACHE_KV_CACHE_H
 #define PITH_CACHE_KV_CACHE_H
 
@@ -34,7 +34,9 @@ class KvCache : Part {
 
   void begin(const Chunk& chunk);
   // Where a token of the chunk is stored.
-  int32_t slot_of(int32_t token) const { return chunk_.is_step() ? slot_ : ring_.staged_slot(token); }
+  int32_t slot_of(int32_t token) const {
+    return chunk_.is_prompt ? ring_.staged_slot(token) : ring_.slot_of(chunk_.position + uint64_t(token));
+  }
 
   // Before a layer's stores. Appends to `products` the gates that a step needs in this layer and no row holds, for the
   // caller to compute; returns how many.
@@ -89,6 +91,9 @@ class KvCache : Part {
     int32_t row, slot, id;
   };
 
+  uint8_t* replaced(int32_t layer, int32_t step) const {
+    return replaced_ + size_t(layer * max_steps(*config_, plan_) + step) * ring_.slot_bytes();
+  }
   void gate_latent(int32_t layer, int32_t token, float* latent, const Materialiser::Scratch& s) const;
   void convert_groups(int32_t layer, float scale);
   void mark_stale();
@@ -102,7 +107,7 @@ class KvCache : Part {
   RowPool pool_;
   Materialiser materialiser_;
   Materialiser::Scratch* materialiser_scratch_ = nullptr;  // [max_threads]; latent attention
-  uint8_t* replaced_ = nullptr;                            // [n_layers, slot bytes]: what the token's slot held before
+  uint8_t* replaced_ = nullptr;                            // [n_layers, max_steps, slot bytes]: what slots held before
   Columns gate_inputs_[kMaxConversions];                   // a column of d_e
   float* gates_[kMaxConversions] = {};                     // [N] padded: of the groups that this token converts
   StaleRow* stale_ = nullptr;                              // [n_rows]
@@ -110,7 +115,6 @@ class KvCache : Part {
   int32_t* run_ends_ = nullptr;                            // [n_rows]: into the list
   int32_t n_stale_ = 0;
   Chunk chunk_;
-  int32_t slot_ = 0;  // of a step
   [[no_unique_address]] Trace trace_;
 };
 

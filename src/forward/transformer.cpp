@@ -66,7 +66,7 @@ void Transformer::run_experts(int32_t layer) {
     trace_columns("ffn_in", layer, batch, s.normed);
     if (w.ffn_up.w != nullptr) dense_.compute(w, normed, batch, sum);
     else std::memset(sum, 0, sizeof(float) * size_t(padded_rows(config_->width)) * size_t(batch.n));
-    if (chunk_.is_step()) x = normed;
+    if (chunk_.n == 1) x = normed;
   });
   experts_.compute(layer, chunk_.n, x);
   for_batches([&](const Batch& batch) {
@@ -117,13 +117,18 @@ bool Transformer::take_back(int32_t n_layers) {
 
 void Transformer::finish(const Outputs& outputs) {
   if (outputs.every_logits != nullptr || outputs.every_hidden != nullptr) compute_every(outputs);
-  if (outputs.has_last) compute_last();
+  if (outputs.has_last) compute_last(outputs);
 }
 
-// The last token's hidden state and logits: a product of one column, whatever the chunk.
-void Transformer::compute_last() {
+// The last token's hidden state and logits: a product of one column, whatever the chunk, unless they are there already.
+void Transformer::compute_last(const Outputs& outputs) {
   const Batch last{chunk_.n - 1, 1, {team_, 0}};
   const Activation x = output_in(last, hidden_);
+  if (outputs.every_logits != nullptr) {
+    const size_t vocab_size = size_t(config_->vocab_size);
+    std::memcpy(logits_, outputs.every_logits + size_t(last.first) * vocab_size, sizeof(float) * vocab_size);
+    return;
+  }
   const Product product{&weights_->output, x, logits_};
   apply(*kernels_, last.worker, {&product, 1}, 1);
   kernels_->shift_scale(logits_, 0, config_->logit_scale, config_->vocab_size, logits_);
@@ -167,11 +172,11 @@ Activation Transformer::output_in(const Batch& batch, float* hidden) {
 
 // ---- Who computes ----
 
-// f(batch) for the whole chunk: a step at the caller's thread, whose products the team shares; otherwise as many
-// batches for every thread. A token's numbers do not depend on its neighbours.
+// f(batch) for the whole chunk: steps at the caller's thread, whose products the team shares; otherwise as many batches
+// for every thread. A token's numbers do not depend on its neighbours.
 template <typename F>
 void Transformer::for_batches(const F& f) {
-  if (chunk_.is_step()) return f(Batch{0, 1, {team_, 0}});
+  if (!chunk_.is_prompt) return f(Batch{0, chunk_.n, {team_, 0}});
   const int32_t n = chunk_.n, n_threads = team_->n_running();
   const int32_t n_batches = quotient_up(quotient_up(n, max_batch(plan_)), n_threads) * n_threads;
   const int32_t step = whole_panels(quotient_up(n, n_batches));

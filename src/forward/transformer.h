@@ -1,4 +1,4 @@
-// The forward pass of a chunk of tokens: of a prompt, or of one token, which is decoding.
+// The forward pass of a chunk of tokens: of a prompt, or of a few steps, which are decoding.
 #ifndef PITH_FORWARD_TRANSFORMER_H
 #define PITH_FORWARD_TRANSFORMER_H
 
@@ -44,8 +44,15 @@ class Transformer : Part {
     return true;
   }
 
-  // Whether n tokens are worth a chunk: materialising keys and values of the whole context has to pay.
+  // Whether n tokens are a prompt: materialising keys and values of the whole context has to pay.
   bool is_prompt(size_t n) const { return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form)); }
+
+  // What goes through the layers together of n tokens that come next, at `position`. (A trace has steps one by one.)
+  Chunk cut(const int32_t* ids, size_t n, uint64_t position) const {
+    const int32_t whole = int32_t(std::min(n, size_t(plan_.chunk)));
+    if (is_prompt(size_t(whole))) return {ids, whole, position, true};
+    return {ids, trace_.is_on() ? 1 : std::min(whole, max_steps(*config_, plan_)), position, false};
+  }
 
   float* logits() { return logits_; }  // [V]
   const float* logits() const { return logits_; }
@@ -82,7 +89,7 @@ class Transformer : Part {
   void normalize_batch(const Batch& batch, const float* gamma, const float* beta);
   Activation prepare_normed(const Batch& batch, WeightType readers) const;
   void add_to_residual(const Batch& batch, const float* delta);
-  void compute_last();
+  void compute_last(const Outputs& outputs);
   void compute_every(const Outputs& outputs);
   Activation output_in(const Batch& batch, float* hidden);
   inline void trace_columns(const char* name, int32_t layer, const Batch& batch, const Columns& columns) const;

@@ -1,8 +1,8 @@
 // What goes through the layers together, and who computes it.
 //
-// A chunk is a run of tokens; one token is a decoding step. Between the joins of a layer a chunk is cut into batches,
-// one at a time for every thread. The one token of a step is a batch of the calling thread, whose products the whole
-// team computes.
+// A chunk is a run of tokens: of a prompt, or a few decoding steps. Between the joins of a layer a prompt's chunk is cut
+// into batches, one at a time for every thread. Steps are one batch of the calling thread, whose products the whole team
+// computes: what they share is the reading of the weights, and every one gets the bits that it would get alone.
 #ifndef PITH_LAYERS_CHUNK_H
 #define PITH_LAYERS_CHUNK_H
 
@@ -28,16 +28,23 @@ struct Setup {
   const Kernels& kernels() const { return *plan.kernels; }
 };
 
+// Steps that are taken together, at most. More tokens are a prompt (least_prompt).
+constexpr int32_t kMaxSteps = 7;
+
 struct Chunk {
   const int32_t* ids = nullptr;  // [n]
-  int32_t n = 0;                 // 1 .. plan.chunk
+  int32_t n = 0;                 // 1 .. plan.chunk; of steps at most max_steps
   uint64_t position = 0;         // of the first token
-
-  bool is_step() const { return n == 1; }
+  bool is_prompt = false;        // otherwise decoding steps
 };
 
+// Of models with gate `up` every token changes what the pool holds for the next one: their steps are taken one by one.
+inline int32_t max_steps(const Config& config, const Plan& plan) {
+  return config.gate == Gate::up ? 1 : std::min(plan.chunk, kMaxSteps);
+}
+
 struct Worker {
-  Team* team;      // computes products of one column with it; NULL: it is on its own
+  Team* team;      // computes products with it; NULL: it is on its own
   int32_t thread;  // its number: whose scratch it uses
 };
 

@@ -61,9 +61,9 @@ void ExpertFeedForward::route(int32_t layer, const Batch& batch, const Columns& 
   std::memcpy(inputs_ + size_t(batch.first) * size_t(x.cols), x.x, n * sizeof(float));
 }
 
-void ExpertFeedForward::compute(int32_t layer, int32_t n_tokens, Activation step) {
+void ExpertFeedForward::compute(int32_t layer, int32_t n_tokens, Activation only) {
   const Layer& w = weights_->layers[layer];
-  if (n_tokens == 1) return compute_step(w, step);
+  if (n_tokens == 1) return compute_step(w, only);
   sort_by_expert(n_tokens);
   for (int32_t expert = 0; expert < config_->n_experts; ++expert) {
     for (int32_t first = first_[expert]; first < first_[expert + 1]; first += kMaxGathered) {

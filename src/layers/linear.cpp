@@ -16,6 +16,12 @@ auto matmul_kernel(const Kernels& k, WeightType type) {
   return type == WeightType::q4 ? k.matmul_q4_i8 : type == WeightType::q8 ? k.matmul_q8_i8 : k.matmul_q4m_i8;
 }
 
+void add_biases(const Kernels& kernels, std::span<const Product> products, int32_t n) {
+  for (const Product& p : products) {
+    for (int32_t j = 0; j < n; ++j) add_bias(kernels, *p.w, p.y + p.y_stride * size_t(j));
+  }
+}
+
 int32_t n_panels(const Linear& w) { return int32_t(padded_rows(w.rows) / kPanelRows); }
 
 // y[8 first .. 8 last) for panels of w and one column. No bias.
@@ -30,13 +36,13 @@ void apply_panels(const Kernels& k, const Linear& w, int32_t first, int32_t last
   }
 }
 
-// One column: the threads share the rows of all products.
-void apply_over_team(const Kernels& kernels, Team& team, std::span<const Product> products) {
+// The threads share the rows of all products.
+void apply_over_team(const Kernels& kernels, Team& team, std::span<const Product> products, int32_t n) {
   constexpr int32_t kStep = kTaskRows / kPanelRows;
   int64_t n_products = 0;
   int32_t n_tasks = 0;
   for (const Product& p : products) {
-    n_products += int64_t(p.w->rows) * p.w->cols;
+    n_products += int64_t(p.w->rows) * p.w->cols * n;
     n_tasks += quotient_up(n_panels(*p.w), kStep);
   }
   const auto run_task = [&](int32_t task, int32_t) {
@@ -47,12 +53,13 @@ void apply_over_team(const Kernels& kernels, Team& team, std::span<const Product
         continue;
       }
       const int32_t first = task * kStep, last = first + kStep < panels ? first + kStep : panels;
-      return apply_panels(kernels, *p.w, first, last, p.a, p.y);
+      if (n == 1) return apply_panels(kernels, *p.w, first, last, p.a, p.y);
+      return apply_columns(kernels, {*p.w, first, last}, p.a, n, p.y + first * kPanelRows, p.y_stride);
     }
   };
   if (n_products < kSmallProduct) team.run_alone(n_tasks, run_task);
   else team.run(n_tasks, run_task);
-  for (const Product& p : products) add_bias(kernels, *p.w, p.y);
+  add_biases(kernels, products, n);
 }
 
 }  // namespace
@@ -136,11 +143,9 @@ void apply(const Kernels& kernels, const Linear& w, Activation a, float* y) {
 }
 
 void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n) {
-  if (worker.team != nullptr && n == 1) return apply_over_team(kernels, *worker.team, products);
-  for (const Product& p : products) {
-    apply_columns(kernels, {*p.w, 0, n_panels(*p.w)}, p.a, n, p.y, p.y_stride);
-    for (int32_t j = 0; j < n; ++j) add_bias(kernels, *p.w, p.y + p.y_stride * size_t(j));
-  }
+  if (worker.team != nullptr) return apply_over_team(kernels, *worker.team, products, n);
+  for (const Product& p : products) apply_columns(kernels, {*p.w, 0, n_panels(*p.w)}, p.a, n, p.y, p.y_stride);
+  add_biases(kernels, products, n);
 }
 
 void apply_transposed(const Kernels& k, const PanelSlice& slice, const float* x, Precision precision, float* y) {

@@ -56,8 +56,8 @@ struct Product {
   size_t y_stride = 0;
 };
 
-// Products of n columns that do not wait for each other: one column over the worker's team, as one job that threads
-// join once; otherwise by the worker alone.
+// Products of n columns that do not wait for each other: over the worker's team, as one job that threads join once, or
+// by the worker alone where it has none.
 void apply(const Kernels& kernels, const Worker& worker, std::span<const Product> products, int32_t n);
 
 // Panels [first, last) of a matrix: 8 rows each.

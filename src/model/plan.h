@@ -38,12 +38,10 @@ struct Plan {
   void* progress_context;
 };
 
-// From how many tokens on a prompt is computed by matrices. Keys and values that the cache holds need no materialising;
-// otherwise that of the whole context costs as much as some five tokens of grouped attention
-// (bench/results/prefill.md).
-constexpr int32_t least_prompt(AttentionForm form) {
-  return form == AttentionForm::grouped || form == AttentionForm::absorbed ? 8 : 2;
-}
+// From how many tokens on a prompt is computed by matrices. Fewer are steps, whose products read the weights once as well.
+// Materialising keys and values of the whole context costs as much as some five tokens of grouped attention
+// (bench/results/prefill.md); where every step does that, two of them are better off together.
+constexpr int32_t least_prompt(AttentionForm form) { return form == AttentionForm::materialise ? 2 : 8; }
 
 }  // namespace pith::internal
 

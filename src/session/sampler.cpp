@@ -5,6 +5,8 @@
 
 #include "fp_environment.h"
 #include "ground/saved_state.h"
+#include "session/exponential.h"
+#include "session/log_probability.h"
 
 namespace pith::internal {
 namespace {
@@ -13,22 +15,6 @@ constexpr uint32_t kMaxWindow = 65536;
 constexpr float kInfinity = __builtin_inff();
 
 uint64_t rotate_left(uint64_t x, int n) { return x << n | x >> (64 - n); }
-
-// e^x for x <= 0, to 1e-15: x = n ln 2 + r, the Taylor series to r^13 / 13!; 0 below -700.
-double exp_negative(double x) {
-  if (x < -700) return 0;
-  const double scaled = x * 1.4426950408889634;
-  const int32_t n = int32_t(scaled - 0.5);
-  const double r = (x - n * 0.6931471803691238) - n * 1.9082149292705877e-10;
-  double p = 1;
-  for (int32_t k = 13; k > 0; --k) p = 1 + p * r / k;
-  const uint64_t bits = uint64_t(1023 + n) << 52;
-  double power;
-  __builtin_memcpy(&power, &bits, sizeof power);
-  return p * power;
-}
-
-bool is_finite_or_minus_infinity(float x) { return x < kInfinity; }  // false for NaN
 
 constexpr SavedKind kKind{"PITHSAMP", 1, "sampler", "of a model with another number of tokens"};
 
@@ -164,15 +150,9 @@ int32_t LogitSampler::keep_likely(int32_t n) {
 
 pith_status LogitSampler::draw(const float* logits, int32_t* out_token, pith_error* error) {
   const FpEnvironment environment;
-  bool any = false;
-  for (int32_t i = 0; i < vocab_size_; ++i) {
-    if (!is_finite_or_minus_infinity(logits[i]))
-      return fail(error, PITH_E_NUMERIC, "argument logits: that of token ", i, " is NaN or infinity");
-    any = any || logits[i] > -kInfinity;
-    candidates_[i] = {logits[i], i, 0};
-  }
-  if (!any)
-    return fail(error, PITH_E_NUMERIC, "argument logits: all of them are -infinity; leave a token that may be drawn");
+  float largest;
+  PITH_TRY(check_logits(logits, vocab_size_, &largest, error));
+  for (int32_t i = 0; i < vocab_size_; ++i) candidates_[i] = {logits[i], i, 0};
   penalize();
   int32_t chosen = 0;
   if (options_.temperature == 0) {

@@ -1,6 +1,6 @@
 // Draws a token from logits: repetition penalty, temperature, top-k, top-p, min-p, draw. Deterministic on every
-// machine: comparisons, IEEE arithmetic in a fixed order, an exponential of its own, and xoshiro256** seeded by
-// SplitMix64.
+// machine: comparisons, IEEE arithmetic in a fixed order, the exponential of session/exponential.h, and xoshiro256**
+// seeded by SplitMix64.
 #ifndef PITH_SESSION_SAMPLER_H
 #define PITH_SESSION_SAMPLER_H
 

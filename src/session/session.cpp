@@ -58,12 +58,11 @@ pith_status session_eval(pith_session* session, const int32_t* tokens, size_t n_
   const bool is_run = session->team.assemble([&] {
     Transformer& transformer = session->transformer;
     while (n_done < n_tokens) {
-      const size_t left = n_tokens - n_done, n_chunk = left < size_t(plan.chunk) ? left : size_t(plan.chunk);
-      const size_t n = transformer.is_prompt(n_chunk) ? n_chunk : 1;
-      const Chunk chunk{tokens + n_done, int32_t(n), session->position};
+      const Chunk chunk = transformer.cut(tokens + n_done, n_tokens - n_done, session->position);
+      const size_t n = size_t(chunk.n);
       const auto progress = [&](int32_t n_layer_steps) {
         n_steps += uint64_t(n_layer_steps);
-        if (plan.progress != nullptr && !chunk.is_step())
+        if (plan.progress != nullptr && chunk.is_prompt)
           plan.progress(plan.progress_context, n_steps, uint64_t(n_tokens) * n_layers);
       };
       const Outputs outputs{n_done + n == n_tokens,

@@ -61,8 +61,8 @@ class Model:
         check(self.lib.pith_model_init(self.data.address, self.data.n, self.memory.address, n, ctypes.byref(self.handle),
                                        self.error), self.error)
 
-    def logits(self, ids, vocab_size, **options):
-        """[len(ids), vocab_size] float32: the ids decoded one by one in a fresh session."""
+    def session(self, **options):
+        """A fresh one, and its memory, which must be kept as long."""
         o = default_options(self.lib)
         for name, value in options.items():
             setattr(o, name, value)
@@ -71,12 +71,25 @@ class Model:
         memory = Memory(n.value)
         check(self.lib.pith_session_init(self.handle, ctypes.byref(o), memory.address, n, ctypes.byref(session),
                                          self.error), self.error)
+        return session, memory
+
+    def logits(self, ids, vocab_size, **options):
+        """[len(ids), vocab_size] float32: the ids decoded one by one in a fresh session."""
+        session, _memory = self.session(**options)
         rows = []
         for token in ids:
             check(self.lib.pith_session_eval(session, ctypes.byref(ctypes.c_int32(int(token))), ctypes.c_size_t(1), self.error),
                   self.error)
             rows.append(np.ctypeslib.as_array(self.lib.pith_session_logits(session), (vocab_size,)).copy())
         return np.array(rows)
+
+    def hidden(self, ids, width, **options):
+        """[len(ids), width] float32: their hidden states, evaluated together."""
+        session, _memory = self.session(**options)
+        tokens, out = np.array(ids, np.int32), np.empty((len(ids), width), np.float32)
+        check(self.lib.pith_session_eval_each(session, tokens.ctypes.data_as(ctypes.c_void_p), ctypes.c_size_t(len(ids)), None,
+                                              out.ctypes.data_as(ctypes.c_void_p), self.error), self.error)
+        return out
 
 
 class Tokenizer:

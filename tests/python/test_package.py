@@ -90,7 +90,7 @@ def test_a_text_ends_by_itself_or_with_the_context(pith):
         assert end.finish_reason == "end" and model.tokenizer.is_end(end.tokens[-1])
 
 
-def test_log_probabilities_are_those_of_the_logits(model):
+def test_log_probabilities_are_those_of_the_logits(pith, model):
     generation = model.generate(PROMPT, max_tokens=40, temperature=1.5, repeat_penalty=1.5, logprobs=5)
     pieces = list(generation)
     assert "".join(pieces) == generation.text
@@ -102,11 +102,19 @@ def test_log_probabilities_are_those_of_the_logits(model):
         for token in tokens:
             logits = session.logits().astype(np.float64)
             p = logits - np.log(np.exp(logits - logits.max()).sum()) - logits.max()
-            assert token.logprob == pytest.approx(p[token.id], abs=1e-12)
+            assert token.logprob == pytest.approx(p[token.id], rel=6e-8, abs=1e-12)  # rounded to float32
             assert [i for i, _ in token.top] == np.argsort(-p, kind="stable")[:5].tolist()
-            assert [x for _, x in token.top] == pytest.approx(sorted(p)[::-1][:5], abs=1e-12)
+            assert [x for _, x in token.top] == pytest.approx(sorted(p)[::-1][:5], rel=6e-8, abs=1e-12)
+            assert session.logprobs(token.id, 5) == (token.logprob, token.top)
             session.eval([token.id])
+        assert sorted(i for i, _ in session.logprobs(0, 10**6)[1]) == list(range(model.info.vocab_size))
     assert any(token.id != token.top[0][0] for token in tokens)  # not greedy: two different numbers were compared
+    with model.session() as session:
+        with pytest.raises(ValueError, match="no token was evaluated"):
+            session.logprobs(0)
+        session.eval([1])
+        with pytest.raises(pith.Error, match="token: -1"):
+            session.logprobs(-1)
     alone = next(model.generate(PROMPT, logprobs=0))
     assert alone.tokens[0].top == () and alone.tokens[0].logprob < 0
 
@@ -299,6 +307,24 @@ def test_hidden_states(model):
 
 
 # ---- tokenizer, metadata, perplexity
+
+
+def test_embeddings_are_those_of_the_command(pith, model, tmp_path):
+    texts = ["The fox and the hen.", "", "Once upon a time " * 60]
+    (tmp_path / "texts").write_text("\n".join(texts) + "\n")
+    for pooling in ("mean", "last"):
+        for normalise in (False, True):
+            ran(PITH, "embed", "--file", tmp_path / "texts", "--npy", tmp_path / "out.npy", "--pooling", pooling,
+                *["--normalise"] * normalise)
+            ours = model.embed(texts, pooling=pooling, normalise=normalise)
+            assert ours.dtype == np.float32 and ours.shape == (3, model.info.width)
+            assert ours == pytest.approx(np.load(tmp_path / "out.npy"), rel=1e-6, abs=1e-6)
+            assert np.array_equal(model.embed(texts[0], pooling=pooling, normalise=normalise)[0], ours[0])
+    assert model.embed([]).shape == (0, model.info.width)
+    with pytest.raises(ValueError, match="pooling: 'first'"):
+        model.embed("A", pooling="first")
+    with pith.Model(context=20) as short, pytest.raises(ValueError, match="texts: number 1 has .* the context"):
+        short.embed(["A", texts[2]])
 
 
 def test_tokenizer(model):

@@ -157,10 +157,11 @@ def is_steady(model, ids):
     return all(np.array_equal(a, b) for _ in range(3) for a, b in zip(wanted, chosen(model, ids, 1e-5)))
 
 
-def write(name, folder, seed, dtype=torch.float32, shard_size=None):
-    """Writes the folder; returns the function of its logits: ids [n] to [n, vocabulary] in float64."""
+def write(name, folder, seed, dtype=torch.float32, shard_size=None, **changes):
+    """Writes the folder; returns the function of its logits: ids [n] to [n, vocabulary] in float64. changes: of the arguments."""
     torch.manual_seed(seed)
     kind, arguments = MODELS[name]
+    arguments = arguments | changes
     if kind == "PLM":
         function = write_plm(folder, dtype)
     else:
@@ -193,3 +194,15 @@ def edit(folder, **changes):
         if value is not None:
             config[key] = value
     path.write_text(json.dumps(config))
+
+
+def write_with_words(name, folder, seed):
+    """The same with the built-in model's vocabulary: a model of texts. `.tokenizer`: that of the `tokenizers` package."""
+    from tokenizers import Tokenizer
+    words = Path(__file__).resolve().parents[2] / "tools" / "model" / "tokenizer.json"
+    logits = write(name, folder, seed, vocab_size=2048)
+    (folder / "tokenizer.json").write_text(words.read_text("utf-8"), "utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(dict(bos_token="<|endoftext|>", eos_token="<|endoftext|>",
+                                                                  add_bos_token=True)))
+    logits.tokenizer = Tokenizer.from_file(str(words))
+    return logits

@@ -11,6 +11,7 @@
 #include "chat_options.h"
 #include "constraint.h"
 #include "options.h"
+#include "server_options.h"
 
 namespace pith::cli {
 
@@ -20,10 +21,12 @@ struct RunOptions {
   SamplingOptions sampling;
   ChatTextOptions chat;
   ConstraintOptions constraint;
-  std::string prompt, file, load_state, save_state;
+  std::string prompt, file, load_state, save_state, prompt_cache;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
+  bool looks_ahead = true;
   uint32_t n_tokens = 400;
+  std::optional<uint32_t> logprobs;  // how many of the likeliest tokens are told with every one that is drawn
   bool json = false;
 };
 void run(RunOptions options);
@@ -35,8 +38,19 @@ struct ChatOptions {
   ChatTextOptions chat;
   ConstraintOptions constraint;  // of every answer
   uint32_t n_tokens = 4096;      // of an answer
+  bool looks_ahead = true;
 };
 void chat(const ChatOptions& options);
+
+struct ServeOptions {
+  ModelOption model;
+  SessionOptions session;
+  SamplingOptions sampling;  // of requests that do not say
+  std::string template_name, name, pooling = "mean";
+  bool thinks = true;
+  server::ServerOptions server;
+};
+void serve(ServeOptions options);
 
 struct QuantizeOptions {
   std::string input, output, type;  // "": as the file has them
@@ -71,11 +85,21 @@ void bench(BenchOptions options);
 struct EvalOptions {
   ModelOption model;
   SessionOptions session;
-  std::string text, ids, logits, base;  // text or ids
+  std::string text, ids, logits, base;  // text, ids or choices
+  std::string choices, scores;
   size_t limit = 0;
   bool slide = false, json = false;
 };
 void eval(const EvalOptions& options);
+void eval_choices(const EvalOptions& options);  // of those with choices
+
+struct EmbedOptions {
+  ModelOption model;
+  SessionOptions session;
+  std::string file, npy, pooling = "mean";  // file "": standard input
+  bool normalises = false;
+};
+void embed(const EmbedOptions& options);
 
 struct VerifyOptions {
   ModelOption model;

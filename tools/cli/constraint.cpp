@@ -4,6 +4,7 @@
 
 #include <fmt/core.h>
 
+#include "drawing.h"
 #include "options.h"
 
 namespace pith::cli {
@@ -24,12 +25,7 @@ void Constraint::reset() {
 }
 
 int32_t Constraint::draw(Sampler* sampler, std::span<const float> logits) {
-  if (form_ == nullptr) return sampler->draw(logits);
-  form_->logits.resize(logits.size());
-  form_->matcher.mask(logits, form_->logits);
-  const int32_t token = sampler->draw(form_->logits);
-  form_->matcher.accept(token);
-  return token;
+  return form_ == nullptr ? sampler->draw(logits) : pith::draw(sampler, logits, &form_->matcher, &form_->logits);
 }
 
 bool Constraint::is_done() const { return form_ != nullptr && form_->matcher.is_done(); }

@@ -1,6 +1,7 @@
 #include "conversation.h"
 
 #include "ctrl_c.h"
+#include "drawing.h"
 #include "output_file.h"
 #include "run_state.h"
 
@@ -22,6 +23,7 @@ Conversation::Conversation(const ChatOptions& options)
       resolved_(with_pinned(options.session.resolve_for(model_), lead(chat_, options.chat).size())),
       progress_(&resolved_),
       session_(model_, resolved_),
+      text_(model_, &session_, resolved_.capacity, options.looks_ahead ? Proposals::as_they_pay : Proposals::none),
       sampler_(model_.info().vocab_size, options.sampling.resolve()),
       constraint_(options.constraint, tokenizer_) {}
 
@@ -34,7 +36,12 @@ void Conversation::ask(const std::string& text, const Show& show) {
     if (!session_.try_rewind(start)) reset();
     return;
   }
-  answer(show);
+  try {
+    answer(show);
+  } catch (...) {
+    text_.take_back();
+    throw;
+  }
 }
 
 bool Conversation::read(const std::vector<int32_t>& tokens) {
@@ -43,6 +50,7 @@ bool Conversation::read(const std::vector<int32_t>& tokens) {
   progress_.end();
   if (is_whole) {
     for (const int32_t token : tokens) sampler_.accept(token);
+    text_.read(tokens);
   }
   return is_whole;
 }
@@ -50,22 +58,25 @@ bool Conversation::read(const std::vector<int32_t>& tokens) {
 void Conversation::answer(const Show& show) {
   TextStream stream(all_stops(chat_, options_.sampling));
   constraint_.reset();
-  uint64_t shown = session_.position();  // the session holds what was shown up to here
+  uint64_t shown = text_.position();  // the session holds what was shown up to here
   for (uint32_t n = 0; (options_.n_tokens == 0 || n < options_.n_tokens) && !CtrlC::was_pressed(); ++n) {
-    const int32_t token = constraint_.draw(&sampler_, session_.logits());
-    if (chat_.is_end(token)) break;
-    const std::string text = stream.push(tokenizer_.decode(token));
-    if (!text.empty() && !show(text)) break;
-    if (stream.stopped() || !eval(&session_, {&token, 1}) || CtrlC::was_pressed()) break;
-    if (!text.empty()) shown = session_.position();
+    const int32_t token = constraint_.draw(&sampler_, text_.logits());
+    const Taken taken = take(token, tokenizer_, &chat_, &stream);
+    if (!taken.text.empty() && !show(taken.text)) break;
+    if (taken.is_last || !text_.eval(token) || CtrlC::was_pressed()) break;
+    if (!taken.text.empty()) shown = text_.position();
     if (constraint_.is_done()) break;
   }
+  (void)text_.settle();
   // What the model had begun of a stop string is taken back, if the ring still has what it pushed out.
   if (stream.stopped()) (void)session_.try_rewind(shown);
   else show(stream.finish());
 }
 
-void Conversation::reset() { session_.reset(); }
+void Conversation::reset() {
+  text_.forget();
+  session_.reset();
+}
 
 void Conversation::save(const std::string& path) {
   OutputFile file(path, Readers::owner);

@@ -9,6 +9,7 @@
 #include "commands.h"
 #include "pith/pith.hpp"
 #include "prompt_progress.h"
+#include "speculation.h"
 
 namespace pith::cli {
 
@@ -44,6 +45,7 @@ class Conversation {
   pith_session_options resolved_;
   PromptProgress progress_;
   Session session_;
+  Speculation text_;
   Sampler sampler_;
   Constraint constraint_;
 };

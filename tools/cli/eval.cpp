@@ -172,6 +172,9 @@ void eval_ids(const EvalOptions& options) {
 
 }  // namespace
 
-void eval(const EvalOptions& options) { return options.ids.empty() ? eval_text(options) : eval_ids(options); }
+void eval(const EvalOptions& options) {
+  if (!options.choices.empty()) return eval_choices(options);
+  return options.ids.empty() ? eval_text(options) : eval_ids(options);
+}
 
 }  // namespace pith::cli

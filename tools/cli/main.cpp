@@ -56,6 +56,12 @@ void add_session(CLI::App* command, SessionOptions* o) {
       ->transform(CLI::AsSizeValue(false));
 }
 
+void add_look_ahead(CLI::App* command, bool* looks_ahead) {
+  command->add_flag_callback(
+      "--no-look-ahead", [looks_ahead] { *looks_ahead = false; },
+      "Evaluate no tokens that the text so far makes likely: the text is the same, and slower where it repeats itself");
+}
+
 void add_sampling(CLI::App* command, SamplingOptions* o) {
   command
       ->add_option_function<uint64_t>(
@@ -111,6 +117,7 @@ void add_chat(CLI::App* app, int*) {
   command->add_option("-n,--tokens", options->n_tokens, "Tokens of an answer at most; 0: until it ends")
       ->capture_default_str();
   add_sampling(command, &options->sampling);
+  add_look_ahead(command, &options->looks_ahead);
   add_constraint(command, &options->constraint);
   add_session(command, &options->session);
   command->callback([options] { chat(*options); });
@@ -122,21 +129,93 @@ void add_run(CLI::App* app, int*) {
   add_verified_model(command, &options->model);
   add_session(command, &options->session);
   add_sampling(command, &options->sampling);
+  add_look_ahead(command, &options->looks_ahead);
   add_constraint(command, &options->constraint);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
   command->add_option("-n,--tokens", options->n_tokens, "Tokens to draw at most; 0: until the text ends")
       ->capture_default_str();
-  command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
+  CLI::Option* load =
+      command->add_option("--load-state", options->load_state, "Go on from a state that --save-state wrote");
   command->add_option("--save-state", options->save_state, "Write the state of the text to a file at the end");
+  command
+      ->add_option(
+          "--prompt-cache", options->prompt_cache,
+          "Keep the prompt as it was read in this file, and read nothing again of a prompt that begins with it; "
+          "the text is the same")
+      ->excludes(load);
   command->add_flag("--chat", options->asks, "The prompt is a question: put it as the model's chat template does");
   add_chat_texts(command, &options->chat);
+  command->add_option(
+      "--logprobs", options->logprobs,
+      "Instead of the text a line of JSON for every token that is drawn: its log-probability, and those "
+      "of the so many likeliest tokens, 0 for none; with --json an array of them");
   command->add_flag("--json", options->json, "One JSON document instead of the text");
   command->callback([options, prompt] {
     options->has_prompt = prompt->count() > 0;
     run(*options);
   });
 }
+
+#ifdef PITH_SERVER
+void add_access(CLI::App* command, server::ServerOptions* o) {
+  command->add_option("--host", o->host, "Address to listen at; 0.0.0.0 is reached from other machines")
+      ->capture_default_str();
+  command->add_option("--port", o->port, "Port; 0: any that is free")
+      ->check(CLI::Range(0, 65535))
+      ->capture_default_str();
+  command
+      ->add_option("--api-key", o->api_key,
+                   "Ask clients for this key; better in the environment, where others can't read it")
+      ->envname("PITH_API_KEY");
+  command->add_option("--cors", o->cors, "Let pages of this origin ask, such as http://localhost:3000, or * for all");
+}
+
+void add_limits(CLI::App* command, server::ServerOptions* o) {
+  command
+      ->add_option("--sessions", o->n_sessions,
+                   "Answers that are written at the same time, each with memory of its own")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  command->add_option("--queue", o->n_queue, "Requests that may wait for a session")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str();
+  command->add_option("--max-body", o->max_body, "Bytes of a request at most, with K or M")
+      ->transform(CLI::AsSizeValue(false))
+      ->check(CLI::Range(uint64_t(1024), uint64_t(1) << 32))
+      ->default_str("1M");
+  command
+      ->add_option("--timeout", o->timeout, "Seconds for a request to come, and for each part of an answer to be taken")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
+}
+
+void add_serve(CLI::App* app, int*) {
+  auto options = std::make_shared<ServeOptions>();
+  CLI::App* command = app->add_subcommand("serve", "Answer programs by OpenAI's HTTP interface, and people by a page");
+  add_verified_model(command, &options->model);
+  add_access(command, &options->server);
+  add_limits(command, &options->server);
+  command->add_option("--name", options->name, "Name of the model for clients; that of its file if left out");
+  command->add_option("--template", options->template_name,
+                      "Chat template, if that of the file is missing or unknown: " + template_names());
+  command->add_flag_callback(
+      "--no-think", [options = options.get()] { options->thinks = false; },
+      "Answer without thinking first, where the template has words for it and a request does not say");
+  add_choice(command, "--pooling", &options->pooling, {"mean", "last"}, "Embeddings: of a text's hidden states");
+  command->add_flag("-q,--quiet", options->server.is_quiet, "No line for every request");
+  add_sampling(command, &options->sampling);
+  add_look_ahead(command, &options->server.looks_ahead);
+  add_session(command, &options->session);
+  for (const char* name : {"--keep", "--stop"}) command->remove_option(command->get_option(name));
+  command->get_option("--chunk")->description(
+      "Tokens of a prompt that are computed together, between which others have their turn; 128 if left out");
+  command->get_option("--seed")
+      ->description("Seed of requests that have none; another one for each if left out")
+      ->default_str("");
+  command->callback([options] { serve(*options); });
+}
+#endif
 
 void add_quantize(CLI::App* app, int*) {
   auto options = std::make_shared<QuantizeOptions>();
@@ -209,7 +288,8 @@ void add_bench(CLI::App* app, int*) {
 
 void add_eval(CLI::App* app, int*) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app->add_subcommand("eval", "Perplexity of a text or of token ids; logits for comparing");
+  CLI::App* command =
+      app->add_subcommand("eval", "Perplexity of a text or of token ids, accuracy of multiple-choice tasks");
   add_verified_model(command, &options->model);
   add_session(command, &options->session);
   CLI::Option* text = command->add_option("--text", options->text, "Text file; a line <|endoftext|> ends a document");
@@ -218,14 +298,38 @@ void add_eval(CLI::App* app, int*) {
   command->add_option("--logits", options->logits, "Write the logits after every id: float32 [ids, vocabulary], .npy")
       ->needs(ids);
   command->add_flag("--slide", options->slide, "Let the oldest ids go when they are more than the context")->needs(ids);
-  command->add_option("--base", options->base,
-                      "Another model to measure the KL divergence and top-1 agreement against");
-  command->add_option("--limit", options->limit, "Tokens to score at most, ids to evaluate; 0: all");
+  CLI::Option* choices =
+      command
+          ->add_option("--choices", options->choices,
+                       "File of multiple-choice tasks, a line of JSON each: {\"context\": TEXT, "
+                       "\"choices\": [TEXT, ...], \"answer\": INDEX}, or HellaSwag's ctx, endings, label")
+          ->excludes(text)
+          ->excludes(ids);
+  command->add_option("--scores", options->scores, "Write the log-probability of every choice: a line of JSON a task")
+      ->needs(choices);
+  command->add_option("--base", options->base, "Another model to measure the KL divergence and top-1 agreement against")
+      ->excludes(choices);
+  command->add_option("--limit", options->limit, "Tokens to score at most, ids to evaluate, tasks to take; 0: all");
   command->add_flag("--json", options->json, "One JSON document");
   command->callback([options] {
-    if (options->text.empty() && options->ids.empty()) throw CLI::RequiredError("--text or --ids");
+    if (options->text.empty() && options->ids.empty() && options->choices.empty())
+      throw CLI::RequiredError("--text, --ids or --choices");
     eval(*options);
   });
+}
+
+void add_embed(CLI::App* app, int*) {
+  auto options = std::make_shared<EmbedOptions>();
+  CLI::App* command = app->add_subcommand("embed", "Every line of a text as a vector: its hidden state");
+  add_verified_model(command, &options->model);
+  add_session(command, &options->session);
+  command->add_option("--file", options->file, "Texts, a line each; standard input if left out");
+  add_choice(command, "--pooling", &options->pooling, {"mean", "last"},
+             "Of the tokens' hidden states: their mean, or the last");
+  command->add_flag("--normalise,--normalize", options->normalises, "Vectors of the length 1");
+  command->add_option("--npy", options->npy,
+                      "Write float32 [lines, width] for numpy.load, instead of a line of JSON for each");
+  command->callback([options] { embed(*options); });
 }
 
 void add_verify(CLI::App* app, int* status) {
@@ -324,8 +428,11 @@ int run_command(int argc, char** argv) {
   app.set_version_flag("--version", pith_version());
   app.require_subcommand(1);
   int status = 0;
-  for (const auto add :
-       {add_run, add_chat, add_quantize, add_synth, add_info, add_bench, add_eval, add_parity, add_verify})
+  for (const auto add : {add_run, add_chat,
+#ifdef PITH_SERVER
+                         add_serve,
+#endif
+                         add_quantize, add_synth, add_info, add_bench, add_eval, add_embed, add_parity, add_verify})
     add(&app, &status);
   check_numbers(&app);
   try {

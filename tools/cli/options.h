@@ -10,6 +10,7 @@
 
 #include "document.h"
 #include "pith/pith.hpp"
+#include "sampling_options.h"
 
 namespace pith::cli {
 
@@ -47,17 +48,6 @@ struct SessionOptions {
   // The same with a capacity: unless --context asks, the model's context as far as a session of 1 GiB, and at least 4,096
   // tokens, hold it; of less the user is told.
   pith_session_options resolve_for(const Model& model) const;
-};
-
-// As people say it: 0 is greedy, all tokens, no token.
-struct SamplingOptions {
-  float temperature = 0.8f, top_p = 0.95f, min_p = 0.05f, repeat_penalty = 1;
-  uint32_t top_k = 40, repeat_window = 64;
-  uint64_t seed = 1;
-  bool has_seed = false;  // it was given
-  std::vector<std::string> stops;
-
-  pith_sampler_options resolve() const;
 };
 
 // Reads a whole regular file.

@@ -1,6 +1,5 @@
-// The file of --save-state and --load-state, and of /save and /load in a chat: a session, its sampler and its text stream, each with the checks of its own.
-//
-//   "PITHRUN1" | u64 bytes of the session's state | u64 of the sampler's | u64 of the stream's | the three states
+// The file of --save-state and --load-state, and of /save and /load in a chat: a state_file.h of the kind "PITHRUN1", with the
+// states of a session, its sampler and its text stream.
 #ifndef PITH_CLI_RUN_STATE_H
 #define PITH_CLI_RUN_STATE_H
 

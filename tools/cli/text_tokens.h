@@ -1,4 +1,4 @@
-// The tokens of a text file.
+// The tokens of a text file, and what a text begins with.
 //
 // A line `<|endoftext|>` parts documents. The line ending before it, or before the end of the file, ends the document's
 // last line and is not part of it; every other byte is, blank lines and carriage returns included. Documents without

@@ -1,4 +1,5 @@
 #include "token_score.h"
+#include "session/log_probability.h"
 #include "standard_streams.h"
 
 #include <unistd.h>
@@ -14,10 +15,8 @@ namespace {
 
 // log softmax in double. [V]
 std::vector<double> log_probabilities(std::span<const float> logits) {
-  double largest = -INFINITY, total = 0;
-  for (const float x : logits) largest = std::max(largest, double(x));
-  for (const float x : logits) total += std::exp(double(x) - largest);
-  const double shift = largest + std::log(total);
+  const float largest = *std::max_element(logits.begin(), logits.end());
+  const double shift = double(largest) + internal::log_sum_exp(logits.data(), int32_t(logits.size()), largest);
   std::vector<double> out;
   out.reserve(logits.size());
   for (const float x : logits) out.push_back(double(x) - shift);
