@@ -79,7 +79,8 @@ class RandomGrammar {
     return {one.gbnf + "{" + std::to_string(least) + "," + std::to_string(most) + "}", all};
   }
   Expression atom(int depth) {
-    static const std::vector<std::string> kCharacters = {"a", "b", "\"", "\xc3\xa9", "\xc3\xaa", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
+    static const std::vector<std::string> kCharacters = {
+        "a", "b", "\"", "\xc3\xa9", "\xc3\xaa", "\xe2\x82\xac", "\xf0\x9f\x98\x80"};
     switch (below(depth > 0 ? 5 : 2)) {
       case 0: {
         std::string gbnf, text;
@@ -255,7 +256,8 @@ TEST_CASE("grammar: more ways than can be followed are a limit, and the text is 
   }
   CHECK(int(status) == int(PITH_E_LIMIT));
   CHECK(n >= 8);
-  refuses(PITH_E_LIMIT, "ambiguous", [&](pith_error* error) { return pith_matcher_accept(matching.matcher, 1 + 'a', error); });
+  refuses(PITH_E_LIMIT, "ambiguous",
+          [&](pith_error* error) { return pith_matcher_accept(matching.matcher, 1 + 'a', error); });
   CHECK(matching.accept_text("d" + std::string(n, 'b')) == n + 1);
   CHECK(pith_matcher_is_done(matching.matcher) == 1);
 }
@@ -417,14 +419,17 @@ TEST_CASE("grammar: arguments") {
   pith_token_trie* trie = nullptr;
   refuses(PITH_E_MEMORY, "token trie",
           [&](pith_error* e) { return pith_token_trie_init(words.tokenizer(), memory.get(), 64, &trie, e); });
-  refuses(PITH_E_ARGUMENT, "trie", [&](pith_error* e) { return pith_matcher_bytes(grammar.grammar, nullptr, &bytes, e); });
+  refuses(PITH_E_ARGUMENT, "trie",
+          [&](pith_error* e) { return pith_matcher_bytes(grammar.grammar, nullptr, &bytes, e); });
   pith_matcher* matcher = nullptr;
   refuses(PITH_E_MEMORY, "matcher",
           [&](pith_error* e) { return pith_matcher_init(grammar.grammar, words.trie, memory.get(), 64, &matcher, e); });
   refuses(PITH_E_ARGUMENT, "matcher", [&](pith_error* e) { return pith_matcher_reset(nullptr, e); });
-  refuses(PITH_E_ARGUMENT, "out_logits", [&](pith_error* e) { return pith_matcher_mask(matching.matcher, &logit, nullptr, e); });
+  refuses(PITH_E_ARGUMENT, "out_logits",
+          [&](pith_error* e) { return pith_matcher_mask(matching.matcher, &logit, nullptr, e); });
   refuses(PITH_E_ARGUMENT, "matcher", [&](pith_error* e) { return pith_matcher_accept(nullptr, 0, e); });
-  refuses(PITH_E_ARGUMENT, "to", [&](pith_error* e) { return pith_matcher_copy(matching.matcher, matching.matcher, e); });
+  refuses(PITH_E_ARGUMENT, "to",
+          [&](pith_error* e) { return pith_matcher_copy(matching.matcher, matching.matcher, e); });
   refuses(PITH_E_ARGUMENT, "another grammar",
           [&](pith_error* e) { return pith_matcher_copy(matching.matcher, other.matcher, e); });
   CHECK(pith_matcher_may_end(nullptr) == 0);

@@ -78,7 +78,9 @@ struct Matching {
 
   Matching(pith_grammar_kind kind, std::string_view text, const Words& words)
       : Matching(std::make_unique<Compiled>(kind, text), words) {}
-  Matching(std::unique_ptr<Compiled> grammar, const Words& words) : Matching(*grammar, words) { own = std::move(grammar); }
+  Matching(std::unique_ptr<Compiled> grammar, const Words& words) : Matching(*grammar, words) {
+    own = std::move(grammar);
+  }
   Matching(const Compiled& grammar, const Words& words) : n_tokens(words.n_tokens()) {
     REQUIRE_MESSAGE(grammar.status == PITH_OK, grammar.error.message);
     size_t bytes = 0;

@@ -309,7 +309,8 @@ struct Form {
   bool step(const float* logits, pith_sampler* sampler, int32_t* token) const {
     bool good = api.mask(matcher, logits, masked, nullptr) == PITH_OK;
     good = good && api.draw(sampler, masked, token, nullptr) == PITH_OK;
-    good = good && api.accept_form(matcher, *token, nullptr) == PITH_OK && api.copy_form(copy, matcher, nullptr) == PITH_OK;
+    good = good && api.accept_form(matcher, *token, nullptr) == PITH_OK &&
+           api.copy_form(copy, matcher, nullptr) == PITH_OK;
     return good && (api.form_is_done(matcher) == 0 || api.reset_form(matcher, nullptr) == PITH_OK);
   }
 };

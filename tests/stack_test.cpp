@@ -293,23 +293,27 @@ TEST_CASE("grammars and masks use at most 32 KiB of stack") {
   const Tokenizer tokenizer(runtime.model);
   const TokenTrie trie(tokenizer);
   std::string names;
-  for (int i = 0; i < 200; ++i) names += (i > 0 ? ",\"" : "\"") + std::string(size_t(i % 7), char('a' + i % 26)) + std::to_string(i) + "\":{}";
+  for (int i = 0; i < 200; ++i)
+    names += (i > 0 ? ",\"" : "\"") + std::string(size_t(i % 7), char('a' + i % 26)) + std::to_string(i) + "\":{}";
   std::string nested = "{}";
-  for (int i = 0; i < 60; ++i) nested = R"({"anyOf":[{"type":"null"},{"items":)" + nested + "}]}";
+  for (int i = 0; i < 40; ++i) nested = R"({"anyOf":[{"type":"null"},{"items":)" + nested + "}]}";
   const std::string texts[] = {
-      R"({"type":"object","additionalProperties":{"type":"string","format":"uri"},"properties":{)" + names + "}}", nested,
-      R"({"type":["integer","number"],"minimum":-12345678901234567,"maximum":98765432109876543})",
-      R"({"type":"string","pattern":"^(((([\\w\\s-]|[^\\d]){1,9})*(a|b))+)$"})", "root ::= ((((\"a\" | [^a-z]){2,9})*)+ | .)* \"!\""};
+      R"({"type":"object","additionalProperties":{"type":"string","format":"uri"},"properties":{)" + names + "}}",
+      nested, R"({"type":["integer","number"],"minimum":-12345678901234567,"maximum":98765432109876543})",
+      R"({"type":"string","pattern":"^(((([\\w\\s-]|[^\\d]){1,9})*(a|b))+)$"})",
+      "root ::= ((((\"a\" | [^a-z]){2,9})*)+ | .)* \"!\""};
   size_t compiling = 0, masking = 0;
   for (const std::string& text : texts) {
-    const pith_grammar_source source = grammar_source(text[0] == 'r' ? PITH_GRAMMAR_GBNF : PITH_GRAMMAR_JSON_SCHEMA, text);
+    const pith_grammar_source source =
+        grammar_source(text[0] == 'r' ? PITH_GRAMMAR_GBNF : PITH_GRAMMAR_JSON_SCHEMA, text);
     size_t n = 0;
     pith_status status = PITH_OK;
     pith_grammar* grammar = nullptr;
     REQUIRE(int(pith_grammar_bytes(&source, &n, nullptr)) == int(PITH_OK));
     const Block memory = block_of(n);
     PaintedStack stack(1 << 20), other(1 << 20);
-    compiling = std::max(compiling, stack.run([&] { status = pith_grammar_init(&source, memory.get(), n, &grammar, nullptr); }));
+    compiling = std::max(compiling,
+                         stack.run([&] { status = pith_grammar_init(&source, memory.get(), n, &grammar, nullptr); }));
     CAPTURE(text);
     REQUIRE(int(status) == int(PITH_OK));
     REQUIRE(int(pith_matcher_bytes(grammar, trie.get(), &n, nullptr)) == int(PITH_OK));

@@ -66,8 +66,8 @@ exported=$("$nm" -D --defined-only "$shared" | awk '$2 == "T" {print $3}' | sed 
 declared=$(grep -oE '^(PITH_NODISCARD )?PITH_API [^;(]*\(' "$header" | grep -oE 'pith_[a-z0-9_]+\($' | tr -d '(' | sort)
 [ "$(echo "$declared" | wc -l)" -gt 20 ] || fail "the header declares too little to be true"
 diff <(echo "$declared") <(echo "$exported") || fail "exports differ from the header's declarations"
-# And pith.hpp wraps all of it.
-wrapped() { grep -qE "\\b$1\\b" "$(dirname "$header")/pith.hpp"; }
+# And pith.hpp, with the headers that are parts of it, wraps all of it.
+wrapped() { grep -qE "\\b$1\\b" "$(dirname "$header")"/*.hpp; }
 for name in $declared; do wrapped "$name" || fail "pith.hpp does not wrap $name"; done
 ! wrapped pith_session_no_such_function || fail "the check for pith.hpp finds what is not there"
 # Every function that can fail says so last, and warns where nobody looks.

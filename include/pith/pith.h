@@ -720,8 +720,8 @@ PITH_NODISCARD PITH_API pith_status pith_grammar_init(const pith_grammar_source*
                                                       size_t memory_bytes, pith_grammar** out_grammar,
                                                       pith_error* error);
 
-/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 15 bytes
- * and half a microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
+/* The tokens of a vocabulary in the order of their bytes: made once, for all matchers of a model. Takes some 45 bytes
+ * and a microsecond per token. Immutable; the tokenizer, and its model, must outlive it. */
 typedef struct pith_token_trie pith_token_trie;
 
 PITH_NODISCARD PITH_API pith_status pith_token_trie_bytes(const pith_tokenizer* tokenizer, size_t* out_bytes,
@@ -733,7 +733,7 @@ PITH_NODISCARD PITH_API pith_status pith_token_trie_init(const pith_tokenizer* t
 /* One text under a grammar. Used by one thread at a time. The grammar and the trie must outlive it. */
 typedef struct pith_matcher pith_matcher;
 
-/* Some 4 MiB, and 2 bytes per token. PITH_E_LIMIT: the grammar may begin in more ways than can be followed at once. */
+/* Some 2.7 MB, and 2 bytes per token. PITH_E_LIMIT: the grammar may begin in more ways than can be followed at once. */
 PITH_NODISCARD PITH_API pith_status pith_matcher_bytes(const pith_grammar* grammar, const pith_token_trie* trie,
                                                        size_t* out_bytes, pith_error* error);
 PITH_NODISCARD PITH_API pith_status pith_matcher_init(const pith_grammar* grammar, const pith_token_trie* trie,

@@ -16,11 +16,12 @@ pith_status read_source(const pith_grammar_source* given, pith_grammar_source* s
   if (source->kind != PITH_GRAMMAR_GBNF && source->kind != PITH_GRAMMAR_JSON_SCHEMA)
     return fail(error, PITH_E_ARGUMENT, "argument source.kind: ", source->kind, " is no pith_grammar_kind");
   if (source->text_bytes > Grammar::kMaxText)
-    return fail(error, PITH_E_LIMIT, "argument source.text_bytes: ", uint64_t(source->text_bytes), " are more than 1 MiB");
+    return fail(error, PITH_E_LIMIT, "argument source.text_bytes: ", uint64_t(source->text_bytes),
+                " are more than 1 MiB");
   if (source->max_states == 0) source->max_states = kDefaultStates;
   if (source->max_states < kMinStates || source->max_states > kMaxStates)
-    return fail(error, PITH_E_ARGUMENT, "argument source.max_states: ", source->max_states, " is not within ", kMinStates,
-                " .. 2^20");
+    return fail(error, PITH_E_ARGUMENT, "argument source.max_states: ", source->max_states, " is not within ",
+                kMinStates, " .. 2^20");
   return PITH_OK;
 }
 

@@ -44,7 +44,8 @@ pith_status Automaton::start(pith_error* error) {
   begin_step();
   State first = kDead;
   if (close({program_->rules[program_->root].start, kNone}) != Room::enough || intern(&first) != Room::enough)
-    return fail(error, PITH_E_LIMIT, "grammar: it may begin in more than ", kMaxVisits, " ways; make it less ambiguous");
+    return fail(error, PITH_E_LIMIT, "grammar: it may begin in more than ", kMaxVisits,
+                " ways; make it less ambiguous");
   path_[0] = first;
   return PITH_OK;
 }

@@ -77,18 +77,18 @@ class Automaton {
   const Program* program_ = nullptr;
   State path_[kPath] = {};
   uint32_t n_frames_ = 0, n_sets_ = 0, n_places_ = 0, n_collections_ = 0;
-  Frame* frames_ = nullptr;           // [kMaxFrames]; a frame's number is above that of the one below it
-  uint32_t* frame_slots_ = nullptr;   // [2 kMaxFrames]: hash table of frames, kNone = empty
-  Set* sets_ = nullptr;               // [kMaxStates]
-  uint32_t* set_slots_ = nullptr;     // [2 kMaxStates]: hash table of states, kNone = empty
-  Place* places_ = nullptr;           // [kMaxPlaces]: of all sets, each in order
-  State* transitions_ = nullptr;      // [kMaxStates, 256]
+  Frame* frames_ = nullptr;          // [kMaxFrames]; a frame's number is above that of the one below it
+  uint32_t* frame_slots_ = nullptr;  // [2 kMaxFrames]: hash table of frames, kNone = empty
+  Set* sets_ = nullptr;              // [kMaxStates]
+  uint32_t* set_slots_ = nullptr;    // [2 kMaxStates]: hash table of states, kNone = empty
+  Place* places_ = nullptr;          // [kMaxPlaces]: of all sets, each in order
+  State* transitions_ = nullptr;     // [kMaxStates, 256]
   // Of the present step.
   bool may_end_ = false;
   uint32_t stamp_ = 0, n_found_ = 0, n_open_ = 0, n_visits_ = 0;
-  Place* found_ = nullptr;   // [kMaxVisits]
-  Place* open_ = nullptr;    // [kMaxVisits]: visited, and not gone on from
-  Visit* visits_ = nullptr;  // [2 kMaxVisits]: hash table of what this step has visited, by its stamp
+  Place* found_ = nullptr;     // [kMaxVisits]
+  Place* open_ = nullptr;      // [kMaxVisits]: visited, and not gone on from
+  Visit* visits_ = nullptr;    // [2 kMaxVisits]: hash table of what this step has visited, by its stamp
   uint32_t* moved_ = nullptr;  // [kMaxFrames]: the new numbers of frames that a collection keeps
 };
 

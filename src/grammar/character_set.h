@@ -3,6 +3,7 @@
 #define PITH_GRAMMAR_CHARACTER_SET_H
 
 #include <cstdint>
+#include <initializer_list>
 
 namespace pith::internal {
 
@@ -31,8 +32,8 @@ class CharacterSet {
   void add(uint32_t first, uint32_t last);  // first <= last
   void add(uint32_t character) { add(character, character); }
   void add(const CharacterSet& other);
-  void negate();                                // of all characters
-  void keep(uint32_t first, uint32_t last);     // drops what is outside
+  void negate();                             // of all characters
+  void keep(uint32_t first, uint32_t last);  // drops what is outside
   void remove(uint32_t first, uint32_t last);
 
   bool has(uint32_t character) const;

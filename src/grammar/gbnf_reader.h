@@ -12,7 +12,8 @@ namespace pith::internal {
 
 class GbnfReader {
  public:
-  GbnfReader(std::string_view text, RuleNames* names, ProgramWriter* writer) : text_(text), names_(names), writer_(writer) {}
+  GbnfReader(std::string_view text, RuleNames* names, ProgramWriter* writer)
+      : text_(text), names_(names), writer_(writer) {}
 
   // Writes the rules of the text. Whether each rule that it names is defined, its caller looks (RuleNames::check_all).
   pith_status read(pith_error* error);
@@ -31,9 +32,9 @@ class GbnfReader {
   bool at_end() const { return at_ >= text_.size(); }
   char peek(size_t ahead = 0) const { return at_ + ahead < text_.size() ? text_[at_ + ahead] : '\0'; }
   bool take(std::string_view word);
-  void skip_blanks();                // and a comment
-  void skip_lines();                 // the same, and line ends
-  bool goes_on_with_bar();           // whether the next line that has something begins with a bar
+  void skip_blanks();       // and a comment
+  void skip_lines();        // the same, and line ends
+  bool goes_on_with_bar();  // whether the next line that has something begins with a bar
   std::string_view take_name();
   pith_status read_rule(pith_error* error);
   pith_status read_alternatives(pith_error* error);

@@ -43,11 +43,13 @@ pith_status Grammar::check(const pith_grammar_source& source, pith_error* error)
   if (result == ProgramCheck::Result::good) return PITH_OK;
   const bool is_empty = result == ProgramCheck::Result::empty;
   if (source.kind == PITH_GRAMMAR_JSON_SCHEMA)
-    return schema_.refuse_rule(rule, PITH_E_GRAMMAR,
-                               is_empty ? "nothing fits this schema" : "this schema refers to itself for the same value", error);
+    return schema_.refuse_rule(
+        rule, PITH_E_GRAMMAR, is_empty ? "nothing fits this schema" : "this schema refers to itself for the same value",
+        error);
   const Rule& at = program_.rules[rule];
   if (is_empty)
-    return fail(error, PITH_E_GRAMMAR, "grammar: line ", at.origin, ": no text fits rule \"", at.name, "\": it never ends");
+    return fail(error, PITH_E_GRAMMAR, "grammar: line ", at.origin, ": no text fits rule \"", at.name,
+                "\": it never ends");
   return fail(error, PITH_E_GRAMMAR, "grammar: line ", at.origin, ": rule \"", at.name,
               "\" calls itself before it reads anything (left recursion); write it as a repetition");
 }

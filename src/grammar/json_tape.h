@@ -28,18 +28,18 @@ class JsonCharacters {
 };
 
 bool json_equal(std::string_view escaped, std::string_view other_escaped);
-bool json_equals(std::string_view escaped, std::string_view text);  // text: as it is, in UTF-8
+bool json_equals(std::string_view escaped, std::string_view text);         // text: as it is, in UTF-8
 bool json_less(std::string_view escaped, std::string_view other_escaped);  // by characters
 
 enum class JsonType : uint8_t { null, false_value, true_value, number, string, array, object };
 
 struct JsonValue {
   JsonType type;
-  uint32_t parent;         // of the root: itself
-  uint32_t end;            // the value behind this one and all within it
-  uint32_t key_hash;       // of the unescaped key
-  std::string_view key;    // of a member of an object, with its escapes
-  std::string_view text;   // string: with its escapes; otherwise as it stands
+  uint32_t parent;        // of the root: itself
+  uint32_t end;           // the value behind this one and all within it
+  uint32_t key_hash;      // of the unescaped key
+  std::string_view key;   // of a member of an object, with its escapes
+  std::string_view text;  // string: with its escapes; otherwise as it stands
 
   bool is_container() const { return type == JsonType::array || type == JsonType::object; }
 };

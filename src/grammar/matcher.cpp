@@ -129,8 +129,9 @@ pith_status TokenMatcher::mask(const float* logits, float* out, pith_error* erro
   const Mask* mask = nullptr;
   PITH_TRY(find_mask(&mask, error));
   if (!mask->any)
-    return fail(error, PITH_E_NO_TOKEN, may_end() ? "matcher: the text is complete, and the vocabulary has no token that ends it"
-                                               : "matcher: the vocabulary has no token for what the grammar asks here");
+    return fail(error, PITH_E_NO_TOKEN,
+                may_end() ? "matcher: the text is complete, and the vocabulary has no token that ends it"
+                          : "matcher: the vocabulary has no token for what the grammar asks here");
   const size_t n = size_t(trie_->n_tokens());
   for (size_t first = 0; first < n; first += 64) {
     const size_t count = std::min(n - first, size_t(64));

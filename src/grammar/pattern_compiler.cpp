@@ -19,7 +19,8 @@ void add_class(char name, CharacterSet* set) {
       break;
     default:
       members.add('\t', '\r');
-      for (const uint32_t c : {0x20u, 0xa0u, 0x1680u, 0x2028u, 0x2029u, 0x202fu, 0x205fu, 0x3000u, 0xfeffu}) members.add(c);
+      for (const uint32_t c : {0x20u, 0xa0u, 0x1680u, 0x2028u, 0x2029u, 0x202fu, 0x205fu, 0x3000u, 0xfeffu})
+        members.add(c);
       members.add(0x2000, 0x200a);
       break;
   }

@@ -29,14 +29,18 @@ class ProgramWriter {
 
   void put_byte(uint8_t first, uint8_t last) { put({Op::byte, first, last, 0, 0}); }
   void put_text(std::string_view bytes);
-  void put_character(uint32_t character);          // in UTF-8
-  void put_characters(const CharacterSet& set);    // one of them, in UTF-8
+  void put_character(uint32_t character);        // in UTF-8
+  void put_characters(const CharacterSet& set);  // one of them, in UTF-8
   void put_call(uint32_t rule) { put({Op::call, 0, 0, rule, 0}); }
   void put_fail() { put({Op::fail, 0, 0, 0, 0}); }
   uint32_t put_jump(uint32_t to) { return put({Op::jump, 0, 0, to, 0}); }
   uint32_t put_split(uint32_t a, uint32_t b) { return put({Op::split, 0, 0, a, b}); }
-  void set_jump(uint32_t at, uint32_t to) { if (!is_full_) program_->code[at].a = to; }
-  void set_split(uint32_t at, uint32_t b) { if (!is_full_) program_->code[at].b = b; }
+  void set_jump(uint32_t at, uint32_t to) {
+    if (!is_full_) program_->code[at].a = to;
+  }
+  void set_split(uint32_t at, uint32_t b) {
+    if (!is_full_) program_->code[at].b = b;
+  }
 
   // The expression from `begin` to here, least .. most times.
   void repeat(uint32_t begin, uint32_t least, uint32_t most);

@@ -26,6 +26,7 @@ hex ::= [0-9a-fA-F]
 number ::= integer ("." [0-9]{1,17})? ([eE] [+\-]? [0-9]{1,2})?
 integer ::= "-"? ("0" | [1-9] [0-9]{0,18})
 key-end ::= plain* "\""
+wide ::= [^\x00-\x7f]
 )";
 }
 
@@ -59,12 +60,14 @@ pith_status SchemaCompiler::compile(std::string_view text, Program* program, Rul
   number_ = common("number");
   integer_ = common("integer");
   key_end_ = common("key-end");
+  wide_ = common("wide");
   PITH_TRY(tape_.read(text, "schema", error));
   Parts root;
   PITH_TRY(add_part(&root, 0, 0, 0, error));
   PITH_TRY(find_rule(&root, &program->root, error));
   if (root.fits_nothing) return refuse(0, PITH_E_GRAMMAR, error, "nothing fits this schema");
-  for (uint32_t rule = n_common_; rule < program->n_rules && !writer->is_full(); ++rule) PITH_TRY(write_rule(rule, error));
+  for (uint32_t rule = n_common_; rule < program->n_rules && !writer->is_full(); ++rule)
+    PITH_TRY(write_rule(rule, error));
   return PITH_OK;
 }
 
@@ -99,7 +102,8 @@ size_t SchemaCompiler::write_pointer(uint32_t value, char* out, size_t capacity)
 }
 
 pith_status SchemaCompiler::refuse_rule(uint32_t rule, pith_status status, const char* why, pith_error* error) const {
-  return refuse(rule < program_->n_rules ? program_->rules[rule].origin : 0, status, error, why);
+  const bool is_common = rule < n_common_ || rule >= program_->n_rules;
+  return refuse(is_common ? 0 : program_->rules[rule].origin, status, error, why);
 }
 
 // ---- Parts
@@ -147,7 +151,8 @@ pith_status SchemaCompiler::check_words(uint32_t schema, pith_error* error) cons
         if (tape_[i].type == JsonType::false_value || tape_[i].text == "0") continue;
         break;
       case SchemaWord::true_or_empty:
-        if (tape_[i].type == JsonType::true_value || (tape_[i].type == JsonType::object && tape_.count(i) == 0)) continue;
+        if (tape_[i].type == JsonType::true_value || (tape_[i].type == JsonType::object && tape_.count(i) == 0))
+          continue;
         break;
       case SchemaWord::unknown: break;
     }

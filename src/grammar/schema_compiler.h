@@ -48,9 +48,18 @@ class SchemaCompiler {
   // What a rule that is not a common one is written from.
   struct Source {
     uint32_t first, count, depth;  // of parts_, or of names_
-    bool is_key;                   // the rest of a key that is none of these names, which begin alike for `depth` characters
+    bool is_key;  // the rest of a key that is none of these names, which begin alike for `depth` characters
   };
-  enum Type : uint32_t { kNull = 1, kBoolean = 2, kNumber = 4, kInteger = 8, kString = 16, kArray = 32, kObject = 64, kAll = 127 };
+  enum Type : uint32_t {
+    kNull = 1,
+    kBoolean = 2,
+    kNumber = 4,
+    kInteger = 8,
+    kString = 16,
+    kArray = 32,
+    kObject = 64,
+    kAll = 127
+  };
   // What the parts say together about values that are no containers.
   struct Facts {
     uint32_t types = kAll;
@@ -117,7 +126,8 @@ class SchemaCompiler {
   Program* program_ = nullptr;
   ProgramWriter* writer_ = nullptr;
   uint32_t n_common_ = 0;  // rules in front of those of subschemas
-  uint32_t ws_ = 0, any_ = 0, object_ = 0, array_ = 0, string_ = 0, char_ = 0, number_ = 0, integer_ = 0, key_end_ = 0;
+  uint32_t ws_ = 0, any_ = 0, object_ = 0, array_ = 0, string_ = 0, char_ = 0, number_ = 0, integer_ = 0, key_end_ = 0,
+           wide_ = 0;
   uint32_t n_parts_ = 0, max_parts_ = 0, n_properties_ = 0, slot_mask_ = 0;
   Source* sources_ = nullptr;       // [max_rules]
   Part* parts_ = nullptr;           // [max_parts]: of all rules
@@ -127,7 +137,8 @@ class SchemaCompiler {
 };
 
 template <typename... Pieces>
-pith_status SchemaCompiler::refuse(uint32_t value, pith_status status, pith_error* error, const Pieces&... pieces) const {
+pith_status SchemaCompiler::refuse(uint32_t value, pith_status status, pith_error* error,
+                                   const Pieces&... pieces) const {
   char pointer[120];
   const size_t n = write_pointer(value, pointer, sizeof pointer);
   return fail(error, status, "schema: at \"#", std::string_view(pointer, n), "\": ", pieces...);

@@ -21,14 +21,16 @@ pith_status SchemaCompiler::find_properties(const Parts& parts, uint32_t* first,
   for (uint32_t i = 0; i < parts.count; ++i) {
     const uint32_t properties = tape_.find(parts.list[i].value, "properties");
     if (properties == 0) continue;
-    if (tape_[properties].type != JsonType::object) return refuse(properties, PITH_E_GRAMMAR, error, "not an object of schemas");
+    if (tape_[properties].type != JsonType::object)
+      return refuse(properties, PITH_E_GRAMMAR, error, "not an object of schemas");
     for (uint32_t p = tape_.first(properties); p != tape_.end(properties); p = tape_.next(p))
       PITH_TRY(add_property(tape_[p].key, false, *first, error));
   }
   for (uint32_t i = 0; i < parts.count; ++i) {
     const uint32_t required = tape_.find(parts.list[i].value, "required");
     if (required == 0) continue;
-    if (tape_[required].type != JsonType::array) return refuse(required, PITH_E_GRAMMAR, error, "not an array of names");
+    if (tape_[required].type != JsonType::array)
+      return refuse(required, PITH_E_GRAMMAR, error, "not an array of names");
     for (uint32_t r = tape_.first(required); r != tape_.end(required); r = tape_.next(r)) {
       if (tape_[r].type != JsonType::string) return refuse(r, PITH_E_GRAMMAR, error, "not a name");
       PITH_TRY(add_property(tape_[r].text, true, *first, error));
@@ -179,16 +181,26 @@ pith_status SchemaCompiler::write_key_rest(const Source& source, pith_error* err
     w.next_alternative(&either);
   }
   CharacterSet others = plain_json_characters();
+  bool is_ascii = true;
   for (uint32_t i = name; i < end; ++i) {
-    if (character_of(i, &c)) others.remove(c, c);
+    if (!character_of(i, &c)) continue;
+    others.remove(c, c);
+    is_ascii = is_ascii && c < 0x80;
   }
   if (others.is_full()) return refuse(0, PITH_E_LIMIT, error, "too many properties beside additionalProperties");
+  ProgramWriter::Alternatives other = w.begin_alternatives();
+  if (is_ascii) {  // what is beyond is the same everywhere
+    others.keep(0, 0x7f);
+    w.put_call(wide_);
+    w.next_alternative(&other);
+  }
   w.put_characters(others);
+  w.end_alternatives(other);
   w.put_call(key_end_);
   while (name < end && !w.is_full()) {
-    uint32_t next = name, other = 0;
+    uint32_t next = name, own = 0;
     (void)character_of(name, &c);
-    while (next < end && character_of(next, &other) && other == c) ++next;
+    while (next < end && character_of(next, &own) && own == c) ++next;
     w.next_alternative(&either);
     w.put_character(c);
     put_call(add_source({name, next - name, source.depth + 1, true}, 0));

@@ -37,7 +37,8 @@ pith_status SchemaCompiler::write_values(const Parts& parts, pith_error* error) 
 pith_status SchemaCompiler::read_facts(const Parts& parts, Facts* facts, pith_error* error) const {
   for (uint32_t i = 0; i < parts.count; ++i) {
     const uint32_t schema = parts.list[i].value;
-    for (uint32_t w = tape_.first(schema); w != tape_.end(schema); w = tape_.next(w)) PITH_TRY(read_word(w, facts, error));
+    for (uint32_t w = tape_.first(schema); w != tape_.end(schema); w = tape_.next(w))
+      PITH_TRY(read_word(w, facts, error));
   }
   if (facts->n_values > 0 && facts->other != 0)
     return refuse(facts->other, PITH_E_UNSUPPORTED, error, "\"", tape_[facts->other].key,
@@ -50,8 +51,10 @@ pith_status SchemaCompiler::read_word(uint32_t word, Facts* facts, pith_error* e
   const auto is = [&](std::string_view name) { return json_equals(key, name); };
   if (is("type")) return read_types(word, &facts->types, error);
   if (is("enum") || is("const")) {
-    if (is("enum") && tape_[word].type != JsonType::array) return refuse(word, PITH_E_GRAMMAR, error, "not an array of values");
-    if (facts->n_values == kMaxParts) return refuse(word, PITH_E_LIMIT, error, "too many lists of values for one value");
+    if (is("enum") && tape_[word].type != JsonType::array)
+      return refuse(word, PITH_E_GRAMMAR, error, "not an array of values");
+    if (facts->n_values == kMaxParts)
+      return refuse(word, PITH_E_LIMIT, error, "too many lists of values for one value");
     facts->values[facts->n_values++] = word;
     return PITH_OK;
   }
@@ -105,7 +108,8 @@ pith_status SchemaCompiler::read_types(uint32_t word, uint32_t* types, pith_erro
     good = add(word);
   }
   if (!good || found == 0)
-    return refuse(word, PITH_E_GRAMMAR, error, "not a type, nor an array of them: null, boolean, number, integer, string, array, object");
+    return refuse(word, PITH_E_GRAMMAR, error,
+                  "not a type, nor an array of them: null, boolean, number, integer, string, array, object");
   *types &= found;
   return PITH_OK;
 }
@@ -184,7 +188,8 @@ pith_status SchemaCompiler::is_listed(uint32_t value, uint32_t list, bool* out, 
   for (uint32_t v = is_const ? list : tape_.first(list); v != end && !*out; v = is_const ? end : tape_.next(v)) {
     if (tape_[v].type != tape_[value].type) continue;
     if (tape_[v].is_container())
-      return refuse(list, PITH_E_UNSUPPORTED, error, "a second list of arrays or objects for the same value is not supported");
+      return refuse(list, PITH_E_UNSUPPORTED, error,
+                    "a second list of arrays or objects for the same value is not supported");
     *out = tape_[v].type == JsonType::string ? json_equal(tape_[v].text, tape_[value].text)
                                              : tape_[v].text == tape_[value].text;
   }
@@ -227,7 +232,8 @@ pith_status SchemaCompiler::write_pattern(uint32_t word, std::string_view patter
   if (is_escaped) {
     for (JsonCharacters characters(pattern); characters.next(&c);) {
       if (n == PatternCompiler::kMaxCharacters)
-        return refuse(word, PITH_E_LIMIT, error, "a pattern of more than ", PatternCompiler::kMaxCharacters, " characters");
+        return refuse(word, PITH_E_LIMIT, error, "a pattern of more than ", PatternCompiler::kMaxCharacters,
+                      " characters");
       pattern_[n++] = c;
     }
   } else {

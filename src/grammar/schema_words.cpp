@@ -5,18 +5,42 @@
 namespace pith::internal {
 namespace {
 
-constexpr std::string_view kAnnotations[] = {
-    "title",      "description", "default",         "examples",         "example",       "deprecated", "readOnly",
-    "writeOnly",  "$schema",     "$id",             "$comment",         "$anchor",       "$defs",      "definitions",
-    "$vocabulary", "$dynamicAnchor", "contentEncoding", "contentMediaType", "contentSchema", "discriminator"};
-constexpr std::string_view kHeld[] = {
-    "type",        "enum",     "const",    "properties",       "required",         "additionalProperties", "items",
-    "prefixItems", "minItems", "maxItems", "additionalItems",  "minLength",        "maxLength",            "pattern",
-    "format",      "minimum",  "maximum",  "exclusiveMinimum", "exclusiveMaximum", "anyOf",                "oneOf",
-    "allOf",       "$ref"};
+constexpr std::string_view kAnnotations[] = {"title",           "description",
+                                             "default",         "examples",
+                                             "example",         "deprecated",
+                                             "readOnly",        "writeOnly",
+                                             "$schema",         "$id",
+                                             "$comment",        "$anchor",
+                                             "$defs",           "definitions",
+                                             "$vocabulary",     "$dynamicAnchor",
+                                             "contentEncoding", "contentMediaType",
+                                             "contentSchema",   "discriminator"};
+constexpr std::string_view kHeld[] = {"type",
+                                      "enum",
+                                      "const",
+                                      "properties",
+                                      "required",
+                                      "additionalProperties",
+                                      "items",
+                                      "prefixItems",
+                                      "minItems",
+                                      "maxItems",
+                                      "additionalItems",
+                                      "minLength",
+                                      "maxLength",
+                                      "pattern",
+                                      "format",
+                                      "minimum",
+                                      "maximum",
+                                      "exclusiveMinimum",
+                                      "exclusiveMaximum",
+                                      "anyOf",
+                                      "oneOf",
+                                      "allOf",
+                                      "$ref"};
 constexpr std::string_view kFalseOrZero[] = {"uniqueItems", "minProperties"};
 constexpr std::string_view kTrueOrEmpty[] = {"unevaluatedProperties", "unevaluatedItems", "propertyNames",
-                                             "patternProperties", "dependentSchemas", "dependentRequired",
+                                             "patternProperties",     "dependentSchemas", "dependentRequired",
                                              "dependencies"};
 
 template <size_t n>

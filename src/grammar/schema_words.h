@@ -10,7 +10,7 @@ namespace pith::internal {
 
 enum class SchemaWord : uint8_t {
   unknown,
-  annotation,     // says nothing about what fits
+  annotation,  // says nothing about what fits
   held,
   false_or_zero,  // held where it is false or 0, which says nothing
   true_or_empty   // where it is true or {}

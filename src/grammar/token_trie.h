@@ -48,7 +48,7 @@ class TokenTrie {
   const TextTokenizer* tokenizer_ = nullptr;
   int32_t n_tokens_ = 0;
   uint32_t n_texts_ = 0, n_ends_ = 0, n_long_ = 0, n_nodes_ = 0;
-  int32_t *ids_ = nullptr, *ends_ = nullptr;     // [n_texts]: the long ones, then the others in their order; [n_ends]
+  int32_t *ids_ = nullptr, *ends_ = nullptr;      // [n_texts]: the long ones, then the others in their order; [n_ends]
   uint8_t *bytes_ = nullptr, *depths_ = nullptr;  // [n_nodes], with room for the bytes of all tokens
   uint32_t* tokens_ = nullptr;                    // the same
 };
