@@ -29,7 +29,7 @@ void Attention::lay_out(const Setup& setup, Arena* arena) {
   step_.window.lay_out(setup, arena);
   step_.pinned.lay_out(setup, arena);
   step_.tiles.lay_out(setup, arena);
-  step_heads_ = arena->take<float>(size_t(max_steps(*config_, plan_) * config_->head_output_width()));
+  step_heads_ = arena->take<float>(size_t(max_steps(*config_, plan_)) * size_t(config_->head_output_width()));
   switch (plan_.form) {
     case AttentionForm::grouped: grouped_.lay_out(setup, cache_, arena); break;
     case AttentionForm::materialise: materialised_.lay_out(setup, cache_, arena); break;

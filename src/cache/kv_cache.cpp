@@ -11,7 +11,7 @@ void KvCache::lay_out(const Setup& setup, Arena* arena) {
   is_gated_ = config.gate == Gate::up;
   ring_.lay_out(config, plan, arena);
   materialiser_.lay_out(setup, &ring_);
-  replaced_ = arena->take<uint8_t>(size_t(config.n_layers * max_steps(config, plan)) * ring_.slot_bytes());
+  replaced_ = arena->take<uint8_t>(size_t(config.n_layers) * size_t(max_steps(config, plan)) * ring_.slot_bytes());
   if (!config.is_mha())
     materialiser_scratch_ = take_scratch<Materialiser::Scratch>(
         arena, [&](Materialiser::Scratch* s) { materialiser_.lay_out_scratch(s, arena); });

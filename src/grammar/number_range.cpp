@@ -17,7 +17,8 @@ void put_any_digits(ProgramWriter* writer, uint32_t n) {
   for (; n > 0; --n) writer->put_byte('0', '9');
 }
 
-// least .. most in n digits, leading zeros included. Recurses once per digit.
+// least .. most in n digits, leading zeros included. One call for each of at most 18 digits.
+// NOLINTNEXTLINE(misc-no-recursion)
 void put_digits(ProgramWriter* writer, int64_t least, int64_t most, uint32_t n) {
   if (n == 0) return;
   const int64_t unit = power_of_10(n - 1);
