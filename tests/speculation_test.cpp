@@ -89,7 +89,7 @@ TEST_CASE("a text is the same with proposals and without, to the bits of logits 
     CAPTURE(s.name);
     pith_session_options options = s.options;
     options.chunk = 0;
-    options.capacity = 200;
+    options.capacity = 64;
     const uint32_t vocab_size = uint32_t(s.spec.config.vocab_size);
     for (const float temperature : {PITH_GREEDY, 0.7f}) {
       CAPTURE(temperature);
@@ -98,7 +98,7 @@ TEST_CASE("a text is the same with proposals and without, to the bits of logits 
       sampling.top_k = 1 + uint32_t(random() % 3);  // few, so that texts repeat
       sampling.seed = random();
       const std::vector<int32_t> prompt = few_ids(20, random());
-      const size_t n_tokens = 20 + random() % 180;  // of some the ring becomes full
+      const size_t n_tokens = 20 + random() % 70;  // of some the ring becomes full
       Session plain(s.model(), options), session(s.model(), options);
       Sampler plain_sampler(vocab_size, sampling), sampler(vocab_size, sampling);
       plain.eval(prompt);
@@ -122,8 +122,8 @@ TEST_CASE("a text is the same with proposals and without, to the bits of logits 
       n_wrong += text.n_proposed() - text.n_right();
     }
   }
-  CHECK(n_right > 500);
-  CHECK(n_wrong > 500);
+  CHECK(n_right > 100);
+  CHECK(n_wrong > 100);
 }
 
 TEST_CASE("a proposal whose logits are no numbers is dropped, and the text goes on") {
