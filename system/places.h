@@ -1,4 +1,5 @@
-// Sleeping on words of memory with locks and condition variables, for systems without futexes that a program may rely on.
+// Sleeping on words of memory with locks and condition variables, for systems without futexes that a program may rely
+// on.
 //
 // Words share 64 places by their address. Who wakes a word takes its place's lock, so that a sleeper that has seen the
 // old value is asleep by then; all sleepers of a place are woken, and those of other words sleep again.

@@ -1,9 +1,10 @@
-// Decoding that looks ahead gives the text, the logits and the cache of decoding one by one.
+// Speculative decoding gives the text, the logits and the cache of decoding one by one.
 #include <doctest/doctest.h>
 
 #include <algorithm>
 #include <limits>
 
+#include "layers/chunk.h"
 #include "session_testing.h"
 #include "speculation.h"
 
@@ -13,9 +14,9 @@ using namespace pith::test;
 
 namespace {
 
-std::vector<int32_t> proposed(const PromptLookup& text, size_t n) {
-  const PromptLookup::Proposal proposal = text.propose(n);
-  return {proposal.tokens.begin(), proposal.tokens.end()};
+std::vector<int32_t> drafted(const PromptLookup& text, size_t n) {
+  const PromptLookup::Draft found = text.draft(n);
+  return {found.tokens.begin(), found.tokens.end()};
 }
 
 PromptLookup text_of(const std::vector<int32_t>& tokens) {
@@ -40,12 +41,12 @@ std::vector<int32_t> sought(const std::vector<int32_t>& text, size_t n) {
 }  // namespace
 
 TEST_CASE("prompt lookup: the longest match, the latest of several, nothing where there is none") {
-  CHECK(proposed(text_of({1, 2, 3, 9, 1, 2, 4, 9, 1, 2}), 3) == std::vector<int32_t>{4, 9, 1});
-  CHECK(proposed(text_of({1, 2, 3, 4, 9, 2, 3, 5, 8, 1, 2, 3}), 1) == std::vector<int32_t>{4});
-  CHECK(proposed(text_of({1, 2, 3, 4, 5}), 3).empty());
-  CHECK(proposed(text_of({7, 7, 7}), 5) == std::vector<int32_t>{7});
-  CHECK(proposed(text_of({}), 5).empty());
-  CHECK(proposed(text_of({5}), 5).empty());
+  CHECK(drafted(text_of({1, 2, 3, 9, 1, 2, 4, 9, 1, 2}), 3) == std::vector<int32_t>{4, 9, 1});
+  CHECK(drafted(text_of({1, 2, 3, 4, 9, 2, 3, 5, 8, 1, 2, 3}), 1) == std::vector<int32_t>{4});
+  CHECK(drafted(text_of({1, 2, 3, 4, 5}), 3).empty());
+  CHECK(drafted(text_of({7, 7, 7}), 5) == std::vector<int32_t>{7});
+  CHECK(drafted(text_of({}), 5).empty());
+  CHECK(drafted(text_of({5}), 5).empty());
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
@@ -54,19 +55,20 @@ TEST_CASE("prompt lookup: the longest match, the latest of several, nothing wher
     const std::vector<int32_t> tokens = random_tokens(random() % 60, 1 + int32_t(random() % 8), random());
     const size_t n = 1 + random() % 6;
     const std::vector<int32_t> expected = sought(tokens, n);
-    REQUIRE(proposed(text_of(tokens), n) == expected);
+    REQUIRE(drafted(text_of(tokens), n) == expected);
     n_found += !expected.empty();
   }
   CHECK(n_found > 1000);
   CHECK(n_found < 2900);
 }
 
-TEST_CASE("proposals are made while they pay") {
+TEST_CASE("drafts are made while they pay") {
+  CHECK(Pay::kMaxDrafted + 1 == size_t(kMaxSteps));
   Pay pay;
   CHECK(pay.n_worth(8) == 0);  // no step was timed yet
   pay.add_time(1, 1.0);
   pay.add_time(7, 1.6);  // a tenth of a step for each further token
-  CHECK(pay.n_worth(8) == Pay::kMaxProposed);
+  CHECK(pay.n_worth(8) == Pay::kMaxDrafted);
   for (int i = 0; i < 60; ++i) pay.add_outcome(8, 6, 0);
   CHECK(pay.n_worth(8) == 0);  // never right
   CHECK(pay.n_worth(2) > 0);   // of another kind nothing is known
@@ -80,11 +82,11 @@ TEST_CASE("proposals are made while they pay") {
   CHECK(dear.n_worth(8) == 0);
 }
 
-TEST_CASE("a text is the same with proposals and without, to the bits of logits and cache") {
+TEST_CASE("a text is the same with drafts and without, to the bits of logits and cache") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
   std::mt19937_64 random(seed);
-  uint64_t n_right = 0, n_wrong = 0;
+  uint64_t n_accepted = 0, n_wrong = 0;
   for (const Scenario& s : scenarios(seed)) {
     CAPTURE(s.name);
     pith_session_options options = s.options;
@@ -103,7 +105,7 @@ TEST_CASE("a text is the same with proposals and without, to the bits of logits 
       Sampler plain_sampler(vocab_size, sampling), sampler(vocab_size, sampling);
       plain.eval(prompt);
       session.eval(prompt);
-      Speculation text(s.model(), &session, options.capacity, Proposals::all);
+      Speculation text(s.model(), &session, options.capacity, Drafts::all);
       text.read(prompt);
       size_t n_same = 0, n_logits = 0;
       for (size_t i = 0; i < n_tokens; ++i) {
@@ -118,15 +120,15 @@ TEST_CASE("a text is the same with proposals and without, to the bits of logits 
       REQUIRE(text.settle());
       CHECK(saved(session.get()) == saved(plain.get()));
       CHECK(same_bits(session.logits(), plain.logits()));
-      n_right += text.n_right();
-      n_wrong += text.n_proposed() - text.n_right();
+      n_accepted += text.n_accepted();
+      n_wrong += text.n_drafted() - text.n_accepted();
     }
   }
-  CHECK(n_right > 100);
+  CHECK(n_accepted > 100);
   CHECK(n_wrong > 100);
 }
 
-TEST_CASE("a proposal whose logits are no numbers is dropped, and the text goes on") {
+TEST_CASE("a draft whose logits are no numbers is dropped, and the text goes on") {
   SynthSpec spec;  // without gate, and with an output matrix of its own
   for (const SynthSpec& variant : all_variants()) {
     if (!variant.tied && variant.config.gate != Gate::up) spec = variant;
@@ -147,10 +149,10 @@ TEST_CASE("a proposal whose logits are no numbers is dropped, and the text goes 
   session.eval(prompt);
   plain.eval(prompt);
   REQUIRE(!Session(runtime.model, options).try_eval(0));  // the token that no text may have
-  Speculation text(runtime.model, &session, options.capacity, Proposals::all);
+  Speculation text(runtime.model, &session, options.capacity, Drafts::all);
   text.read(std::vector<int32_t>{5, 6, 0, 7, 5});
-  CHECK(text.eval(6));  // whose proposals are 0, 7, 5, 6
-  CHECK(text.n_proposed() == 0);
+  CHECK(text.eval(6));  // whose drafts are 0, 7, 5, 6
+  CHECK(text.n_drafted() == 0);
   plain.eval(6);
   CHECK(same_bits(text.logits(), plain.logits()));
   CHECK(text.position() == 4);

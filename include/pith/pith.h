@@ -704,7 +704,7 @@ typedef struct pith_grammar_source {
   uint32_t kind;       /* pith_grammar_kind */
   const char* text;    /* UTF-8; need not outlive the call */
   size_t text_bytes;   /* at most 1 MiB */
-  uint32_t max_states; /* room for the compiled grammar, 1,024 .. 2^20, some 70 bytes each; 0: 32,768 */
+  uint32_t max_states; /* room for the compiled grammar, 1,024 .. 2^20, 70 (GBNF) or 86 bytes each; 0: 32,768 */
   uint32_t reserved;   /* 0 */
 } pith_grammar_source;
 

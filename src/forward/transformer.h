@@ -44,13 +44,12 @@ class Transformer : Part {
     return true;
   }
 
-  // Whether n tokens are a prompt: materialising keys and values of the whole context has to pay.
-  bool is_prompt(size_t n) const { return plan_.chunk > 1 && n >= size_t(least_prompt(plan_.form)); }
-
-  // What goes through the layers together of n tokens that come next, at `position`. (A trace has steps one by one.)
+  // What goes through the layers together of n tokens that come next, at `position`: a prompt where materialising keys
+  // and values of the whole context pays, otherwise steps. (A trace has steps one by one.)
   Chunk cut(const int32_t* ids, size_t n, uint64_t position) const {
     const int32_t whole = int32_t(std::min(n, size_t(plan_.chunk)));
-    if (is_prompt(size_t(whole))) return {ids, whole, position, true};
+    const bool is_prompt = plan_.chunk > 1 && whole >= least_prompt(plan_.form);
+    if (is_prompt) return {ids, whole, position, true};
     return {ids, trace_.is_on() ? 1 : std::min(whole, max_steps(*config_, plan_)), position, false};
   }
 

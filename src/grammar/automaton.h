@@ -1,10 +1,10 @@
 // The pushdown automaton of a program, made deterministic as it is used.
 //
-// A place is an instruction and the frames below it: where the rules that called this one go on. Frames are interned, so
-// that a stack is the number of its top frame and equal stacks are equal numbers. A state is the set of places at which
-// the next byte may be read, after all that needs no byte was done, and whether the text may end. Sets are interned too, and
-// a table of 256 transitions per state is filled as bytes come: where a vocabulary is walked, nearly every step is a look
-// into that table.
+// A place is an instruction and the frames below it: where the rules that called this one go on. Frames are interned,
+// so that a stack is the number of its top frame and equal stacks are equal numbers. A state is the set of places at
+// which the next byte may be read, after all that needs no byte was done, and whether the text may end. Sets are
+// interned too, and a table of 256 transitions per state is filled as bytes come: where a vocabulary is walked, nearly
+// every step is a look into that table.
 //
 // What does not fit any longer is collected: the states of the present path stay, with their frames, and all else goes.
 // Only if these alone are too many, or a single step meets too many places, is there PITH_E_LIMIT.
@@ -31,8 +31,8 @@ class Automaton {
   // The state of path[at], 0 <= at < kPath.
   State state(uint32_t at) const { return path_[at]; }
   void set(uint32_t at, State state) { path_[at] = state; }
-  // path[to] becomes what path[from] is after a byte, to >= from. States may get other numbers, those of path[0 .. from]
-  // with them.
+  // path[to] becomes what path[from] is after a byte, to >= from. States may get other numbers, those of path[0 ..
+  // from] with them.
   pith_status step(uint32_t from, uint8_t byte, uint32_t to, pith_error* error);
   // The same if it is known already, or kUnknown.
   State known(State state, uint8_t byte) const { return transitions_[size_t(state) * 256 + byte]; }

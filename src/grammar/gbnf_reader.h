@@ -1,4 +1,5 @@
-// GBNF, the notation of grammars that llama.cpp's users know: rules of literals, classes of characters, groups, repetitions.
+// GBNF, the notation of grammars that llama.cpp's users know: rules of literals, classes of characters, groups,
+// repetitions.
 #ifndef PITH_GRAMMAR_GBNF_READER_H
 #define PITH_GRAMMAR_GBNF_READER_H
 

@@ -1,5 +1,5 @@
-// A JSON document as a list of its values, in their order: a small strict reader (RFC 8259) that allocates nothing and does
-// not recurse. Strings stay where they are, with their escapes; whoever compares them unescapes them as it goes.
+// A JSON document as a list of its values, in their order: a small strict reader (RFC 8259) that allocates nothing and
+// does not recurse. Strings stay where they are, with their escapes; whoever compares them unescapes them as it goes.
 #ifndef PITH_GRAMMAR_JSON_TAPE_H
 #define PITH_GRAMMAR_JSON_TAPE_H
 

@@ -59,8 +59,8 @@ pith_status TokenMatcher::follow(std::string_view text, pith_error* error) {
   return PITH_OK;
 }
 
-// All tokens. path[n] is the state after the first n bytes of those at hand; where a byte leads nowhere, so do all tokens
-// that have it there.
+// All tokens. path[n] is the state after the first n bytes of those at hand; where a byte leads nowhere, so do all
+// tokens that have it there.
 pith_status TokenMatcher::walk(uint64_t* bits, pith_error* error) {
   std::fill(bits, bits + n_words(), uint64_t(0));
   const uint32_t n = trie_->n_nodes();

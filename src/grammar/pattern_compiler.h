@@ -1,9 +1,9 @@
 // Regular expressions of JSON Schema (`pattern`; ECMA-262's notation), over the characters of a string of JSON.
 //
-// Taken: characters, ".", classes, \d \w \s and their opposites, \n \t ..., \xHH, \uHHHH, groups (capturing or not), "|",
-// * + ? {m} {m,} {m,n}, lazy or not, which is the same language; ^ at the beginning and $ at the end of an alternative of
-// the whole. Without them other characters may stand before and behind.
-// Refused: looking around, references, \b, \p, ^ and $ elsewhere.
+// Taken: characters, ".", classes, \d \w \s and their opposites, \n \t ..., \xHH, \uHHHH, groups (capturing or not),
+// "|", * + ? {m} {m,} {m,n}, lazy or not, which is the same language; ^ at the beginning and $ at the end of an
+// alternative of the whole. Without them other characters may stand before and behind. Refused: looking around,
+// references, \b, \p, ^ and $ elsewhere.
 #ifndef PITH_GRAMMAR_PATTERN_COMPILER_H
 #define PITH_GRAMMAR_PATTERN_COMPILER_H
 

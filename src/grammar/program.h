@@ -1,5 +1,5 @@
-// What a grammar is compiled to: a pushdown automaton over bytes. Rules are programs of few instructions, which call each
-// other; what a rule may read next is found by running all of its ways at once (automaton.h).
+// What a grammar is compiled to: a pushdown automaton over bytes. Rules are programs of few instructions, which call
+// each other; what a rule may read next is found by running all of its ways at once (automaton.h).
 #ifndef PITH_GRAMMAR_PROGRAM_H
 #define PITH_GRAMMAR_PROGRAM_H
 

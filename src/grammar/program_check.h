@@ -1,5 +1,5 @@
-// What must be known of a whole program before it runs: how deep the calls of every rest of a rule go at least, that some
-// text fits the root, and that no rule calls itself before it has read a byte.
+// What must be known of a whole program before it runs: how deep the calls of every rest of a rule go at least, that
+// some text fits the root, and that no rule calls itself before it has read a byte.
 #ifndef PITH_GRAMMAR_PROGRAM_CHECK_H
 #define PITH_GRAMMAR_PROGRAM_CHECK_H
 

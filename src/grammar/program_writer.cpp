@@ -38,7 +38,8 @@ void ProgramWriter::put_characters(const CharacterSet& set) {
   end_alternatives(either);
 }
 
-// Moves what stands at `at` and behind it by one; what stands there is an expression, and nothing before it jumps into it.
+// Moves what stands at `at` and behind it by one; what stands there is an expression, and nothing before it jumps into
+// it.
 void ProgramWriter::open(uint32_t at) {
   put({Op::fail, 0, 0, 0, 0});
   if (is_full_) return;

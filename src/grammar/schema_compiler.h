@@ -1,10 +1,10 @@
-// JSON Schema (2020-12's words, and those of earlier drafts that mean the same) to programs. docs/grammar.md says what is
-// held; what is not is refused by its JSON pointer.
+// JSON Schema (2020-12's words, and those of earlier drafts that mean the same) to programs. docs/grammar.md says what
+// is held; what is not is refused by its JSON pointer.
 //
-// A rule stands for the documents that fit several subschemas at once, its parts: one to begin with; `$ref` and `allOf` add
-// theirs, of `anyOf` and `oneOf` each branch makes a rule of its own, and where objects or arrays of several parts meet, so
-// do the subschemas of what is in them. Equal lists of parts are one rule, so that recursive schemas end. Rules are written
-// one after the other and call those that are not written yet: nothing recurses.
+// A rule stands for the documents that fit several subschemas at once, its parts: one to begin with; `$ref` and `allOf`
+// add theirs, of `anyOf` and `oneOf` each branch makes a rule of its own, and where objects or arrays of several parts
+// meet, so do the subschemas of what is in them. Equal lists of parts are one rule, so that recursive schemas end.
+// Rules are written one after the other and call those that are not written yet: nothing recurses.
 #ifndef PITH_GRAMMAR_SCHEMA_COMPILER_H
 #define PITH_GRAMMAR_SCHEMA_COMPILER_H
 

@@ -24,7 +24,8 @@ constexpr Format kFormats[] = {
     {"time", "^" PITH_TIME "$"},
     {"date-time", "^" PITH_DATE "T" PITH_TIME "$"},
     {"uuid", "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"},
-    // Of RFC 5321's what people have: words with dots between them, and a host; of RFC 1123's hosts, three labels at most.
+    // Of RFC 5321's what people have: words with dots between them, and a host; of RFC 1123's hosts, three labels at
+    // most.
     {"email", "^[A-Za-z0-9_%+-]{1,16}(?:\\.[A-Za-z0-9_%+-]{1,15}){0,3}@" PITH_HOST "$"},
     {"hostname", "^" PITH_HOST "$"},
     {"ipv4", "^" PITH_BYTE "(?:\\." PITH_BYTE "){3}$"},

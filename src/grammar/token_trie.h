@@ -1,6 +1,6 @@
-// The tokens of a vocabulary as a trie of their bytes, written out in the order of a walk from its root: a node is a byte, how
-// many stand before it in its tokens, and the token that ends there. A branch is left by looking for the next node that is
-// no deeper.
+// The tokens of a vocabulary as a trie of their bytes, written out in the order of a walk from its root: a node is a
+// byte, how many stand before it in its tokens, and the token that ends there. A branch is left by looking for the next
+// node that is no deeper.
 #ifndef PITH_GRAMMAR_TOKEN_TRIE_H
 #define PITH_GRAMMAR_TOKEN_TRIE_H
 

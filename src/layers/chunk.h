@@ -1,8 +1,8 @@
 // What goes through the layers together, and who computes it.
 //
-// A chunk is a run of tokens: of a prompt, or a few decoding steps. Between the joins of a layer a prompt's chunk is cut
-// into batches, one at a time for every thread. Steps are one batch of the calling thread, whose products the whole team
-// computes: what they share is the reading of the weights, and every one gets the bits that it would get alone.
+// A chunk is a run of tokens: of a prompt, or a few decoding steps. Between the joins of a layer a prompt's chunk is
+// cut into batches, one at a time for every thread. Steps are one batch of the calling thread, whose products the whole
+// team computes: what they share is the reading of the weights, and every one gets the bits that it would get alone.
 #ifndef PITH_LAYERS_CHUNK_H
 #define PITH_LAYERS_CHUNK_H
 

@@ -21,8 +21,8 @@ class ExpertFeedForward : Part {
   // Chooses the experts of a batch. x: its normed residual stream, padded and not rounded.
   void route(int32_t layer, const Batch& batch, const Columns& x);
 
-  // After all batches were routed: adds the weighed outputs of a chunk's tokens to sum(token). only: the input of a chunk
-  // of one token, as prepared for the layer.
+  // After all batches were routed: adds the weighed outputs of a chunk's tokens to sum(token). only: the input of a
+  // chunk of one token, as prepared for the layer.
   void compute(int32_t layer, int32_t n_tokens, Activation only);
 
   float* sum(int32_t token) const { return sums_ + size_t(token) * size_t(padded_rows(config_->width)); }  // [d padded]

@@ -38,8 +38,8 @@ struct Plan {
   void* progress_context;
 };
 
-// From how many tokens on a prompt is computed by matrices. Fewer are steps, whose products read the weights once as well.
-// Materialising keys and values of the whole context costs as much as some five tokens of grouped attention
+// From how many tokens on a prompt is computed by matrices. Fewer are steps, whose products read the weights once as
+// well. Materialising keys and values of the whole context costs as much as some five tokens of grouped attention
 // (bench/results/prefill.md); where every step does that, two of them are better off together.
 constexpr int32_t least_prompt(AttentionForm form) { return form == AttentionForm::materialise ? 2 : 8; }
 

@@ -1,12 +1,12 @@
 // How likely a model finds the choices of a task: the sum of the log-probabilities of a choice's tokens.
 //
-// Tokens are those of context and choice as one text, and a choice's begin where they differ from the context's alone: a
-// token that spans the two is the choice's, and so is white space at the context's end. (lm-evaluation-harness cuts after as many tokens as the
-// context has alone, which is the same unless a token spans the two.) The text begins with the begin-of-text token as `pith
-// run` has it, and in any case where the context has no token of its own.
+// Tokens are those of context and choice as one text, and a choice's begin where they differ from the context's alone:
+// a token that spans the two is the choice's, and so is white space at the context's end. (lm-evaluation-harness cuts
+// after as many tokens as the context has alone, which is the same unless a token spans the two.) The text begins with
+// the begin-of-text token as `pith run` has it, and in any case where the context has no token of its own.
 //
-// The context is read once, by one call; every choice goes on from a copy of that session. So a score does not depend on
-// the other choices, nor on their order.
+// The context is read once, by one call; every choice goes on from a copy of that session. So a score does not depend
+// on the other choices, nor on their order.
 #ifndef PITH_CLI_CHOICE_SCORE_H
 #define PITH_CLI_CHOICE_SCORE_H
 
@@ -49,8 +49,8 @@ class ChoiceScorer {
   uint64_t n_read_ = 0;
 };
 
-// Shares of tasks whose answer is the likeliest choice: by the sum, and by the sum over the bytes of the choice in UTF-8
-// as its file has it (lm-evaluation-harness counts characters, which are the same in ASCII). Of equals the first.
+// Shares of tasks whose answer is the likeliest choice: by the sum, and by the sum over the bytes of the choice in
+// UTF-8 as its file has it (lm-evaluation-harness counts characters, which are the same in ASCII). Of equals the first.
 class ChoiceAccuracy {
  public:
   // `scores`: of the task's choices. Returns whether each of the two takes the answer.
@@ -60,7 +60,8 @@ class ChoiceAccuracy {
   double accuracy() const { return double(n_right_) / double(n_); }
   double normalised() const { return double(n_right_normalised_) / double(n_); }
   double chance() const { return chance_sum_ / double(n_); }  // of who guesses
-  // sqrt(p (1 - p) / (n - 1)): the standard error of a mean of 0s and 1s, as lm-evaluation-harness has it. NaN of one task.
+  // sqrt(p (1 - p) / (n - 1)): the standard error of a mean of 0s and 1s, as lm-evaluation-harness has it. NaN of one
+  // task.
   double standard_error(double share) const;
 
  private:

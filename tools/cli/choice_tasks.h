@@ -3,8 +3,8 @@
 //   {"context": "The fox", "choices": [" ran.", " rained."], "answer": 0}
 //   {"ctx": "The fox", "endings": ["ran.", "rained."], "label": "0"}      HellaSwag's own names
 //
-// A choice continues its context as the two are written. Of HellaSwag's names a space is put between, as there; its label
-// may be a number or the digits of one. Other members are passed over, and so are blank lines.
+// A choice continues its context as the two are written. Of HellaSwag's names a space is put between, as there; its
+// label may be a number or the digits of one. Other members are passed over, and so are blank lines.
 #ifndef PITH_CLI_CHOICE_TASKS_H
 #define PITH_CLI_CHOICE_TASKS_H
 

@@ -24,7 +24,7 @@ struct RunOptions {
   std::string prompt, file, load_state, save_state, prompt_cache;
   bool has_prompt = false;
   bool asks = false;  // the prompt is a question, in the model's chat template
-  bool looks_ahead = true;
+  bool speculates = true;
   uint32_t n_tokens = 400;
   std::optional<uint32_t> logprobs;  // how many of the likeliest tokens are told with every one that is drawn
   bool json = false;
@@ -38,7 +38,7 @@ struct ChatOptions {
   ChatTextOptions chat;
   ConstraintOptions constraint;  // of every answer
   uint32_t n_tokens = 4096;      // of an answer
-  bool looks_ahead = true;
+  bool speculates = true;
 };
 void chat(const ChatOptions& options);
 

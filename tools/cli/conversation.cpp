@@ -23,7 +23,7 @@ Conversation::Conversation(const ChatOptions& options)
       resolved_(with_pinned(options.session.resolve_for(model_), lead(chat_, options.chat).size())),
       progress_(&resolved_),
       session_(model_, resolved_),
-      text_(model_, &session_, resolved_.capacity, options.looks_ahead ? Proposals::as_they_pay : Proposals::none),
+      text_(model_, &session_, resolved_.capacity, options.speculates ? Drafts::as_they_pay : Drafts::none),
       sampler_(model_.info().vocab_size, options.sampling.resolve()),
       constraint_(options.constraint, tokenizer_) {}
 

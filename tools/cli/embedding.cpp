@@ -1,22 +1,20 @@
 #include "embedding.h"
 
 #include <algorithm>
-#include <cmath>
 
 namespace pith::cli {
 namespace {
 
 std::vector<double> mean(Session* session, std::span<const int32_t> tokens, size_t width, size_t chunk) {
-  std::vector<double> sums(width);
+  MeanState state(width);
   std::vector<float> rows;  // [tokens of a call, width]
   for (size_t i = 0; i < tokens.size(); i += chunk) {
     const size_t n = std::min(chunk, tokens.size() - i);
     rows.resize(n * width);
     session->eval_each(tokens.subspan(i, n), {}, rows);
-    for (size_t k = 0; k < rows.size(); ++k) sums[k % width] += double(rows[k]);
+    state.add(rows);
   }
-  for (double& sum : sums) sum /= double(tokens.size());
-  return sums;
+  return state.take();
 }
 
 }  // namespace
@@ -31,12 +29,8 @@ std::vector<float> embedding(Session* session, std::span<const int32_t> tokens, 
     session->eval(tokens);
     values.assign(session->hidden().begin(), session->hidden().end());
   }
-  double squares = 0;
-  for (const double value : values) squares += value * value;
-  const double scale = normalises && squares > 0 ? 1 / std::sqrt(squares) : 1;
-  std::vector<float> out;
-  for (const double value : values) out.push_back(float(value * scale));
-  return out;
+  if (normalises) normalise(&values);
+  return {values.begin(), values.end()};
 }
 
 }  // namespace pith::cli

@@ -1,4 +1,4 @@
-// A text as one vector: from the normed hidden states that the output matrix multiplies.
+// A text as one vector, by a session of its own.
 #ifndef PITH_CLI_EMBEDDING_H
 #define PITH_CLI_EMBEDDING_H
 
@@ -8,16 +8,12 @@
 #include <vector>
 
 #include "pith/pith.hpp"
+#include "pooling.h"
 
 namespace pith::cli {
 
-enum class Pooling {
-  mean,  // of all tokens, the begin-of-text token included
-  last   // that of the last token
-};
-
 // Resets the session, reads `tokens`, one or more, and returns [width]. `chunk`: tokens of one call, as the session has
-// them. Sums are in double, in the order of tokens. normalises: to the length 1, unless it is 0.
+// them.
 std::vector<float> embedding(Session* session, std::span<const int32_t> tokens, size_t width, size_t chunk,
                              Pooling pooling, bool normalises);
 

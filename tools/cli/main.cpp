@@ -56,9 +56,9 @@ void add_session(CLI::App* command, SessionOptions* o) {
       ->transform(CLI::AsSizeValue(false));
 }
 
-void add_look_ahead(CLI::App* command, bool* looks_ahead) {
+void add_speculation(CLI::App* command, bool* speculates) {
   command->add_flag_callback(
-      "--no-look-ahead", [looks_ahead] { *looks_ahead = false; },
+      "--no-speculation", [speculates] { *speculates = false; },
       "Evaluate no tokens that the text so far makes likely: the text is the same, and slower where it repeats itself");
 }
 
@@ -117,7 +117,7 @@ void add_chat(CLI::App* app, int*) {
   command->add_option("-n,--tokens", options->n_tokens, "Tokens of an answer at most; 0: until it ends")
       ->capture_default_str();
   add_sampling(command, &options->sampling);
-  add_look_ahead(command, &options->looks_ahead);
+  add_speculation(command, &options->speculates);
   add_constraint(command, &options->constraint);
   add_session(command, &options->session);
   command->callback([options] { chat(*options); });
@@ -129,7 +129,7 @@ void add_run(CLI::App* app, int*) {
   add_verified_model(command, &options->model);
   add_session(command, &options->session);
   add_sampling(command, &options->sampling);
-  add_look_ahead(command, &options->looks_ahead);
+  add_speculation(command, &options->speculates);
   add_constraint(command, &options->constraint);
   CLI::Option* prompt = command->add_option("-p,--prompt", options->prompt, "Text to go on from");
   command->add_option("--file", options->file, "Read the prompt from a file; it is not echoed")->excludes(prompt);
@@ -205,7 +205,7 @@ void add_serve(CLI::App* app, int*) {
   add_choice(command, "--pooling", &options->pooling, {"mean", "last"}, "Embeddings: of a text's hidden states");
   command->add_flag("-q,--quiet", options->server.is_quiet, "No line for every request");
   add_sampling(command, &options->sampling);
-  add_look_ahead(command, &options->server.looks_ahead);
+  add_speculation(command, &options->server.speculates);
   add_session(command, &options->session);
   for (const char* name : {"--keep", "--stop"}) command->remove_option(command->get_option(name));
   command->get_option("--chunk")->description(

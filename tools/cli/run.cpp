@@ -24,7 +24,7 @@ namespace {
 
 struct Report {
   size_t n_prompt = 0, n_cached = 0, n_drawn = 0;  // tokens; n_cached of the prompt were in a file
-  uint64_t n_proposed = 0, n_right = 0;            // tokens that looking ahead has evaluated, and of these drawn
+  uint64_t n_drafted = 0, n_accepted = 0;          // tokens that speculation has evaluated, and of these drawn
   double prompt_seconds = 0, decode_seconds = 0;
 };
 
@@ -127,7 +127,7 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   output->write(options.file.empty() && !chat ? options.prompt : std::string());
   const double prompt_end = seconds();
   report.prompt_seconds = prompt_end - start;
-  Speculation text(model, &run->session, capacity, options.looks_ahead ? Proposals::as_they_pay : Proposals::none);
+  Speculation text(model, &run->session, capacity, options.speculates ? Drafts::as_they_pay : Drafts::none);
   text.read(prompt);
   bool has_ended = false;
   while ((options.n_tokens == 0 || report.n_drawn < options.n_tokens) && !CtrlC::was_pressed() && is_output_open()) {
@@ -144,8 +144,8 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
   // What may become a stop string or a character goes into the state, and comes out when the text goes on.
   if (has_ended || options.save_state.empty()) output->write(run->stream.finish());
   report.decode_seconds = seconds() - prompt_end;
-  report.n_proposed = text.n_proposed();
-  report.n_right = text.n_right();
+  report.n_drafted = text.n_drafted();
+  report.n_accepted = text.n_accepted();
   (void)text.settle();  // where Ctrl-C came before, the state lacks the last token
   if (constraint->is_cut_off()) tell("note: the text ends before it fits the grammar; -n asks for more tokens\n");
   return report;
@@ -160,7 +160,7 @@ void print_report(const RunOptions& options, const Session& session, const Repor
       options.model.name(), session.tier(), session.threads(), double(session.bytes()) / 1e6, r.n_prompt,
       r.n_cached > 0 ? fmt::format(", {} of them from the prompt cache", r.n_cached) : "",
       rate(r.n_prompt - r.n_cached, r.prompt_seconds), r.n_drawn,
-      r.n_proposed > 0 ? fmt::format(" ({} of {} foreseen)", r.n_right, r.n_proposed) : "",
+      r.n_drafted > 0 ? fmt::format(" ({} of {} drafted)", r.n_accepted, r.n_drafted) : "",
       rate(r.n_drawn, r.decode_seconds), logits_hash(session.logits()));
 }
 
@@ -206,8 +206,8 @@ void run(RunOptions options) {
                           {"prompt_tokens", r.n_prompt},
                           {"cached_prompt_tokens", r.n_cached},
                           {"tokens", r.n_drawn},
-                          {"proposed_tokens", r.n_proposed},
-                          {"foreseen_tokens", r.n_right},
+                          {"drafted_tokens", r.n_drafted},
+                          {"accepted_tokens", r.n_accepted},
                           {"prompt_tokens_per_s", rate(r.n_prompt - r.n_cached, r.prompt_seconds)},
                           {"tokens_per_s", rate(r.n_drawn, r.decode_seconds)},
                           {"session_bytes", session.bytes()},

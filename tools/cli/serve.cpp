@@ -68,7 +68,7 @@ void serve(ServeOptions options) {
                                       options.thinks,
                                       session.capacity,
                                       options.sampling,
-                                      options.pooling == "last" ? server::Pooling::last : server::Pooling::mean};
+                                      options.pooling == "last" ? Pooling::last : Pooling::mean};
   server::run(options.server, served, session, tell_text, [](const std::string& line) { tell_text(stamped(line)); });
 }
 

@@ -4,7 +4,8 @@
 
 namespace pith::cli {
 
-// The number with the fewest digits that is this float: written out as a double, a float has 17 digits, of which 9 say it.
+// The number with the fewest digits that is this float: written out as a double, a float has 17 digits, of which 9 say
+// it.
 double shortest(float value);
 
 }  // namespace pith::cli

@@ -12,8 +12,8 @@
 
 namespace pith {
 
-// Draws a token that a matcher lets come next, and tells it; of any, where that is NULL. `masked` is the matcher's room for
-// logits.
+// Draws a token that a matcher lets come next, and tells it; of any, where that is NULL. `masked` is the matcher's room
+// for logits.
 int32_t draw(Sampler* sampler, std::span<const float> logits, Matcher* matcher, std::vector<float>* masked);
 
 struct Taken {
@@ -27,8 +27,8 @@ Taken take(int32_t token, const Tokenizer& tokenizer, const Chat* chat, TextStre
 // Whether texts begin with the begin-of-text token: unless the file says no.
 bool leads_with_bos(const Model& model, const Tokenizer& tokenizer);
 
-// Tokens of a text that begins: led by the begin-of-text token, unless the file says no. A text of nothing else begins with
-// it in any case; there are no tokens where the model has no such token either.
+// Tokens of a text that begins: led by the begin-of-text token, unless the file says no. A text of nothing else begins
+// with it in any case; there are no tokens where the model has no such token either.
 std::vector<int32_t> tokens_of_beginning(const Model& model, const Tokenizer& tokenizer, std::string_view text);
 
 }  // namespace pith

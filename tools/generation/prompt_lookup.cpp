@@ -4,7 +4,7 @@
 
 namespace pith {
 
-PromptLookup::Proposal PromptLookup::propose(size_t n) const {
+PromptLookup::Draft PromptLookup::draft(size_t n) const {
   const size_t size = text_.size();
   size_t best = 0, n_matching = kShortest - 1;
   for (size_t end = size; end-- > kShortest && n_matching < kLongest;) {  // text_[end] would follow

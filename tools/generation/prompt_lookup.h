@@ -1,5 +1,5 @@
 // Prompt lookup: what a text may go on with, from the text so far. Where its last tokens stood before, what followed
-// them then is proposed to follow again: names, quotations, code that is edited, what a summary takes over.
+// them then is a draft of what follows now: names, quotations, code that is edited, what a summary takes over.
 #ifndef PITH_GENERATION_PROMPT_LOOKUP_H
 #define PITH_GENERATION_PROMPT_LOOKUP_H
 
@@ -16,7 +16,7 @@ class PromptLookup {
   // kLongest say no more.
   static constexpr size_t kShortest = 2, kLongest = 8;
 
-  struct Proposal {
+  struct Draft {
     std::span<const int32_t> tokens;  // into the text; none where its end has not been there before
     size_t n_matching;                // tokens at the end that stood before them: kShortest .. kLongest
   };
@@ -27,7 +27,7 @@ class PromptLookup {
 
   // At most `n` tokens: those after the place whose tokens before it agree with the most of the end; of several, the
   // latest.
-  Proposal propose(size_t n) const;
+  Draft draft(size_t n) const;
 
  private:
   std::vector<int32_t> text_;

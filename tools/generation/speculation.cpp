@@ -20,7 +20,7 @@ size_t Pay::n_worth(size_t n_matching) {
   const double further = further_ == 0 ? step_ / 2 : further_;
   double gain = 0, best_gain = 0, all_right = 1;
   size_t best = 0;
-  for (size_t n = 1; n <= kMaxProposed; ++n) {
+  for (size_t n = 1; n <= kMaxDrafted; ++n) {
     all_right *= chance;
     gain += step_ * all_right - further;
     if (gain > best_gain) {
@@ -43,19 +43,19 @@ void Pay::add_time(size_t n, double seconds) {
   }
 }
 
-void Pay::add_outcome(size_t n_matching, size_t n_proposed, size_t n_right) {
+void Pay::add_outcome(size_t n_matching, size_t n_drafted, size_t n_accepted) {
   constexpr double kShare = 0.1;
-  for (size_t i = 0; i < n_right; ++i) approach(&chance_[n_matching], 1, kShare);
-  if (n_right < n_proposed) approach(&chance_[n_matching], 0, kShare);
+  for (size_t i = 0; i < n_accepted; ++i) approach(&chance_[n_matching], 1, kShare);
+  if (n_accepted < n_drafted) approach(&chance_[n_matching], 0, kShare);
 }
 
 // ---- Speculation ----
 
-Speculation::Speculation(const Model& model, Session* session, uint64_t capacity, Proposals proposals)
-    : session_(*session), proposals_(proposals), vocab_size_(model.info().vocab_size), capacity_(capacity) {
+Speculation::Speculation(const Model& model, Session* session, uint64_t capacity, Drafts drafts)
+    : session_(*session), drafts_(drafts), vocab_size_(model.info().vocab_size), capacity_(capacity) {
   // Its steps are taken one by one, and taking them back may leave other rows in the pool, of other bits.
-  if (model.info().gate_kind == PITH_GATE_UP) proposals_ = Proposals::none;
-  if (proposals_ != Proposals::none) rows_.resize(steps_.size() * vocab_size_);
+  if (model.info().gate_kind == PITH_GATE_UP) drafts_ = Drafts::none;
+  if (drafts_ != Drafts::none) rows_.resize(steps_.size() * vocab_size_);
 }
 
 void Speculation::read(std::span<const int32_t> tokens) {
@@ -71,27 +71,27 @@ bool Speculation::eval(int32_t token) {
   if (next_ < n_ready_ && steps_[next_] == token) {
     text_.add(token);
     ++next_;
-    ++n_right_;
+    ++n_accepted_;
     return true;
   }
   take_back();
   text_.add(token);
   steps_[0] = token;
-  const bool is_done = eval_steps(1 + propose());
+  const bool is_done = eval_steps(1 + draft());
   if (!is_done) text_.drop_last();
   return is_done;
 }
 
-// Puts proposals behind steps_[0], as many as are worth it and fit.
-size_t Speculation::propose() {
+// Puts drafts behind steps_[0], as many as are worth it and fit.
+size_t Speculation::draft() {
   const uint64_t room = capacity_ - std::min(capacity_, session_.position() + 1);
-  if (proposals_ == Proposals::none || room == 0) return 0;
-  const PromptLookup::Proposal proposal = text_.propose(std::min(uint64_t(Pay::kMaxProposed), room));
-  if (proposal.tokens.empty()) return 0;
-  n_matching_ = proposal.n_matching;
-  const size_t worth = proposals_ == Proposals::all ? Pay::kMaxProposed : pay_.n_worth(n_matching_);
-  const size_t n = std::min(worth, proposal.tokens.size());
-  std::copy_n(proposal.tokens.begin(), n, steps_.begin() + 1);
+  if (drafts_ == Drafts::none || room == 0) return 0;
+  const PromptLookup::Draft found = text_.draft(std::min(uint64_t(Pay::kMaxDrafted), room));
+  if (found.tokens.empty()) return 0;
+  n_matching_ = found.n_matching;
+  const size_t worth = drafts_ == Drafts::all ? Pay::kMaxDrafted : pay_.n_worth(n_matching_);
+  const size_t n = std::min(worth, found.tokens.size());
+  std::copy_n(found.tokens.begin(), n, steps_.begin() + 1);
   return n;
 }
 
@@ -111,7 +111,7 @@ bool Speculation::eval_steps(size_t n) {
   }
   result.value();
   pay_.add_time(n, seconds() - start);
-  n_proposed_ += n - 1;
+  n_drafted_ += n - 1;
   n_ready_ = n == 1 ? 0 : n;
   next_ = n == 1 ? 0 : 1;
   return true;
@@ -120,7 +120,7 @@ bool Speculation::eval_steps(size_t n) {
 void Speculation::take_back() {
   if (n_ready_ == 0) return;
   pay_.add_outcome(n_matching_, n_ready_ - 1, next_ - 1);
-  if (next_ < n_ready_) (void)session_.try_rewind(position());  // which nothing was overwritten for: propose()
+  if (next_ < n_ready_) (void)session_.try_rewind(position());  // which nothing was overwritten for: draft()
   n_ready_ = next_ = 0;
 }
 

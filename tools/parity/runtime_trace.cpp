@@ -33,7 +33,7 @@ class Recorder {
     std::vector<float> logits(chunk * size_t(c_.vocab_size));
     for (first_ = 0; first_ < n_tokens; first_ += n_) {
       const size_t left = std::min(chunk, n_tokens - first_);
-      n_ = session_.get()->transformer.is_prompt(left) ? left : 1;
+      n_ = size_t(session_.get()->transformer.cut(&trace_.tokens[first_], left, first_).n);
       c_scale_.assign(size_t(c_.n_layers) * n_, 0);
       key_shift_.assign(size_t(c_.n_layers) * n_ * size_t(c_.n_heads), 0);
       session_.eval_each(std::span(trace_.tokens).subspan(first_, n_),

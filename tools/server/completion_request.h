@@ -25,8 +25,8 @@ struct CompletionRequest {
   uint32_t n_likeliest = 0;                // and those of as many others in its place
 };
 
-// Throw ApiError, which names the field. What this server does not know is ignored, as OpenAI's clients send much; what it knows
-// and cannot do is refused.
+// Throw ApiError, which names the field. What this server does not know is ignored, as OpenAI's clients send much; what
+// it knows and cannot do is refused.
 CompletionRequest read_chat_request(const json::Document& body, const ServedModel& served);
 CompletionRequest read_text_request(const json::Document& body, const ServedModel& served);
 

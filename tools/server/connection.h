@@ -1,5 +1,5 @@
-// One connection, of one request: a socket for cpp-httplib with limits of bytes and time, for its own readers of lines and headers have
-// none.
+// One connection, of one request: a socket for cpp-httplib with limits of bytes and time, for its own readers of lines
+// and headers have none.
 #ifndef PITH_SERVER_CONNECTION_H
 #define PITH_SERVER_CONNECTION_H
 
@@ -13,7 +13,8 @@ namespace pith::server {
 
 class Connection : public httplib::Stream {
  public:
-  // `timeout`: for the whole request to come, and for every part of the answer to be taken. Closes the socket in the end.
+  // `timeout`: for the whole request to come, and for every part of the answer to be taken. Closes the socket in the
+  // end.
   Connection(int socket, std::chrono::seconds timeout);
   ~Connection() override;
   Connection(const Connection&) = delete;
@@ -28,8 +29,8 @@ class Connection : public httplib::Stream {
   bool is_timed_out() const { return is_timed_out_; }
   // Whether the client is still there. One that has closed its sending half counts as gone: clients of HTTP don't.
   bool is_alive() const;
-  // Ends the answer, and takes what the client still sends, for a moment: closing a socket with unread bytes would destroy the
-  // answer on its way.
+  // Ends the answer, and takes what the client still sends, for a moment: closing a socket with unread bytes would
+  // destroy the answer on its way.
   void end();
 
   std::string note;        // for the log

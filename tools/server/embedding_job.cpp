@@ -1,13 +1,12 @@
 #include "embedding_job.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 namespace pith::server {
 
 EmbeddingJob::EmbeddingJob(EmbeddingRequest request, const ServedModel& served, uint32_t chunk)
-    : request_(std::move(request)), served_(served), chunk_(chunk), width_(served.model.info().width), sum_(width_) {}
+    : request_(std::move(request)), served_(served), chunk_(chunk), width_(served.model.info().width), mean_(width_) {}
 
 bool EmbeddingJob::step(Seat* seat) {
   const std::vector<int32_t>& text = request_.texts[vectors_.size()];
@@ -19,7 +18,7 @@ bool EmbeddingJob::step(Seat* seat) {
   } else {
     std::vector<float> hidden(n * width_);
     if (!seat->eval_each(tokens, hidden)) return false;
-    for (size_t i = 0; i < hidden.size(); ++i) sum_[i % width_] += double(hidden[i]);
+    mean_.add(hidden);
   }
   n_read_ += n;
   if (n_read_ == text.size()) end_text(seat->hidden());
@@ -27,15 +26,10 @@ bool EmbeddingJob::step(Seat* seat) {
 }
 
 void EmbeddingJob::end_text(std::span<const float> last) {
-  if (served_.pooling == Pooling::last) sum_.assign(last.begin(), last.end());
-  double square = 0;
-  for (const double x : sum_) square += x * x;
-  const double scale = square > 0 ? 1 / std::sqrt(square) : 0;
-  std::vector<float> out;
-  out.reserve(width_);
-  for (const double x : sum_) out.push_back(float(x * scale));
-  vectors_.push_back(std::move(out));
-  sum_.assign(width_, 0);
+  const bool is_mean = served_.pooling == Pooling::mean;
+  std::vector<double> vector = is_mean ? mean_.take() : std::vector<double>(last.begin(), last.end());
+  normalise(&vector);
+  vectors_.emplace_back(vector.begin(), vector.end());
   n_tokens_ += std::exchange(n_read_, 0);
 }
 

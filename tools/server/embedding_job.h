@@ -8,6 +8,7 @@
 
 #include "embedding_request.h"
 #include "job.h"
+#include "pooling.h"
 #include "served_model.h"
 
 namespace pith::server {
@@ -31,8 +32,8 @@ class EmbeddingJob : public Job {
   const ServedModel& served_;
   const uint32_t chunk_;
   const size_t width_;
-  size_t n_read_ = 0;        // of the text that is being read
-  std::vector<double> sum_;  // [width], of its hidden states
+  size_t n_read_ = 0;  // of the text that is being read
+  MeanState mean_;     // of its tokens
   std::vector<std::vector<float>> vectors_;
   size_t n_tokens_ = 0;
 };

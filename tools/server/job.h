@@ -30,7 +30,8 @@ class Job {
   void cancel() { is_cancelled_ = true; }
   const std::atomic<bool>& is_cancelled() const { return is_cancelled_; }
 
-  // Of the connection's thread. What is new, or false after the time that is given; then look whether the client is there.
+  // Of the connection's thread. What is new, or false after the time that is given; then look whether the client is
+  // there.
   bool wait(std::chrono::milliseconds most);
   bool is_over();
   std::string error();  // of one that is over

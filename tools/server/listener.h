@@ -1,4 +1,5 @@
-// Takes connections, each to a thread of a bounded pool. More than there are threads are answered at once that the server is busy.
+// Takes connections, each to a thread of a bounded pool. More than there are threads are answered at once that the
+// server is busy.
 #ifndef PITH_SERVER_LISTENER_H
 #define PITH_SERVER_LISTENER_H
 

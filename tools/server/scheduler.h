@@ -1,6 +1,6 @@
-// Who is evaluated next: one job at a time, with all threads. Of those that have a session, the one that has had the least time
-// of evaluation goes first, so that a short answer is not kept by a long one, nor a token by a long prompt; the others wait for a
-// session, first come first served.
+// Who is evaluated next: one job at a time, with all threads. Of those that have a session, the one that has had the
+// least time of evaluation goes first, so that a short answer is not kept by a long one, nor a token by a long prompt;
+// the others wait for a session, first come first served.
 #ifndef PITH_SERVER_SCHEDULER_H
 #define PITH_SERVER_SCHEDULER_H
 

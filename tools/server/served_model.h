@@ -7,11 +7,10 @@
 #include <vector>
 
 #include "pith/pith.hpp"
+#include "pooling.h"
 #include "sampling_options.h"
 
 namespace pith::server {
-
-enum class Pooling { mean, last };  // of the hidden states of a text's tokens: its embedding
 
 struct ServedModel {
   std::string name;
@@ -24,7 +23,7 @@ struct ServedModel {
   bool thinks;               // before it answers, where the template can say so
   uint32_t context;          // tokens of a session
   SamplingOptions sampling;  // of requests that do not say
-  Pooling pooling;
+  Pooling pooling;           // of embeddings
 };
 
 }  // namespace pith::server

@@ -71,8 +71,8 @@ void run(const ServerOptions& options, const ServedModel& served, const pith_ses
          const std::function<void(const std::string&)>& say, const std::function<void(const std::string&)>& log) {
   StopSignals signals;
   say(plan_of(options, served, session));
-  const Proposals proposals = options.looks_ahead ? Proposals::as_they_pay : Proposals::none;
-  SessionPool pool(served.model, session, options.n_sessions, proposals);
+  const Drafts drafts = options.speculates ? Drafts::as_they_pay : Drafts::none;
+  SessionPool pool(served.model, session, options.n_sessions, drafts);
   Scheduler scheduler(&pool, options.n_sessions, options.n_queue);
   HttpService service(options, served, session.chunk, &scheduler, log);
   Listener listener(options.host, options.port, options.n_sessions + options.n_queue + kSpareThreads,

@@ -18,7 +18,7 @@ struct ServerOptions {
   uint32_t n_queue = 32;  // requests that may wait for a session
   uint32_t timeout = 30;  // seconds for a request to come, and for a part of an answer to be taken
   bool is_quiet = false;  // no line for every request
-  bool looks_ahead = true;
+  bool speculates = true;
 };
 
 }  // namespace pith::server

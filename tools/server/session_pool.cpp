@@ -21,14 +21,14 @@ size_t common_prefix(std::span<const int32_t> a, std::span<const int32_t> b) {
 
 }  // namespace
 
-Seat::Seat(const Model& model, pith_session_options options, Proposals proposals)
+Seat::Seat(const Model& model, pith_session_options options, Drafts drafts)
     : session_(model, with_progress(options, this,
                                     [](void* self, uint64_t, uint64_t) {
                                       const auto* seat = static_cast<const Seat*>(self);
                                       if (seat->is_cancelled_ != nullptr && *seat->is_cancelled_)
                                         pith_session_cancel(seat->session_.get());
                                     })),
-      text_(model, &session_, options.capacity, proposals) {}
+      text_(model, &session_, options.capacity, drafts) {}
 
 bool Seat::eval(std::span<const int32_t> tokens) { return note(tokens, session_.try_eval(tokens)); }
 
@@ -60,9 +60,8 @@ void Seat::keep(size_t n_tokens) {
   held_.resize(n_tokens);
 }
 
-SessionPool::SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions,
-                         Proposals proposals) {
-  for (uint32_t i = 0; i < n_sessions; ++i) seats_.push_back(std::make_unique<Seat>(model, options, proposals));
+SessionPool::SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions, Drafts drafts) {
+  for (uint32_t i = 0; i < n_sessions; ++i) seats_.push_back(std::make_unique<Seat>(model, options, drafts));
 }
 
 Seat* SessionPool::take(std::span<const int32_t> prompt, const std::atomic<bool>* is_cancelled, size_t* n_kept) {

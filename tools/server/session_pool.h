@@ -1,5 +1,5 @@
-// The sessions of a server: all memory for evaluating, taken once. A seat remembers which tokens its session holds, so that
-// a prompt that begins as one of them does is not read again.
+// The sessions of a server: all memory for evaluating, taken once. A seat remembers which tokens its session holds, so
+// that a prompt that begins as one of them does is not read again.
 #ifndef PITH_SERVER_SESSION_POOL_H
 #define PITH_SERVER_SESSION_POOL_H
 
@@ -16,7 +16,7 @@ namespace pith::server {
 
 class Seat {
  public:
-  Seat(const Model& model, pith_session_options options, Proposals proposals);
+  Seat(const Model& model, pith_session_options options, Drafts drafts);
   Seat(const Seat&) = delete;
   Seat& operator=(const Seat&) = delete;
 
@@ -40,7 +40,7 @@ class Seat {
   const std::atomic<bool>* is_cancelled_ = nullptr;
   Session session_;
   Speculation text_;
-  std::vector<int32_t> held_;  // tokens of the session, by position; it may hold proposals behind them
+  std::vector<int32_t> held_;  // tokens of the session, by position; it may hold drafts behind them
   uint64_t taken_at_ = 0;      // in calls of SessionPool::take
   bool is_taken_ = false;
 };
@@ -48,11 +48,12 @@ class Seat {
 // Used by one thread.
 class SessionPool {
  public:
-  SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions, Proposals proposals);
+  SessionPool(const Model& model, const pith_session_options& options, uint32_t n_sessions, Drafts drafts);
 
-  // A free seat that holds the first *n_kept tokens of the prompt, as many as any seat does, and fewer than all: the last
-  // one is evaluated for what it says. Where that would cost another conversation most of what it has, the seat that was
-  // free longest gets a copy. `is_cancelled` ends evaluations in it, also within a chunk of a prompt. NULL: no seat is free.
+  // A free seat that holds the first *n_kept tokens of the prompt, as many as any seat does, and fewer than all: the
+  // last one is evaluated for what it says. Where that would cost another conversation most of what it has, the seat
+  // that was free longest gets a copy. `is_cancelled` ends evaluations in it, also within a chunk of a prompt. NULL: no
+  // seat is free.
   Seat* take(std::span<const int32_t> prompt, const std::atomic<bool>* is_cancelled, size_t* n_kept);
   void release(Seat* seat);
 
