@@ -91,7 +91,8 @@ struct QuadWeights {
                         size_t out_stride))                                                                            \
   /* Exact dots of a query's heads with n rows; heads_per_kv neighbouring heads share a part of a row: */              \
   /* out[i out_stride + h] = sum_j q[h width + j] row_i[(h / heads_per_kv) width + j], h < n_heads. */                 \
-  /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. */                             \
+  /* width: a multiple of 32. Values: -127..127; where q is 0, a row may hold any byte. out [n][out_stride]: what */   \
+  /* comes out beyond the heads has no meaning. */                                                                     \
   X(head_dots_i8, void(const int8_t* q, int32_t n_heads, int32_t heads_per_kv, int32_t width, GatheredRows rows,       \
                        int32_t n, int32_t* out, size_t out_stride))                                                    \
   /* Scores of n rows [n_blocks block], whose scales lie row_stride apart; for every b in order, i < n, h < lanes: */  \

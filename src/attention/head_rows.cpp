@@ -42,9 +42,8 @@ void HeadScratch::lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Ar
   values = arena->take<uint8_t>(quads * size_t(padded_cols(max_width)));
 }
 
-void prefetch_rows(const HeadRows& rows, int32_t n_heads) {
-  const int32_t last = (n_heads - 1) / rows.heads_per_kv;
-  const size_t bytes = size_t(last * rows.kv_stride + rows.width) * number_bytes(rows.precision);
+void prefetch_first_heads(const HeadRows& rows) {
+  const size_t bytes = size_t(rows.width) * number_bytes(rows.precision);
   for (int32_t i = 0; i < rows.n; ++i) prefetch(rows.data + rows.stride * size_t(rows.index[i]), bytes);
 }
 

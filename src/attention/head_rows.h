@@ -48,8 +48,9 @@ inline void prefetch(const uint8_t* first, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(first + at, kRead, kSecondCache);
 }
 
-// Asks for the rows, so that they are on their way while something else is computed.
-void prefetch_rows(const HeadRows& rows, int32_t n_heads);
+// Asks for what the first KV head is in the rows, so that it is on its way while something else is computed; sums ask
+// for the next one while they read one.
+void prefetch_first_heads(const HeadRows& rows);
 
 // x [n, lanes] += scale * (query . row).
 void add_scores(const Kernels& kernels, const HeadQuery& query, const HeadRows& rows, int32_t n_heads,

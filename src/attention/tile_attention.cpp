@@ -15,7 +15,8 @@ void attend_tile(const RingLayer& ring, const Tile& tile, const QueryHeads& quer
                  RunningSoftmax* running) {
   const Kernels& k = ring.kernels;
   const int32_t n_heads = running->n_heads, n = tile.keys.n;
-  prefetch_rows(tile.values, n_heads);
+  if (tile.rope != nullptr) prefetch_first_heads(*tile.rope);
+  prefetch_first_heads(tile.values);
   s.clear_scores(n, running->lanes);
   add_scores(k, query.content, tile.keys, n_heads, s.heads, s.scores);
   if (tile.rope != nullptr) add_scores(k, query.rope, *tile.rope, n_heads, s.heads, s.scores);
@@ -38,6 +39,7 @@ void TileScratch::lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, 
   key_scales = arena->take_zeros<float>(n);
   value_scales = arena->take_zeros<float>(n);
   rope_scales = arena->take<float>(size_t(max_tokens));
+  stored_scales = arena->take_zeros<uint16_t>(n + LatentRing::kSpreadSlack);
   float* max = arena->take<float>(size_t(lanes));
   float* sum = arena->take<float>(size_t(lanes));
   part = {max, sum, nullptr, nullptr, 0, lanes, 0};
@@ -117,10 +119,8 @@ void attend_cached_heads(const RingLayer& layer, const int32_t* slots, int32_t n
   const bool is_i8 = ring.is_i8();
   const int32_t share = c.n_heads / c.n_kv_heads;
   const auto gather = [&](int32_t first_scale, float* scales) {
-    ring.gather_scalars(layer.layer, slots, n, first_scale, c.n_kv_heads, scales, running->lanes);
-    for (int32_t t = 0; t < n && share > 1; ++t) {  // from a scale per KV head to one per head, last first
-      for (int32_t h = c.n_heads; h-- > 0;) scales[t * running->lanes + h] = scales[t * running->lanes + h / share];
-    }
+    ring.spread_scales(layer.layer, slots, n, first_scale, c.n_kv_heads, share, s.stored_scales, running->lanes);
+    layer.kernels.widen_scales(s.stored_scales, n * running->lanes, scales);
   };
   if (is_i8) {
     gather(0, s.key_scales);

@@ -17,12 +17,13 @@ namespace pith::internal {
 // What one thread needs.
 struct TileScratch {
   HeadScratch heads;
-  float* scores;        // [max_tokens, lanes]
-  float* key_scales;    // [max_tokens, lanes]
-  float* value_scales;  // [max_tokens, lanes]
-  float* rope_scales;   // [max_tokens]
-  int32_t* identity;    // [max_tokens] 0, 1, 2, ...
-  RunningSoftmax part;  // of the tile: maxima and sums
+  float* scores;            // [max_tokens, lanes]
+  float* key_scales;        // [max_tokens, lanes]
+  float* value_scales;      // [max_tokens, lanes]
+  float* rope_scales;       // [max_tokens]
+  uint16_t* stored_scales;  // [max_tokens, lanes]: before they are widened
+  int32_t* identity;        // [max_tokens] 0, 1, 2, ...
+  RunningSoftmax part;      // of the tile: maxima and sums
 
   void lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena);
   void clear_scores(int32_t n, int32_t lanes) const;

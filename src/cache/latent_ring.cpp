@@ -190,6 +190,22 @@ void LatentRing::gather_scalars(int32_t layer, const int32_t* slots, int32_t n_s
   }
 }
 
+void LatentRing::spread_scales(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n,
+                               int32_t copies, uint16_t* out, int32_t stride) const {
+  constexpr uint64_t kFourTimes = 0x0001000100010001;  // a store writes four: the next one takes back those too many
+  static_assert(kSpreadSlack == sizeof kFourTimes / sizeof *out - 1);
+  const size_t width = size_t(shape_.n_scalars()), base = row(layer, 0);
+  for (int32_t i = 0; i < n_slots; ++i, out += stride) {
+    const uint16_t* stored =
+        reinterpret_cast<const uint16_t*>(scalars_) + (base + size_t(slots[i])) * width + size_t(first);
+    uint16_t* to = out;
+    for (int32_t j = 0; j < n; ++j, to += copies) {
+      const uint64_t four = stored[j] * kFourTimes;
+      for (int32_t copy = 0; copy < copies; copy += 4) std::memcpy(to + copy, &four, sizeof four);
+    }
+  }
+}
+
 size_t LatentRing::slot_bytes() const { return latent_stride() + rope_stride() + scalar_stride(); }
 
 void LatentRing::read_slot(int32_t layer, int32_t slot, uint8_t* out) const {

@@ -100,6 +100,12 @@ class LatentRing {
   void gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n, float* out,
                       int32_t stride) const;
 
+  // int8 only: scales [first, first + n) of n_slots slots as they are stored, each `copies` times: out [n_slots] rows of
+  // `stride`, which need room for kSpreadSlack more after the last one.
+  static constexpr int32_t kSpreadSlack = 3;
+  void spread_scales(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n, int32_t copies,
+                     uint16_t* out, int32_t stride) const;
+
   // All that a layer keeps of a slot, as slot_bytes() bytes: to put aside and to put back.
   size_t slot_bytes() const;
   void read_slot(int32_t layer, int32_t slot, uint8_t* out) const;
