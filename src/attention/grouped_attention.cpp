@@ -104,14 +104,11 @@ void GroupedAttention::attend_absorbed(const Task& task, RunningSoftmax* running
   const TileScratch& scratch = task.s.tile;
   const int32_t layer = task.ring.layer, n = task.tile.n;
   load_gates(task);
-  for (int32_t i = 0; i < n; ++i) {
-    const size_t slot = size_t(task.slots[i]);
-    prefetch(ring_->latents_of(layer) + ring_->latent_stride() * slot, ring_->latent_stride());
-    prefetch(ring_->ropes_of(layer) + ring_->rope_stride() * slot, ring_->rope_stride());
-  }
   if (is_integer_) absorb_integers(task);
   else absorb_floats(task);
   load_scalars(task);
+  fetch_rows(ring_->latents_of(layer), ring_->latent_stride(), task.slots, n);
+  fetch_rows(ring_->ropes_of(layer), ring_->rope_stride(), task.slots, n);
   score(task);
   const HeadRows ropes = task.ring.ropes(task.slots, n, scratch.rope_scales);
   add_scores(*kernels_, task.query.rope, ropes, config_->n_heads, scratch.heads, scratch.scores);

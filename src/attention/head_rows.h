@@ -48,6 +48,17 @@ inline void prefetch(const uint8_t* first, size_t bytes) {
   for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(first + at, kRead, kSecondCache);
 }
 
+// Reads a byte of every line of n rows, picked by number from places apart, so that products find them in the cache: a
+// loop as short as this waits for some thirty lines together, a product for one after the other, and prefetches beyond
+// the few dozen that may be under way are dropped (bench/results/attention.md).
+inline void fetch_rows(const uint8_t* rows, size_t stride, const int32_t* index, int32_t n) {
+  constexpr size_t kLine = 64;
+  for (int32_t i = 0; i < n; ++i) {
+    const volatile uint8_t* row = rows + stride * size_t(index[i]);
+    for (size_t at = 0; at < stride; at += kLine) static_cast<void>(row[at]);
+  }
+}
+
 // Asks for what the first KV head is in the rows, so that it is on its way while something else is computed; sums ask
 // for the next one while they read one.
 void prefetch_first_heads(const HeadRows& rows);

@@ -15,7 +15,7 @@ void attend_tile(const RingLayer& ring, const Tile& tile, const QueryHeads& quer
                  RunningSoftmax* running) {
   const Kernels& k = ring.kernels;
   const int32_t n_heads = running->n_heads, n = tile.keys.n;
-  if (tile.rope != nullptr) prefetch_first_heads(*tile.rope);
+  if (tile.rope != nullptr) fetch_rows(tile.rope->data, tile.rope->stride, tile.rope->index, tile.rope->n);
   prefetch_first_heads(tile.values);
   s.clear_scores(n, running->lanes);
   add_scores(k, query.content, tile.keys, n_heads, s.heads, s.scores);
