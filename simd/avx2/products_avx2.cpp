@@ -94,7 +94,7 @@ PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) 
 #include "generic/integer_products.inc"
 #include "generic/head_dots.inc"
 
-constexpr int kTilePanels = 1, kTileColumns = 8, kIntegerTileColumns = 8;
+constexpr int kTilePanels = 2, kTileColumns = 4, kIntegerTileColumns = 4;
 // Measured on Zen 5 (bench/results/kernels.md).
 constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 8;
 
