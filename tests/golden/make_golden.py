@@ -29,7 +29,8 @@ sys.path[:0] = [str(REPOSITORY / "tools" / "train"), str(REPOSITORY / "tools" / 
 
 from export import export  # noqa: E402
 from gguf_model import load  # noqa: E402
-from model import Config, Model, shape_m  # noqa: E402
+from model import Config, Model  # noqa: E402
+from shapes import shape_m  # noqa: E402
 from random_weights import randomised  # noqa: E402
 import trace  # noqa: E402
 

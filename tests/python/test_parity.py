@@ -19,7 +19,8 @@ sys.path[:0] = [str(REPOSITORY / "tools" / "train"), str(REPOSITORY / "tools" / 
 import trace  # noqa: E402
 from export import export  # noqa: E402
 from gguf_model import load  # noqa: E402
-from model import Model, rope_frequencies, shape_m  # noqa: E402
+from model import Model, rope_frequencies  # noqa: E402
+from shapes import shape_m  # noqa: E402
 from plant_fault import FAULTS  # noqa: E402
 from test_runtime import GATED, VARIANTS, random_model  # noqa: E402
 

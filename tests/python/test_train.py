@@ -175,7 +175,7 @@ def test_training_resumes_and_starts_from_weights(tmp_path):
 @pytest.fixture
 def tiny_run(tmp_path, monkeypatch):
     """Runs the trainer's main() in this process, over a model of some thousand weights: run(*arguments)."""
-    monkeypatch.setattr(trainer, "shape_m", lambda vocab_size: replace(LATENT, vocab_size=vocab_size))
+    monkeypatch.setattr(trainer.shapes, "shape_m", lambda vocab_size: replace(LATENT, vocab_size=vocab_size))
     monkeypatch.setattr(trainer, "REPOSITORY", tmp_path)  # the tokens' cache
     tokenizer = REPOSITORY / "tools" / "model" / "tokenizer.json"
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
@@ -353,12 +353,12 @@ def test_options_that_do_not_match_are_refused_on_resume(tmp_path, tiny_run, mon
     good = path.read_bytes()
     larger = changed_tokenizer(tmp_path, "larger.json", lambda t: added(t, 2048, "<tale>"))
     other = changed_tokenizer(tmp_path, "other.json", lambda t: t["model"]["merges"].reverse())
-    for arguments, sentence in ((("--tokenizer", larger), "vocab_size 2048, --tokenizer and this trainer say 2049"),
+    for arguments, sentence in ((("--tokenizer", larger), "vocab_size 2048, --tokenizer and --shape say 2049"),
                                 (("--tokenizer", other), "another --tokenizer of the same size")):
         with pytest.raises(Trouble, match=sentence):
             tiny_run("--resume", path, *arguments)
     with monkeypatch.context() as patch:
-        patch.setattr(trainer, "shape_m", lambda vocab_size: replace(LATENT, vocab_size=vocab_size, n_layers=4))
+        patch.setattr(trainer.shapes, "shape_m", lambda vocab_size: replace(LATENT, vocab_size=vocab_size, n_layers=4))
         with pytest.raises(Trouble, match="its model has n_layers 3, .* say 4"):
             tiny_run("--resume", path)
     state = checkpoint.read(path)

@@ -6,14 +6,18 @@ the tokenizer's file.
 """
 
 import io
+import json
 import sys
 import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
 from model import Config, Model
+from shapes import shape_m
 from trouble import Trouble, beside
 
 COUNTERS = {"step": int, "tokens": int, "seconds": (int, float)}
@@ -102,6 +106,32 @@ def read_latest(path, device="cpu"):
             raise Trouble(f"{reason}; and {second}") from second
         print(f"{reason}; going on from {previous(path)}, step {state['step']:,}", file=sys.stderr)
         return state
+
+
+def write_weights(path, state):
+    """The weights alone, in bf16, with the configuration and the counters: a quarter or less of a checkpoint."""
+    weights = {name: tensor.to("cpu", torch.bfloat16).contiguous() for name, tensor in state["model"].items()}
+    about = {"config": json.dumps(asdict(state["config"]))} | {name: str(state[name]) for name in COUNTERS}
+    with beside(path) as temporary:
+        save_file(weights, temporary, about)
+
+
+def read_weights(path):
+    """A state, without optimisers, of what write_weights() wrote. A file that says no shape is of the built-in model."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = file.metadata() or {}
+            weights = {name: file.get_tensor(name).float() for name in file.keys()}
+        fields = {name: tuple(value) if isinstance(value, list) else value  # which JSON has for both
+                  for name, value in json.loads(about.get("config", "{}")).items()}
+        config = Config(**fields) if fields else shape_m()
+        counters = {"tokens": int(about.get("tokens", 0)), "step": int(about.get("step", 0)), "seconds": float(about.get("seconds", 0))}
+    except SafetensorError as error:
+        raise Trouble(f"{path}: no whole safetensors file: {error}") from error
+    except (TypeError, ValueError, AssertionError) as error:
+        raise Trouble(f"{path}: its metadata is none of this version: {error}") from error
+    check_finite(weights, path)
+    return {"config": config, "model": weights} | counters
 
 
 def put_weights(model, tensors, path):

@@ -12,6 +12,7 @@ from trouble import Trouble, beside
 
 END_OF_TEXT = "<|endoftext|>"
 MAX_VOCABULARY = 1 << 16  # ids are kept in 16 bits
+DOCUMENTS_AT_ONCE = 1000  # some MB of text: what the tokenizer returns takes a hundred times as much
 
 
 def read_text(path):
@@ -58,16 +59,21 @@ def tokens(path, tokenizer_path, cache):
     cached = Path(cache) / f"{Path(path).name.split('.txt')[0]}.{key}.npy"
     ids = cached_tokens(cached)
     if ids is None:
-        encoded = read_tokenizer(tokenizer_path)[0].encode_batch_fast(documents(path), add_special_tokens=False)
-        ids = np.concatenate([np.zeros(0, np.uint16)] + [np.array([0] + e.ids, dtype=np.uint16) for e in encoded])
+        tokenizer, texts, parts = read_tokenizer(tokenizer_path)[0], documents(path), [np.zeros(0, np.uint16)]
+        for i in range(0, len(texts), DOCUMENTS_AT_ONCE):
+            encoded = tokenizer.encode_batch_fast(texts[i:i + DOCUMENTS_AT_ONCE], add_special_tokens=False)
+            parts += [np.array([0] + e.ids, dtype=np.uint16) for e in encoded]
+        ids = np.concatenate(parts)
         cached.parent.mkdir(parents=True, exist_ok=True)
         with beside(cached) as temporary, open(temporary, "wb") as file:
             np.save(file, ids)
     return ids
 
 
-def batch(stream, n, context, generator):
-    """n random windows: inputs [n, context] that begin with id 0, as every context does at run time, and the next ids."""
-    starts = torch.randint(len(stream) - context, (n,), generator=generator).tolist()
-    windows = torch.from_numpy(np.stack([stream[s:s + context] for s in starts]).astype(np.int64))
+def batch(streams, shares, n, context, rng):
+    """n random windows, each of a stream chosen by its share: inputs [n, context] that begin with id 0, as every context does at
+    run time, and the next ids."""
+    chosen = rng.choice(len(streams), size=n, p=shares)
+    starts = [int(rng.integers(len(streams[c]) - context)) for c in chosen]
+    windows = torch.from_numpy(np.stack([streams[c][s:s + context] for c, s in zip(chosen, starts)]).astype(np.int64))
     return torch.cat((torch.zeros(n, 1, dtype=torch.int64), windows[:, :-1]), 1), windows

@@ -56,13 +56,6 @@ class Config(ConfigKeys):
         return 0 if self.gate == "none" else -(-self.n_layers // self.layer_group_size)
 
 
-# The built-in model: "M".
-def shape_m(vocab_size=2048):
-    return Config(vocab_size=vocab_size, n_layers=12, width=192, n_heads=6, feed_forward_width=512, context_length=512,
-                  content_width=32, rope_width=16, value_width=32, latent_width=16, gate="up", gate_norm="layer",
-                  gate_width=64, layer_group_size=3)
-
-
 def rope_frequencies(c):
     """Radians per position [d_r / 2] in float64.
 

@@ -11,10 +11,10 @@ class Trouble(Exception):
 
 
 def run(main):
-    """Runs main(); trouble ends the process with its sentence and exit status 1."""
+    """Runs main() and ends with the exit status that it returns, None: 0; trouble ends the process with its sentence and 1."""
     name = Path(sys.argv[0]).name
     try:
-        main()
+        sys.exit(main())
     except Trouble as trouble:
         sys.exit(f"{name}: {trouble}")
     except OSError as error:
