@@ -1,6 +1,6 @@
 """Heals a model that latent.py has made smaller: trains its attention on what the original does on text.
 
-    python3 tools/convert/heal.py MODEL.gguf SMALL.gguf OUT.gguf --ids self.npy [--books novels.train.txt.xz] [--gate 64]
+    python3 tools/convert/heal.py MODEL.gguf SMALL.gguf OUT.gguf --ids self.npy books.npy [--gate 64]
 
 First layer by layer, from the first on, on what the healed layers before it hand over: the attention's output towards the original's
 and what the residual stream has gone astray (readout.py, and Adam before it). Then the whole: the KL divergence of the next token.
@@ -11,7 +11,6 @@ of the token embeddings, W_UE the 1 alone. So a token that the text lacks has th
 """
 
 import argparse
-import lzma
 import math
 import sys
 import time
@@ -31,13 +30,6 @@ from trouble import Trouble, run  # noqa: E402
 
 WARM_UP = 0.05  # part of the steps in which the rate rises
 BETAS = (0.9, 0.98)
-
-
-def books(tokenizer, path, n, length):
-    """[n, length] ids from places of a text that are equally far apart."""
-    text = lzma.open(path, "rt", encoding="utf-8").read()
-    starts = [text.index("\n", len(text) * i // n) + 1 for i in range(n)]
-    return np.array([tokenizer.encode(text[s:s + 12 * length]).ids[:length] for s in starts], np.int32)
 
 
 @torch.no_grad()
@@ -169,14 +161,13 @@ def main():
     parser.add_argument("model")
     parser.add_argument("small")
     parser.add_argument("out")
-    parser.add_argument("--ids", required=True, help="token ids [n, length], .npy")
-    parser.add_argument("--books", help="text, .xz; half as many sequences of it as of --ids")
+    parser.add_argument("--ids", required=True, nargs="+", help="token ids [n, length], .npy, as text_ids.py and self_text.py write them")
     parser.add_argument("--gate", type=int, default=0)
     parser.add_argument("--batch", type=int, default=2, help="sequences")
     parser.add_argument("--layer-epochs", type=float, default=1, help="of Adam; 0: least squares alone")
     parser.add_argument("--layer-rate", type=float, default=1e-3)
     parser.add_argument("--epochs", type=float, default=1)
-    parser.add_argument("--rate", type=float, default=3e-4)
+    parser.add_argument("--rate", type=float, default=1e-4)
     parser.add_argument("--seconds", type=float, default=math.inf, help="the second part ends after so many")
     parser.add_argument("--seed", type=int, default=1)
     args = parser.parse_args()
@@ -186,9 +177,7 @@ def main():
         raise Trouble(f"{args.small}: it has a gate already; leave --gate out")
     if args.gate:
         model = with_gate(model, args.gate)
-    ids = np.load(args.ids)
-    if args.books:
-        ids = np.concatenate((ids, books(grouped.tokenizer_of(args.model), args.books, len(ids) // 2, ids.shape[1])))
+    ids = np.concatenate([np.load(path) for path in args.ids])
     print(f"{ids.size:,} tokens", flush=True)
     last = heal_layers(original, model, ids, args.layer_epochs, args.layer_rate, args.batch, args.seed)
     latent.save(model, args.model, args.out)

@@ -243,8 +243,9 @@ def rewrite(model, stats=None, kept=None, rank=None):
     kept = torch.ones(c.value_width // 2, c.n_kv_heads, dtype=torch.bool) if kept is None else kept
     content_pairs = (~kept.all(-1)).nonzero()[:, 0].tolist()
     rank = c.n_kv_heads * c.value_width if rank is None else rank
-    if rank % LANES:
-        raise Trouble(f"a latent of {rank} numbers: it must be a multiple of {LANES}")
+    most = c.n_kv_heads * (2 * len(content_pairs) + c.value_width)
+    if rank % LANES or not 0 < rank <= most:
+        raise Trouble(f"a latent of {rank} numbers: it must be a multiple of {LANES} from {LANES} to {most}, all of content and values")
     out = grouped.empty(latent_config(c, kept, rank))
     out.load_state_dict({name: t for name, t in model.state_dict().items()
                          if not name.split(".")[-2] in ("attn_q", "attn_k", "attn_v")}, strict=False)
