@@ -27,6 +27,7 @@ import grouped  # noqa: E402
 import heal  # noqa: E402
 import latent  # noqa: E402
 import measure  # noqa: E402
+import self_text  # noqa: E402
 from trouble import Trouble  # noqa: E402
 
 PITH = os.environ.get("PITH_COMMAND", REPOSITORY / "build" / "release" / "pith")
@@ -165,6 +166,16 @@ def test_the_measure_of_a_model_against_itself_is_zero(tiny):
     ids = tiny.ids.reshape(4, 30)
     ppl, base, kl, same = measure.compare(latent.rewrite(tiny.model), tiny.model, ids)
     assert abs(kl) < 1e-5 and same == 1 and abs(ppl / base - 1) < 1e-4
+
+
+def test_text_is_drawn_from_the_logits_of_the_model(tiny):
+    """The decoder of self_text.py with its cache against whole sequences."""
+    ids = torch.from_numpy(tiny.ids.reshape(4, 30))
+    decoder = self_text.Decoder(tiny.model, 4, 30)
+    with torch.no_grad():
+        stepped = torch.stack([decoder.step(ids[:, t]) for t in range(30)], 1)
+        whole = tiny.model(ids)
+    assert relative(stepped.numpy(), whole.numpy()) < BOUND
 
 
 @pytest.mark.parametrize("name, sentence", [("qwen2", "general.architecture is 'qwen2'"), ("llama 3", "scaled rotary embedding")])
