@@ -1,6 +1,6 @@
 """How far models are from the one that they were made of: perplexity, KL divergence and greedy agreement, on token ids.
 
-    python3 tools/convert/measure.py MODEL.gguf MADE.gguf... --ids self.npy --text wikitext2.test.txt > rows.csv
+    python3 tools/convert/measure.py MODEL.gguf MADE.gguf... --ids self.npy --text wikitext2.test.txt > ROWS.csv
     python3 tools/convert/measure.py MODEL.gguf --sizes 96+288f 64+128 --text wikitext2.test.txt
 
 MODEL is of architecture llama, the others are float files of architecture egmla. --sizes: rotary and latent elements of models made on
@@ -24,7 +24,7 @@ import grouped  # noqa: E402
 import latent  # noqa: E402
 from trouble import Trouble, run  # noqa: E402
 
-COLUMNS = "model,rotary,latent,gate,text,tokens,perplexity,original_perplexity,kl_nats,greedy_agreement"
+COLUMNS = "model,rotary,latent,gate,calibrated_on,text,windows,tokens,perplexity,original_perplexity,kl_nats,greedy_agreement"
 
 
 def windows(tokenizer, path, n, length, after=0):
@@ -79,18 +79,21 @@ def main():
     if args.text:
         tokenizer = grouped.tokenizer_of(args.model)
         texts[Path(args.text).name] = windows(tokenizer, args.text, n, length)
+    if not texts or (args.sizes and not (args.calibrate or args.text)):
+        raise Trouble("--text or --ids says what is measured, and --text or --calibrate what --sizes are made by")
     if args.sizes:
         stats = latent.statistics(original, np.load(args.calibrate) if args.calibrate
                                   else windows(tokenizer, args.text, 4, 256, n * length))
-    makers = [(Path(path).name, lambda p=path: gguf_model.load(p, torch.float32).eval()) for path in args.made]
-    makers += [(size, lambda s=size: made(original, stats, s)) for size in args.sizes]
+    calibrated_on = Path(args.calibrate or args.text or "").name
+    makers = [(Path(path).name, "", lambda p=path: gguf_model.load(p, torch.float32).eval()) for path in args.made]
+    makers += [(size, calibrated_on, lambda s=size: made(original, stats, s)) for size in args.sizes]
     print(COLUMNS)
-    for name, make in makers:
+    for name, by, make in makers:
         model = make()
         c = model.c
         for text, ids in texts.items():
             ppl, base, kl, same = compare(model, original, ids)
-            print(f"{name},{c.rope_width},{c.latent_width},{c.gate},{text},{ids.size - len(ids)},"
+            print(f"{name},{c.rope_width},{c.latent_width},{c.gate},{by},{text},{len(ids)}x{ids.shape[1]},{ids.size - len(ids)},"
                   f"{ppl:.3f},{base:.3f},{kl:.4f},{same:.4f}", flush=True)
 
 
