@@ -1,6 +1,6 @@
 """Token ids of places of a text that are equally far apart: [n, length], .npy.
 
-    python3 tools/convert/text_ids.py MODEL.gguf tales.train.txt.xz OUT.npy --windows 32x256
+    python3 tools/convert/text_ids.py MODEL.gguf tales.train.txt.xz OUT.npy --windows 16x1024
 
 MODEL's vocabulary is read. A place begins at a line.
 """
@@ -33,7 +33,7 @@ def main():
     parser.add_argument("model")
     parser.add_argument("text", help="UTF-8, or such a file in .xz")
     parser.add_argument("out")
-    parser.add_argument("--windows", default="32x256", help="places and tokens of each")
+    parser.add_argument("--windows", default="16x1024", help="places and tokens of each")
     args = parser.parse_args()
     opened = lzma.open if args.text.endswith(".xz") else open
     with opened(args.text, "rt", encoding="utf-8") as file:
