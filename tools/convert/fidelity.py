@@ -1,7 +1,7 @@
 """How far models are from the one that they were made of: perplexity, KL divergence and greedy agreement, on token ids.
 
-    python3 tools/convert/measure.py MODEL.gguf MADE.gguf... --ids self.npy --text wikitext2.test.txt > ROWS.csv
-    python3 tools/convert/measure.py MODEL.gguf --sizes 96+288f 64+128 --text wikitext2.test.txt
+    python3 tools/convert/fidelity.py MODEL.gguf MADE.gguf... --ids self.npy --text wikitext2.test.txt > ROWS.csv
+    python3 tools/convert/fidelity.py MODEL.gguf --sizes 96+288f 64+128 --text wikitext2.test.txt
 
 MODEL is of architecture llama, the others are float files of architecture egmla. --sizes: rotary and latent elements of models made on
 the way, as latent.py makes them, with its most important slots or, after an f, with the fastest pairs of all groups; the text
