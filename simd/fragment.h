@@ -5,6 +5,7 @@
 #include <concepts>
 
 #include "half.h"
+#include "hints.h"
 #include "wide_scale.h"
 #include "kernels.h"
 #include "unroll.h"

@@ -1,10 +1,27 @@
-// Instructions that C++ has no word for and that change no result: a breath while waiting, and a counter.
+// What changes no result: a breath while waiting, a counter, and memory that is asked for or read ahead of its use.
 #ifndef PITH_SIMD_HINTS_H
 #define PITH_SIMD_HINTS_H
 
+#include <cstddef>
 #include <cstdint>
 
 namespace pith::internal {
+
+constexpr size_t kCacheLine = 64;
+
+// Asks for bytes that will be read soon. A CPU drops what is asked for beyond the few dozen lines that may be under way.
+static inline void prefetch(const uint8_t* first, size_t bytes) {
+  constexpr int kRead = 0, kSecondCache = 2;
+  for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(first + at, kRead, kSecondCache);
+}
+
+// Reads a byte of every line, so that products which go about these bytes in an order that no hardware guesses find
+// them in the cache: a loop as short as this waits for some thirty lines together, a product for one after the other
+// (bench/results/attention.md).
+static inline void fetch(const uint8_t* first, size_t bytes) {
+  for (size_t at = 0; at < bytes; at += kCacheLine)
+    static_cast<void>(*static_cast<const volatile uint8_t*>(first + at));
+}
 
 inline void pause() {
 #if defined(__x86_64__)

@@ -94,6 +94,7 @@ PITH_INLINE HeadSums add_step(const Step& step, const int8_t* q, HeadSums sums) 
 #include "generic/integer_products.inc"
 #include "generic/head_dots.inc"
 
+// Two vectors of weights and four columns: six loads for eight products, where one and eight take nine.
 constexpr int kTilePanels = 2, kTileColumns = 4, kIntegerTileColumns = 4;
 // Measured on Zen 5 (bench/results/kernels.md).
 constexpr int32_t kUnpackedFrom = 8, kIntegersUnpackedFrom = 8;

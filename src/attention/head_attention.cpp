@@ -8,8 +8,11 @@ void HeadAttention::lay_out(const Setup& setup, const LatentRing& ring, Arena* a
   const Plan& plan = setup.plan;
   ring_ = &ring;
   splits_.lay_out(setup, RingTiles::max_tiles(plan), int32_t(padded_cols(c.value_width)), arena);
-  scratch_ = take_scratch<TileScratch>(
-      arena, [&](TileScratch* s) { s->lay_out(kTileSlots, padded_lanes(c.n_heads), c.value_width, arena); });
+  const int32_t lanes = padded_lanes(c.n_heads);
+  scratch_ = take_scratch<Scratch>(arena, [&](Scratch* s) {
+    s->tile.lay_out(kTileSlots, lanes, c.value_width, arena);
+    s->scales.lay_out(kTileSlots, lanes, arena);
+  });
 }
 
 void HeadAttention::attend(int32_t layer, const Step& step, float* out) {
@@ -18,7 +21,8 @@ void HeadAttention::attend(int32_t layer, const Step& step, float* out) {
   team_->run(n, [&](int32_t index, int32_t thread) {
     const SlotTile tile = step.tiles.at(index);
     RunningSoftmax running = splits_.begin(index, thread);
-    attend_cached_heads(ring, tile.slots, tile.n, step.query(tile.region).heads(), scratch_[thread], &running);
+    const Scratch& s = scratch_[thread];
+    attend_cached_heads(ring, tile.slots, tile.n, step.query(tile.region).heads(), s.tile, s.scales, &running);
   });
   splits_.merge(*kernels_, n, config_->value_width, out);
 }

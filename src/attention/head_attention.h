@@ -20,9 +20,15 @@ class HeadAttention : Part {
   void attend(int32_t layer, const Step& step, float* out);
 
  private:
+  // What one thread needs.
+  struct Scratch {
+    TileScratch tile;
+    StoredScales scales;
+  };
+
   const LatentRing* ring_ = nullptr;
   SoftmaxSplits splits_;
-  TileScratch* scratch_ = nullptr;  // [max_threads]
+  Scratch* scratch_ = nullptr;  // [max_threads]
 };
 
 }  // namespace pith::internal

@@ -10,6 +10,7 @@
 
 #include "attention/query.h"
 #include "ground/arena.h"
+#include "hints.h"
 #include "layers/head_lanes.h"
 #include "kernels.h"
 #include "model/precision.h"
@@ -41,26 +42,13 @@ struct HeadScratch {
   void lay_out(int32_t max_rows, int32_t lanes, int32_t max_width, Arena* arena);
 };
 
-// Asks for bytes that will be read soon.
-inline void prefetch(const uint8_t* first, size_t bytes) {
-  constexpr size_t kLine = 64;
-  constexpr int kRead = 0, kSecondCache = 2;
-  for (size_t at = 0; at < bytes; at += kLine) __builtin_prefetch(first + at, kRead, kSecondCache);
-}
-
-// Reads a byte of every line of n rows, picked by number from places apart, so that products find them in the cache: a
-// loop as short as this waits for some thirty lines together, a product for one after the other, and prefetches beyond
-// the few dozen that may be under way are dropped (bench/results/attention.md).
+// Reads n rows, picked by number, ahead of the products that do.
 inline void fetch_rows(const uint8_t* rows, size_t stride, const int32_t* index, int32_t n) {
-  constexpr size_t kLine = 64;
-  for (int32_t i = 0; i < n; ++i) {
-    const volatile uint8_t* row = rows + stride * size_t(index[i]);
-    for (size_t at = 0; at < stride; at += kLine) static_cast<void>(row[at]);
-  }
+  for (int32_t i = 0; i < n; ++i) fetch(rows + stride * size_t(index[i]), stride);
 }
 
-// Asks for what the first KV head is in the rows, so that it is on its way while something else is computed; sums ask
-// for the next one while they read one.
+// Asks for what the first KV head is in the rows, so that it is on its way while something else is computed; sums of
+// int8 ask for the next one while they read one.
 void prefetch_first_heads(const HeadRows& rows);
 
 // x [n, lanes] += scale * (query . row).

@@ -90,6 +90,7 @@ void PrefillAttention::lay_out_scratch(const Setup& setup, Arena* arena) {
     } else {
       const int32_t widest = c.is_mha() ? c.value_width : c.kv_head_width();
       s->tile.lay_out(kTileSlots, int32_t(lanes), std::max(widest, c.rope_width), arena);
+      if (c.is_mha()) s->scales.lay_out(kTileSlots, int32_t(lanes), arena);
       s->factor = arena->take<float>(3 * lanes);
       s->part = part_of(c.n_heads, c.n_heads, s->factor);
       s->index = arena->take<int32_t>(kTileSlots);
@@ -361,7 +362,7 @@ void PrefillAttention::attend_query(int32_t layer, const KeySpan& span, int32_t 
     s.query.set(queries_ + size_t(query) * size_t(c.query_width()), angles_->of(query), tile.region);
     RunningSoftmax part = s.part;
     part.reset();
-    if (c.is_mha()) attend_cached_heads(ring, s.slots, n, s.query.heads(), s.tile, &part);
+    if (c.is_mha()) attend_cached_heads(ring, s.slots, n, s.query.heads(), s.tile, s.scales, &part);
     else
       attend_rows(ring, {&cache_->row_shape(), span_rows_, s.index, n}, s.slots, s.query.heads(), ValueSums::rounded,
                   s.tile, &part);

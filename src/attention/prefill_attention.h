@@ -54,9 +54,10 @@ class PrefillAttention : Part {
     float* steps;     // [kQueries]: what a step of p is
     uint8_t* values;  // [kTileRows / 4, value] quads
     // one query
-    TileScratch tile;  // kTileSlots tokens
-    int32_t* index;    // [kTileSlots]: rows of the span
-    int32_t* slots;    // [kTileSlots]: of the ring
+    TileScratch tile;     // kTileSlots tokens
+    StoredScales scales;  // likewise; MHA
+    int32_t* index;       // [kTileSlots]: rows of the span
+    int32_t* slots;       // [kTileSlots]: of the ring
   };
   // int8 queries of every head in the layout of kernels.matmul_i8_i32, 64 to a matrix, and their scales.
   struct PackedQueries {

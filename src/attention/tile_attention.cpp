@@ -39,12 +39,15 @@ void TileScratch::lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, 
   key_scales = arena->take_zeros<float>(n);
   value_scales = arena->take_zeros<float>(n);
   rope_scales = arena->take<float>(size_t(max_tokens));
-  stored_scales = arena->take_zeros<uint16_t>(n + LatentRing::kSpreadSlack);
   float* max = arena->take<float>(size_t(lanes));
   float* sum = arena->take<float>(size_t(lanes));
   part = {max, sum, nullptr, nullptr, 0, lanes, 0};
   identity = arena->take<int32_t>(size_t(max_tokens));
   for (int32_t i = 0; i < max_tokens && identity != nullptr; ++i) identity[i] = i;
+}
+
+void StoredScales::lay_out(int32_t max_tokens, int32_t lanes, Arena* arena) {
+  spread = arena->take_zeros<uint16_t>(size_t(max_tokens) * size_t(lanes) + LatentRing::kSpreadSlack);
 }
 
 void TileScratch::clear_scores(int32_t n, int32_t lanes) const {
@@ -112,15 +115,15 @@ void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slot
 }
 
 void attend_cached_heads(const RingLayer& layer, const int32_t* slots, int32_t n, const QueryHeads& query,
-                         const TileScratch& s, RunningSoftmax* running) {
+                         const TileScratch& s, const StoredScales& stored, RunningSoftmax* running) {
   const Config& c = layer.config;
   const LatentRing& ring = layer.ring;
   const CacheShape& shape = ring.shape();
   const bool is_i8 = ring.is_i8();
   const int32_t share = c.n_heads / c.n_kv_heads;
   const auto gather = [&](int32_t first_scale, float* scales) {
-    ring.spread_scales(layer.layer, slots, n, first_scale, c.n_kv_heads, share, s.stored_scales, running->lanes);
-    layer.kernels.widen_scales(s.stored_scales, n * running->lanes, scales);
+    ring.spread_scales(layer.layer, slots, n, first_scale, c.n_kv_heads, share, stored.spread, running->lanes);
+    layer.kernels.widen_scales(stored.spread, n * running->lanes, scales);
   };
   if (is_i8) {
     gather(0, s.key_scales);

@@ -17,13 +17,12 @@ namespace pith::internal {
 // What one thread needs.
 struct TileScratch {
   HeadScratch heads;
-  float* scores;            // [max_tokens, lanes]
-  float* key_scales;        // [max_tokens, lanes]
-  float* value_scales;      // [max_tokens, lanes]
-  float* rope_scales;       // [max_tokens]
-  uint16_t* stored_scales;  // [max_tokens, lanes]: before they are widened
-  int32_t* identity;        // [max_tokens] 0, 1, 2, ...
-  RunningSoftmax part;      // of the tile: maxima and sums
+  float* scores;        // [max_tokens, lanes]
+  float* key_scales;    // [max_tokens, lanes]
+  float* value_scales;  // [max_tokens, lanes]
+  float* rope_scales;   // [max_tokens]
+  int32_t* identity;    // [max_tokens] 0, 1, 2, ...
+  RunningSoftmax part;  // of the tile: maxima and sums
 
   void lay_out(int32_t max_tokens, int32_t lanes, int32_t max_width, Arena* arena);
   void clear_scores(int32_t n, int32_t lanes) const;
@@ -56,9 +55,16 @@ enum class ValueSums : uint8_t { rounded, floats };
 void attend_rows(const RingLayer& ring, const RowList& rows, const int32_t* slots, const QueryHeads& query,
                  ValueSums sums, const TileScratch& scratch, RunningSoftmax* running);
 
+// What MHA needs beside.
+struct StoredScales {
+  uint16_t* spread;  // [max_tokens, lanes], and LatentRing::kSpreadSlack: before they are widened
+
+  void lay_out(int32_t max_tokens, int32_t lanes, Arena* arena);
+};
+
 // MHA: adds the n tokens whose keys and values lie in `slots` [n] of the ring.
 void attend_cached_heads(const RingLayer& ring, const int32_t* slots, int32_t n, const QueryHeads& query,
-                         const TileScratch& scratch, RunningSoftmax* running);
+                         const TileScratch& scratch, const StoredScales& scales, RunningSoftmax* running);
 
 }  // namespace pith::internal
 

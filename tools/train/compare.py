@@ -31,16 +31,11 @@ import shapes
 import table
 import train
 from model import Model
-from trouble import Trouble, beside, run
+from trouble import Trouble, run, write_json
 
 # What the claims are about comes first, with all seeds; then what else a model may choose.
 FIRST = ("mha", "mla-d3", "eg-up-layer-lgz3", "eg-up-layer-lgz1")
 OPTIONS = ("width", "layers", "context", "tokens", "batch", "novels")  # what makes runs of one table comparable
-
-
-def write_json(path, value):
-    with beside(path) as temporary:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
 
 
 def arguments(argv):

@@ -1,6 +1,7 @@
 """Trouble that whoever runs a tool can mend, and files that are written whole or not at all."""
 
 import contextlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -47,3 +48,8 @@ def beside(path, keep=None):
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    with beside(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", "utf-8")
