@@ -99,7 +99,6 @@ def call(tmp_path, monkeypatch):
     """compare.main() in this process, over models of some ten thousand weights: call(*arguments)."""
     monkeypatch.setattr(trainer, "REPOSITORY", tmp_path)  # the tokens' cache
     write_small_texts(tmp_path)
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     threads = torch.get_num_threads()
 
     def run(*arguments, out="out", tokens=4 * STEP_TOKENS):
@@ -110,8 +109,6 @@ def call(tmp_path, monkeypatch):
 
     yield run
     torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def weights(folder):

@@ -178,7 +178,6 @@ def tiny_run(tmp_path, monkeypatch):
     monkeypatch.setattr(trainer.shapes, "shape_m", lambda vocab_size: replace(LATENT, vocab_size=vocab_size))
     monkeypatch.setattr(trainer, "REPOSITORY", tmp_path)  # the tokens' cache
     tokenizer = REPOSITORY / "tools" / "model" / "tokenizer.json"
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     threads = torch.get_num_threads()
 
     def run(*arguments):
@@ -189,8 +188,6 @@ def tiny_run(tmp_path, monkeypatch):
 
     yield run
     torch.set_num_threads(threads)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
 
 
 def test_texts_that_are_too_short_are_refused_before_training(tmp_path, tiny_run):
