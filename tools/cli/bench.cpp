@@ -7,10 +7,10 @@
 
 #include <fmt/core.h>
 
-#include "memory_bandwidth.h"
 #include "commands.h"
+#include "machine.h"
+#include "memory_bandwidth.h"
 #include "repeated_state.h"
-#include "resident_bytes.h"
 #include "standard_streams.h"
 #include "text_like_ids.h"
 #include "text_tokens.h"
@@ -69,7 +69,7 @@ Json row(const Phase& p, const Session& session, const pith_session_plan& plan, 
           {"cache_bytes", plan.cache_bytes},
           {"pool_bytes", plan.pool_bytes},
           {"session_bytes", plan.session_bytes},
-          {"resident_bytes", resident_bytes()},
+          {"resident_bytes", internal::resident_bytes()},
           {"attention_ms", 1e3 * p.attention_seconds / p.tokens},
           {"read_gb_per_s", bytes / per_token / 1e9},
           {"machine_read_gb_per_s", p.machine_gb_per_s},
@@ -194,7 +194,7 @@ void bench(BenchOptions options) {
   const Json document = {{"model", options.model.name()},
                          {"tier", pith_session_tier(probe.get())},
                          {"commit", PITH_COMMIT},
-                         {"cpu", cpu_name()},
+                         {"cpu", internal::cpu_name()},
                          {"weights", weights_json(model.info())},
                          {"fill", options.fill},
                          {"runs", runs}};

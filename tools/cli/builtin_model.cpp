@@ -1,23 +1,13 @@
 #include "builtin_model.h"
 
-// PITH_BUILTIN_MODEL is the path of the packed file; the assembler copies it into read-only data.
-__asm__(
-    ".pushsection .rodata\n"
-    ".balign 64\n"
-    ".global pith_builtin_model_begin\n"
-    "pith_builtin_model_begin:\n"
-    ".incbin \"" PITH_BUILTIN_MODEL
-    "\"\n"
-    ".global pith_builtin_model_end\n"
-    "pith_builtin_model_end:\n"
-    ".byte 0\n"
-    ".popsection\n");
+#include "embedded_file.h"
 
-extern "C" const unsigned char pith_builtin_model_begin[], pith_builtin_model_end[];
+// PITH_BUILTIN_MODEL is the path of the packed file.
+PITH_EMBED_FILE(pith_builtin_model, PITH_BUILTIN_MODEL)
 
 namespace pith::cli {
 
-const void* builtin_model() { return pith_builtin_model_begin; }
-size_t builtin_model_bytes() { return size_t(pith_builtin_model_end - pith_builtin_model_begin); }
+const void* builtin_model() { return pith_builtin_model; }
+size_t builtin_model_bytes() { return size_t(pith_builtin_model_bytes); }
 
 }  // namespace pith::cli

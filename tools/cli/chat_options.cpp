@@ -11,10 +11,10 @@ std::string today() {
   static constexpr const char* kMonths[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                             "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
   const std::time_t now = std::time(nullptr);
-  std::tm local{};
-  if (localtime_r(&now, &local) == nullptr) return {};
-  const std::string day = std::to_string(local.tm_mday);
-  return (day.size() < 2 ? "0" : "") + day + " " + kMonths[local.tm_mon] + " " + std::to_string(1900 + local.tm_year);
+  const std::tm* local = std::localtime(&now);  // no other thread asks for times
+  if (local == nullptr) return {};
+  const std::string day = std::to_string(local->tm_mday);
+  return (day.size() < 2 ? "0" : "") + day + " " + kMonths[local->tm_mon] + " " + std::to_string(1900 + local->tm_year);
 }
 
 // The library's sentence in the words of the command.

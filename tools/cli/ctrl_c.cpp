@@ -8,14 +8,17 @@ namespace {
 volatile std::sig_atomic_t interrupted = 0;
 pith_session* volatile running = nullptr;
 
+void interrupt(int) {
+  std::signal(SIGINT, interrupt);  // Windows forgets it with every call
+  interrupted = 1;
+  pith_session_cancel(running);
+}
+
 }  // namespace
 
 CtrlC::CtrlC(const Session& session) {
   running = session.get();
-  before_ = std::signal(SIGINT, [](int) {
-    interrupted = 1;
-    pith_session_cancel(running);
-  });
+  before_ = std::signal(SIGINT, interrupt);
 }
 
 CtrlC::~CtrlC() {

@@ -1,9 +1,5 @@
 // pith embed: every line of a file, or of standard input, as a vector.
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -11,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "commands.h"
+#include "descriptors.h"
 #include "drawing.h"
 #include "embedding.h"
 #include "npy_writer.h"
@@ -19,19 +16,6 @@
 
 namespace pith::cli {
 namespace {
-
-std::string read_input(const std::string& path) {
-  if (!path.empty()) return read_file(path);
-  std::string out;
-  char buffer[1 << 16];
-  for (;;) {
-    const ssize_t n = ::read(STDIN_FILENO, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw std::runtime_error(fmt::format("standard input: {}", std::strerror(errno)));
-    if (n == 0) return out;
-    out.append(buffer, size_t(n));
-  }
-}
 
 // Without their ends; what stands after the last end is a line if it has bytes.
 std::vector<std::string_view> lines_of(std::string_view text) {
@@ -63,7 +47,8 @@ std::vector<std::vector<int32_t>> tokens_of(const std::vector<std::string_view>&
 }
 
 void show_lines(size_t done, size_t total) {
-  if (::isatty(STDERR_FILENO) != 0) tell("\r{} of {} lines{}", done, total, done == total ? "\n" : "");
+  if (internal::is_terminal(internal::kStandardError))
+    tell("\r{} of {} lines{}", done, total, done == total ? "\n" : "");
 }
 
 std::string line_of(size_t index, size_t n_tokens, const std::vector<float>& values) {
@@ -78,7 +63,7 @@ std::string line_of(size_t index, size_t n_tokens, const std::vector<float>& val
 }  // namespace
 
 void embed(const EmbedOptions& options) {
-  const std::string text = read_input(options.file);
+  const std::string text = options.file.empty() ? read_input() : read_file(options.file);
   const std::vector<std::string_view> lines = lines_of(text);
   if (lines.empty()) throw std::runtime_error("no line to embed");
   const Model model = options.model.load_ahead();

@@ -1,6 +1,4 @@
 // pith eval --choices: the share of multiple-choice tasks that a model gets right.
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <memory>
@@ -10,6 +8,7 @@
 #include "choice_score.h"
 #include "choice_tasks.h"
 #include "commands.h"
+#include "descriptors.h"
 #include "drawing.h"
 #include "output_file.h"
 #include "standard_streams.h"
@@ -60,7 +59,8 @@ uint32_t capacity_for(const std::vector<ChoiceTask>& tasks, const std::vector<st
 }
 
 void show_tasks(size_t done, size_t total) {
-  if (::isatty(STDERR_FILENO) != 0) tell("\r{} of {} tasks{}", done, total, done == total ? "\n" : "");
+  if (internal::is_terminal(internal::kStandardError))
+    tell("\r{} of {} tasks{}", done, total, done == total ? "\n" : "");
 }
 
 // A number, or null where there is none.

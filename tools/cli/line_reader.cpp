@@ -1,14 +1,13 @@
 #include "line_reader.h"
-#include "standard_streams.h"
-
-#include <unistd.h>
 
 #include <clocale>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
-#include <iostream>
 #include <system_error>
+
+#include "descriptors.h"
+#include "standard_streams.h"
 
 #ifdef PITH_LIBEDIT
 #include <histedit.h>
@@ -18,6 +17,12 @@ namespace pith::cli {
 namespace {
 
 constexpr const char *kPrompt = "> ", *kMore = "... ", *kQuotes = "\"\"\"";
+
+}  // namespace
+
+#ifdef PITH_LIBEDIT
+
+namespace {
 
 std::string history_path() {
   const char *state = std::getenv("XDG_STATE_HOME"), *home = std::getenv("HOME");
@@ -31,8 +36,6 @@ std::string history_path() {
 }
 
 }  // namespace
-
-#ifdef PITH_LIBEDIT
 
 class LineReader::Terminal {
  public:
@@ -112,9 +115,7 @@ class LineReader::Terminal {
  public:
   std::optional<std::string> read(const char* prompt) {
     tell("{}", prompt);
-    std::string line;
-    if (!std::getline(std::cin, line)) return std::nullopt;
-    return line;
+    return read_input_line();
   }
   bool was_dropped() const { return false; }
 };
@@ -122,7 +123,8 @@ class LineReader::Terminal {
 #endif
 
 LineReader::LineReader() {
-  if (isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1) terminal_ = std::make_unique<Terminal>();
+  if (internal::is_terminal(internal::kStandardInput) && internal::is_terminal(internal::kStandardOutput))
+    terminal_ = std::make_unique<Terminal>();
 }
 
 LineReader::~LineReader() = default;
@@ -131,9 +133,7 @@ bool LineReader::is_terminal() const { return terminal_ != nullptr; }
 
 std::optional<std::string> LineReader::read(const char* prompt) {
   if (terminal_ != nullptr) return terminal_->read(prompt);
-  std::string line;
-  if (!std::getline(std::cin, line)) return std::nullopt;
-  return line;
+  return read_input_line();
 }
 
 bool LineReader::was_dropped() const { return terminal_ != nullptr && terminal_->was_dropped(); }

@@ -3,16 +3,18 @@
 // This is the one unit that knows CLI11, whose header takes longer to compile than any of our own files: it says what every
 // option is called and means, and hands plain structs to the commands.
 #include <charconv>
-#include <csignal>
 #include <cstdlib>
 #include <exception>
 #include <memory>
 #include <new>
 #include <sstream>
+#include <stdexcept>
 
 #include <CLI/CLI.hpp>
 
 #include "commands.h"
+#include "descriptors.h"
+#include "endings.h"
 #include "output_file.h"
 #include "standard_streams.h"
 
@@ -214,6 +216,13 @@ void add_serve(CLI::App* app, int*) {
       ->description("Seed of requests that have none; another one for each if left out")
       ->default_str("");
   command->callback([options] { serve(*options); });
+}
+#else
+void add_serve(CLI::App* app, int*) {
+  CLI::App* command = app->add_subcommand("serve", "")->group("")->allow_extras();
+  command->set_help_flag();
+  command->callback(
+      [] { throw std::runtime_error("serve: left out of this build; it needs Linux and cpp-httplib 0.11"); });
 }
 #endif
 
@@ -428,11 +437,8 @@ int run_command(int argc, char** argv) {
   app.set_version_flag("--version", pith_version());
   app.require_subcommand(1);
   int status = 0;
-  for (const auto add : {add_run, add_chat,
-#ifdef PITH_SERVER
-                         add_serve,
-#endif
-                         add_quantize, add_synth, add_info, add_bench, add_eval, add_embed, add_parity, add_verify})
+  for (const auto add : {add_run, add_chat, add_serve, add_quantize, add_synth, add_info, add_bench, add_eval,
+                         add_embed, add_parity, add_verify})
     add(&app, &status);
   check_numbers(&app);
   try {
@@ -465,9 +471,8 @@ __attribute__((constructor(101))) void watch_memory() { std::set_new_handler(end
 
 int main(int argc, char** argv) {
   using namespace pith::cli;
-  open_standard_streams();
-  std::signal(SIGPIPE, SIG_IGN);         // a closed pipe is seen where text is written
-  std::signal(SIGXFSZ, SIG_IGN);         // and a file that must not grow
+  pith::internal::open_standard_streams();
+  pith::internal::ignore_reported_signals();
   std::atexit(remove_unfinished_files);  // the OpenMP runtime ends the process where it finds no memory
   try {
     return run_command(argc, argv);

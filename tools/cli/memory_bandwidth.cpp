@@ -3,18 +3,16 @@
 #include <algorithm>
 #include <atomic>
 #include <barrier>
-#include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <new>
 #include <thread>
 #include <vector>
 
-#ifdef __linux__
-#include <sys/mman.h>
-#include <unistd.h>
-#endif
-
+#include "cpu.h"
+#include "machine.h"
 #include "options.h"
+#include "pages.h"
 
 namespace pith::cli {
 namespace {
@@ -70,33 +68,26 @@ template <int n_streams>
 std::vector<ReadLoop> read_loops() {
   std::vector<ReadLoop> loops = {read_words<1>, read_words<2>, read_words<4>, read_words<8>};
 #ifdef __x86_64__
-  if (__builtin_cpu_supports("avx2"))
+  if (internal::cpu_has_avx2())
     loops.insert(loops.end(), {read_vectors<1>, read_vectors<2>, read_vectors<4>, read_vectors<8>});
 #endif
   return loops;
 }
 
 size_t buffer_bytes() {
-  size_t bytes = kLeastBytes;
-#ifdef _SC_LEVEL3_CACHE_SIZE
-  const long last_cache = ::sysconf(_SC_LEVEL3_CACHE_SIZE);  // 0 or -1 where the system does not say
-  if (last_cache > 0) bytes = std::max(bytes, 4 * size_t(last_cache));
-#endif
+  const size_t bytes = std::max(kLeastBytes, 4 * internal::last_cache_bytes());
   return (bytes + kHugePage - 1) / kHugePage * kHugePage;
 }
 
 struct FreeBytes {
-  void operator()(uint8_t* p) const { std::free(p); }
+  void operator()(uint8_t* p) const { ::operator delete(p, std::align_val_t(kHugePage)); }
 };
 using Buffer = std::unique_ptr<uint8_t, FreeBytes>;
 
 // Written once, so that every page is one of its own.
 Buffer make_buffer(size_t bytes) {
-  Buffer buffer(static_cast<uint8_t*>(std::aligned_alloc(kHugePage, bytes)));
-  if (buffer == nullptr) throw std::bad_alloc();
-#ifdef MADV_HUGEPAGE
-  ::madvise(buffer.get(), bytes, MADV_HUGEPAGE);  // refused: small pages
-#endif
+  Buffer buffer(static_cast<uint8_t*>(::operator new(bytes, std::align_val_t(kHugePage))));
+  internal::prefer_large_pages(buffer.get(), bytes);
   std::memset(buffer.get(), 1, bytes);
   return buffer;
 }

@@ -63,7 +63,6 @@ std::string logits_hash(std::span<const float> logits);
 double seconds();
 
 // The processor's name, or "unknown".
-std::string cpu_name();
 
 }  // namespace pith::cli
 

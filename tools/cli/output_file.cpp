@@ -1,10 +1,6 @@
 #include "output_file.h"
 #include "standard_streams.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
@@ -16,7 +12,13 @@
 
 #include <fmt/core.h>
 
+#include "descriptors.h"
+#include "endings.h"
+#include "new_file.h"
+
 namespace pith::cli {
+
+using internal::PathKind;
 
 namespace {
 
@@ -24,12 +26,11 @@ namespace {
 constexpr int kMaxFiles = 4;
 constexpr size_t kMaxPath = 4096;
 char unfinished[kMaxFiles][kMaxPath];
-constexpr int kEndings[] = {SIGINT, SIGTERM, SIGHUP};
 
 void remove_unfinished(int signal) {
   remove_unfinished_files();
   std::signal(signal, SIG_DFL);
-  ::raise(signal);
+  std::raise(signal);
 }
 
 void note_unfinished(const std::string& path) {
@@ -39,11 +40,7 @@ void note_unfinished(const std::string& path) {
     slot[0] = path[0];
     break;
   }
-  // One that somebody ignores or handles already stays so: nohup, Ctrl-C of a text.
-  for (const int signal : kEndings) {
-    struct sigaction now {};
-    if (::sigaction(signal, nullptr, &now) == 0 && now.sa_handler == SIG_DFL) std::signal(signal, remove_unfinished);
-  }
+  internal::handle_endings(remove_unfinished);
 }
 
 void forget_unfinished(const std::string& path) {
@@ -70,33 +67,32 @@ std::string folder_of(const std::string& path) {
 
 void remove_unfinished_files() {
   for (const char* path : unfinished) {
-    if (path[0] != 0) ::unlink(path);
+    if (path[0] != 0) internal::remove_file(path);
   }
 }
 
 OutputFile::OutputFile(const std::string& path, Readers readers) : path_(path), target_(with_links_followed(path)) {
-  struct stat status {};
-  const bool exists = ::stat(target_.c_str(), &status) == 0;
-  if (exists && S_ISDIR(status.st_mode)) fail(EISDIR);
-  if (exists && !S_ISREG(status.st_mode)) fd_ = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
-  else open_beside(readers, exists ? int(status.st_mode & 07777) : -1);
+  const internal::PathStatus status = internal::path_status(target_.c_str());
+  if (status.kind == PathKind::folder) fail(EISDIR);
+  if (status.kind == PathKind::other) fd_ = internal::open_to_write(target_.c_str());
+  else open_beside(readers, status.kind == PathKind::regular ? status.permissions : -1);
   if (fd_ < 0) fail(errno);
 }
 
 // permissions: of the file that is written over; -1: none is.
 void OutputFile::open_beside(Readers readers, int permissions) {
   static int count = 0;
-  temporary_ = fmt::format("{}/.pith.{}.{}.tmp", folder_of(target_), ::getpid(), count++);
-  fd_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, readers == Readers::owner ? 0600 : 0666);
+  temporary_ = fmt::format("{}/.pith.{}.{}.tmp", folder_of(target_), internal::process_number(), count++);
+  fd_ = internal::create_file(temporary_.c_str(), readers == Readers::owner);
   if (fd_ < 0) return;
   note_unfinished(temporary_);
-  if (readers == Readers::all && permissions >= 0) (void)!::fchmod(fd_, mode_t(permissions));
+  if (readers == Readers::all && permissions >= 0) internal::set_permissions(fd_, permissions);
 }
 
 OutputFile::~OutputFile() {
-  if (fd_ >= 0) ::close(fd_);
+  if (fd_ >= 0) internal::close_file(fd_);
   if (temporary_.empty()) return;
-  ::unlink(temporary_.c_str());
+  internal::remove_file(temporary_.c_str());
   forget_unfinished(temporary_);
 }
 
@@ -105,20 +101,13 @@ void OutputFile::fail(int reason) const {
 }
 
 void OutputFile::write(const void* data, size_t bytes) {
-  const char* at = static_cast<const char*>(data);
-  while (bytes > 0) {
-    const ssize_t n = ::write(fd_, at, bytes);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) fail(errno);
-    at += n;
-    bytes -= size_t(n);
-  }
+  if (!internal::write_all(fd_, data, bytes)) fail(errno);
 }
 
 void OutputFile::rewrite(const void* data, size_t bytes) {
-  if (::lseek(fd_, 0, SEEK_SET) < 0) fail(errno);
+  if (!internal::go_to_start(fd_)) fail(errno);
   write(data, bytes);
-  if (::lseek(fd_, 0, SEEK_END) < 0) fail(errno);
+  if (!internal::go_to_end(fd_)) fail(errno);
 }
 
 quantize::PackSink into(OutputFile* file) {
@@ -128,22 +117,18 @@ quantize::PackSink into(OutputFile* file) {
 
 void OutputFile::commit(const std::function<void(const std::string& path)>& check) {
   const bool is_beside = !temporary_.empty();
-  if (is_beside && check) check(temporary_);
-  if (::fsync(fd_) != 0 && is_beside) fail(errno);  // devices and pipes have nothing to sync
-  const int closed = ::close(std::exchange(fd_, -1));
-  if (closed != 0) fail(errno);
+  if (!internal::sync_file(fd_) && is_beside) fail(errno);  // devices and pipes have nothing to sync
+  if (!internal::close_file(std::exchange(fd_, -1))) fail(errno);
   if (!is_beside) return;
-  if (std::rename(temporary_.c_str(), target_.c_str()) != 0) fail(errno);
+  if (check) check(temporary_);
+  if (!internal::replace_file(temporary_.c_str(), target_.c_str())) fail(errno);
   forget_unfinished(std::exchange(temporary_, {}));
   // The name is on the disk when its folder is; a system that does not sync folders has done what it can.
-  const int folder = ::open(folder_of(target_).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (folder < 0) return;
-  (void)!::fsync(folder);
-  ::close(folder);
+  internal::sync_folder(folder_of(target_).c_str());
 }
 
 std::function<void(uint64_t done, uint64_t total)> progress_bar(const char* what) {
-  if (::isatty(STDERR_FILENO) == 0) return {};
+  if (!internal::is_terminal(internal::kStandardError)) return {};
   return [what](uint64_t done, uint64_t total) {
     const int percent = int(total == 0 ? 100 : std::min<uint64_t>(100, 100 * done / total)), width = percent * 2 / 5;
     tell("\r{} [{:<40}] {:3}%{}", what, std::string(size_t(width), '#'), percent, done >= total ? "\n" : "");

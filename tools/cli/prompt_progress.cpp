@@ -1,13 +1,12 @@
 #include "prompt_progress.h"
 
-#include <unistd.h>
-
 #include <cstdio>
 #include <string>
 
 #include <fmt/core.h>
 
 #include "ctrl_c.h"
+#include "descriptors.h"
 #include "options.h"
 #include "standard_streams.h"
 
@@ -19,7 +18,8 @@ constexpr size_t kWidth = 30;
 
 }  // namespace
 
-PromptProgress::PromptProgress(pith_session_options* options) : is_shown_(isatty(STDERR_FILENO) == 1) {
+PromptProgress::PromptProgress(pith_session_options* options)
+    : is_shown_(internal::is_terminal(internal::kStandardError)) {
   options->progress_context = this;
   options->progress = [](void* self, uint64_t done, uint64_t total) {
     static_cast<PromptProgress*>(self)->report(done, total);

@@ -1,10 +1,9 @@
 // pith quantize: a model as it was downloaded in, the packed model that runs out.
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <system_error>
 
 #include <fmt/core.h>
 
@@ -23,10 +22,8 @@ using namespace quantize;
 namespace {
 
 bool is_same_file(const std::string& a, const std::string& b) {
-  struct stat of_a {
-  }, of_b{};
-  return ::stat(a.c_str(), &of_a) == 0 && ::stat(b.c_str(), &of_b) == 0 && of_a.st_dev == of_b.st_dev &&
-         of_a.st_ino == of_b.st_ino;
+  std::error_code absent;
+  return std::filesystem::equivalent(a, b, absent);
 }
 
 // The files that a model is read from: those of a folder, or the parts of a GGUF.

@@ -1,7 +1,5 @@
 #include "sparse_model.h"
 
-#include <sys/mman.h>
-
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -11,6 +9,7 @@
 #include <fmt/core.h>
 
 #include "pack.h"
+#include "pages.h"
 #include "synth.h"
 
 namespace pith::cli {
@@ -23,12 +22,9 @@ std::optional<SparseModel> SparseModel::of_shape(const std::string& name) {
   return SparseModel(outline.header, outline.file_bytes);
 }
 
-// Addresses for the whole, memory for the pages that are written: those of the header.
 SparseModel::SparseModel(const std::vector<uint8_t>& header, uint64_t bytes)
-    : data_(::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0)),
-      bytes_(bytes) {
-  if (data_ == MAP_FAILED)
-    throw std::runtime_error(fmt::format("{} bytes of addresses: {}", bytes, std::strerror(errno)));
+    : data_(internal::reserve_addresses(bytes, header.size())), bytes_(bytes) {
+  if (data_ == nullptr) throw std::runtime_error(fmt::format("{} bytes of addresses: {}", bytes, std::strerror(errno)));
   std::memcpy(data_, header.data(), header.size());
 }
 
@@ -36,7 +32,7 @@ SparseModel::SparseModel(SparseModel&& other) noexcept
     : data_(std::exchange(other.data_, nullptr)), bytes_(other.bytes_) {}
 
 SparseModel::~SparseModel() {
-  if (data_ != nullptr) ::munmap(data_, bytes_);
+  if (data_ != nullptr) internal::release_addresses(data_, bytes_);
 }
 
 }  // namespace pith::cli

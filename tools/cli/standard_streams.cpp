@@ -1,13 +1,12 @@
 #include "standard_streams.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 
+#include "descriptors.h"
 #include "text/characters.h"
 
 namespace pith::cli {
@@ -17,25 +16,39 @@ constexpr size_t kAtOnce = 1 << 16;  // bytes
 
 std::string waiting;
 bool is_open = true;
+std::string unread;  // of standard input
 
 // 0, or the reason why not all of it was written.
-int write_all(int fd, std::string_view text) {
-  while (!text.empty()) {
-    const ssize_t n = ::write(fd, text.data(), text.size());
-    if (n >= 0) text.remove_prefix(size_t(n));
-    else if (errno != EINTR) return errno;
-  }
-  return 0;
+int write_all(int descriptor, std::string_view text) {
+  return internal::write_all(descriptor, text.data(), text.size()) ? 0 : errno;
+}
+
+// Appends what comes next. How many bytes; 0: the input has ended; negative: it cannot be read.
+ptrdiff_t read_more() {
+  char buffer[kAtOnce];
+  const ptrdiff_t n = internal::read_some(internal::kStandardInput, buffer, sizeof buffer);
+  if (n > 0) unread.append(buffer, size_t(n));
+  return n;
 }
 
 }  // namespace
 
-void open_standard_streams() {
-  const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};  // of /dev/null: the first two fail when they are used
-  for (int fd = 0; fd < 3; ++fd) {
-    if (::fcntl(fd, F_GETFD) < 0 && errno == EBADF)
-      (void)!::open("/dev/null", modes[fd]);  // takes the lowest number: fd
-  }
+std::string read_input() {
+  ptrdiff_t n = 1;
+  while (n > 0) n = read_more();
+  if (n < 0) throw std::runtime_error(fmt::format("standard input: {}", std::strerror(errno)));
+  return std::exchange(unread, {});
+}
+
+std::optional<std::string> read_input_line() {
+  size_t length = unread.find('\n');
+  for (size_t seen = unread.size(); length == std::string::npos && read_more() > 0; seen = unread.size())
+    length = unread.find('\n', seen);
+  if (unread.empty()) return std::nullopt;
+  std::string line = unread.substr(0, length);
+  unread.erase(0, std::min(line.size() + 1, unread.size()));
+  if (line.ends_with('\r')) line.pop_back();
+  return line;
 }
 
 void write_output(std::string_view text) {
@@ -46,12 +59,12 @@ void write_output(std::string_view text) {
 
 void flush_output() {
   const std::string text = std::exchange(waiting, {});
-  const int reason = is_open ? write_all(STDOUT_FILENO, text) : 0;
+  const int reason = is_open ? write_all(internal::kStandardOutput, text) : 0;
   if (reason == EPIPE) is_open = false;
   else if (reason != 0) throw std::runtime_error(fmt::format("standard output: {}", std::strerror(reason)));
 }
 
-void tell_text(std::string_view text) { write_all(STDERR_FILENO, text); }
+void tell_text(std::string_view text) { write_all(internal::kStandardError, text); }
 
 bool is_output_open() { return is_open; }
 

@@ -1,8 +1,9 @@
-// The one way to standard output and standard error. What cannot be written to the first is said, and the command fails; the second is for people, and
-// trouble there changes nothing.
+// The one way to standard input, standard output and standard error. What cannot be read or written is said, and the command fails; the last is for
+// people, and trouble there changes nothing.
 #ifndef PITH_CLI_STANDARD_STREAMS_H
 #define PITH_CLI_STANDARD_STREAMS_H
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,9 +12,10 @@
 
 namespace pith::cli {
 
-// Once, before any file is opened: descriptors 0 to 2 exist afterwards, so that no file gets one of their numbers. What reads or writes one
-// that was closed fails, but on standard error.
-void open_standard_streams();
+// All that is left of standard input. Throws std::runtime_error.
+std::string read_input();
+// Its next line, without its end; nothing where it ends or cannot be read.
+std::optional<std::string> read_input_line();
 
 // Writes text, at the latest with the next flush_output. Throws std::runtime_error if it can't be written, unless the reader has gone: it has
 // what it wanted, and what comes after is dropped.

@@ -1,14 +1,14 @@
 #include "token_score.h"
-#include "session/log_probability.h"
-#include "standard_streams.h"
-
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <vector>
 
 #include <fmt/core.h>
+
+#include "descriptors.h"
+#include "session/log_probability.h"
+#include "standard_streams.h"
 
 namespace pith::cli {
 namespace {
@@ -47,7 +47,7 @@ void TokenScore::put_distance(json::Document* out) const {
 }
 
 void show_scored(size_t done, size_t total) {
-  if (::isatty(STDERR_FILENO) == 0 || done % 64 != 0) return;
+  if (!internal::is_terminal(internal::kStandardError) || done % 64 != 0) return;
   tell("\r{} of {} tokens", done, total);
 }
 

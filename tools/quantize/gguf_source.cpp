@@ -12,6 +12,7 @@
 #include "gguf_blocks.h"
 #include "hf_vocabulary.h"
 #include "model/config_keys.h"
+#include "pages.h"
 #include "split_files.h"
 
 namespace pith::quantize {
@@ -327,7 +328,7 @@ double GgufSource::bits_per_weight(const TensorSpec& spec) const { return bits_o
 
 void GgufSource::drop_pages() const {
   for (const FileBytes& file : files_) {
-    if (file.is_mapped) quantize::drop_pages(file.data, file.size);
+    if (file.is_mapped) internal::drop_pages(file.data, file.size);
   }
 }
 

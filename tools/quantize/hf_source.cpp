@@ -15,6 +15,7 @@
 #include "hf_config.h"
 #include "hf_vocabulary.h"
 #include "open_file.h"
+#include "pages.h"
 #include "pith/pith.hpp"
 #include "safetensors.h"
 
@@ -177,7 +178,7 @@ class HuggingFaceSource final : public ModelSource {
   }
 
   void drop_pages() const override {
-    for (const MappedFile& file : files_) quantize::drop_pages(file.data(), file.size());
+    for (const MappedFile& file : files_) internal::drop_pages(file.data(), file.size());
   }
 
  private:

@@ -1,9 +1,5 @@
 #include "open_file.h"
 
-#ifdef __unix__
-#include <sys/mman.h>
-#endif
-
 #include <stdexcept>
 
 #include "model/config_reader.h"
@@ -28,12 +24,6 @@ Config OpenFile::config() const {
   Config config;
   check(read_config(file, &config, &error), error);
   return config;
-}
-
-void drop_pages([[maybe_unused]] const void* data, [[maybe_unused]] size_t size) {
-#ifdef __unix__
-  ::madvise(const_cast<void*>(data), size, MADV_DONTNEED);
-#endif
 }
 
 }  // namespace pith::quantize

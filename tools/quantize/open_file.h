@@ -27,9 +27,6 @@ struct OpenFile {
   std::vector<uint64_t> directory;
 };
 
-// Gives back the memory of bytes that are a mapped file's: they are read again when they are needed.
-void drop_pages(const void* data, size_t size);
-
 }  // namespace pith::quantize
 
 #endif

@@ -5,21 +5,11 @@
 #include <vector>
 
 #include "base64.h"
+#include "embedded_file.h"
 #include "sha256.h"
 
-// PITH_SERVER_PAGE is the path of the file; the assembler copies it into read-only data.
-__asm__(
-    ".pushsection .rodata\n"
-    ".global pith_server_page_begin\n"
-    "pith_server_page_begin:\n"
-    ".incbin \"" PITH_SERVER_PAGE
-    "\"\n"
-    ".global pith_server_page_end\n"
-    "pith_server_page_end:\n"
-    ".byte 0\n"
-    ".popsection\n");
-
-extern "C" const char pith_server_page_begin[], pith_server_page_end[];
+// PITH_SERVER_PAGE is the path of the file.
+PITH_EMBED_FILE(pith_server_page, PITH_SERVER_PAGE)
 
 namespace pith::server {
 namespace {
@@ -37,7 +27,7 @@ std::string source_of(std::string_view tag) {
 
 }  // namespace
 
-std::string_view page() { return {pith_server_page_begin, size_t(pith_server_page_end - pith_server_page_begin)}; }
+std::string_view page() { return {reinterpret_cast<const char*>(pith_server_page), size_t(pith_server_page_bytes)}; }
 
 const std::string& page_policy() {
   static const std::string policy =
