@@ -245,6 +245,31 @@ TEST_CASE("without the gate `up` the scale alone is folded") {
   }
 }
 
+// Computed with 70 decimal digits. What 64 bits of a long double make of the last six is off by one.
+TEST_CASE("frequencies in turns are right to the last bit") {
+  struct {
+    float base;
+    int32_t width, pair;
+    uint64_t turns;
+  } const rows[] = {{10000, 64, 1, 2201607287645322120u}, {10000, 128, 30, 39150729086113164u},
+                    {500000, 64, 20, 805162614510191u},   {500000, 128, 50, 103614262047482u},
+                    {10000, 16, 0, 2935890503282001226u}, {1000000, 128, 0, 2935890503282001226u}};
+  for (const auto& row : rows) {
+    CAPTURE(row.base);
+    CAPTURE(row.width);
+    CAPTURE(row.pair);
+    Config c = tiny_config();
+    c.rope_base = row.base;
+    c.rope_width = row.width;
+    CHECK(rope_turns(c, {})[size_t(row.pair)] == row.turns);
+    // Whole turns drop out, however many: 2^40 of these, in which as many bits of the fraction are lost.
+    const std::vector<float> divisors(size_t(row.width / 2), 0x1p-40f);
+    const uint64_t more = rope_turns(c, divisors)[size_t(row.pair)] - (row.turns << 40);
+    CHECK(int64_t(more) <= int64_t(1) << 39);
+    CHECK(int64_t(more) >= -(int64_t(1) << 39));
+  }
+}
+
 TEST_CASE("frequencies in turns: plain, YaRN, LongRoPE") {
   Config c = tiny_config();
   c.rope_width = 64;

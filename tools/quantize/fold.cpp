@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "wide_double.h"
+
 namespace pith::quantize {
 namespace {
 
@@ -101,13 +103,14 @@ std::vector<uint64_t> rope_turns(const Config& c, const std::vector<float>& divi
   const int32_t n_pairs = c.rope_width / 2;
   const std::vector<double> factors =
       c.rope_scaling == RopeScaling::yarn ? yarn_factors(c) : std::vector<double>(size_t(n_pairs), 1.0);
+  if (n_pairs == 0) return {};
+  const WideDouble step = reciprocal_root(double(c.rope_base), n_pairs);
+  WideDouble turn = {0x1.45f306dc9c883p-3, -0x1.6b01ec5417056p-57};  // 1 / (2 pi)
   std::vector<uint64_t> turns;
-  for (int32_t i = 0; i < n_pairs; ++i) {
-    long double f = std::pow(static_cast<long double>(c.rope_base), -2.0L * i / c.rope_width);
-    f = f / (2 * std::numbers::pi_v<long double>)*static_cast<long double>(factors[size_t(i)]);
-    if (!divisors.empty()) f /= static_cast<long double>(checked_divisor(divisors, size_t(i)));
-    const long double fixed = std::round((f - std::floor(f)) * 0x1p64L);
-    turns.push_back(fixed >= 0x1p64L ? 0 : uint64_t(fixed));
+  for (int32_t i = 0; i < n_pairs; ++i, turn = turn * step) {
+    WideDouble f = turn * WideDouble{factors[size_t(i)]};
+    if (!divisors.empty()) f = f / WideDouble{double(checked_divisor(divisors, size_t(i)))};
+    turns.push_back(fixed_fraction(f));
   }
   return turns;
 }
