@@ -3,7 +3,7 @@
 #     cmake --preset release --toolchain cmake/zig.cmake -DPITH_ZIG_TARGET=aarch64-macos -DPITH_TOOLS=OFF -DPITH_TESTS=OFF -B build/macos
 #
 # tools/ci/cross calls it so.
-set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PITH_ZIG_TARGET PITH_ZIG)
+set(CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PITH_ZIG_TARGET PITH_ZIG PITH_FMT_SOURCE)
 if(NOT PITH_ZIG_TARGET)
   message(FATAL_ERROR "PITH_ZIG_TARGET is missing: an architecture and a system, such as x86_64-windows-gnu")
 endif()
@@ -45,11 +45,36 @@ set(CMAKE_AR ${PITH_ZIG_FOLDER}/ar)
 set(CMAKE_RANLIB ${PITH_ZIG_FOLDER}/ranlib)
 set(CMAKE_RC_COMPILER ${PITH_ZIG_FOLDER}/rc)
 
-# Nothing of this machine's, but xsimd, which is headers alone.
+# Nothing of this machine's, but what is headers alone: xsimd, and for the command nlohmann-json and CLI11, as packages; fmt's headers with
+# PITH_FMT_SOURCE, its format.cc, and without it a build that takes twice as long.
+set(PITH_FMT_SOURCE "" CACHE FILEPATH "format.cc of fmt, of the version of the headers")
 file(MAKE_DIRECTORY ${PITH_ZIG_FOLDER}/include)
-file(CREATE_LINK /usr/include/xsimd ${PITH_ZIG_FOLDER}/include/xsimd SYMBOLIC)
+foreach(headers xsimd fmt nlohmann CLI)
+  if(EXISTS /usr/include/${headers})
+    file(CREATE_LINK /usr/include/${headers} ${PITH_ZIG_FOLDER}/include/${headers} SYMBOLIC)
+  endif()
+endforeach()
 set(PITH_XSIMD_INCLUDE ${PITH_ZIG_FOLDER}/include CACHE PATH "Folder of xsimd/xsimd.hpp")
+# pith_zig_package(PACKAGE TARGET [LINE...]): what find_package finds.
+function(pith_zig_package package target)
+  file(WRITE ${PITH_ZIG_FOLDER}/packages/${package}Config.cmake "add_library(${target} INTERFACE IMPORTED)
+target_include_directories(${target} SYSTEM INTERFACE ${PITH_ZIG_FOLDER}/include)
+${ARGN}
+")
+  set(${package}_DIR ${PITH_ZIG_FOLDER}/packages CACHE PATH "")
+endfunction()
+pith_zig_package(nlohmann_json nlohmann_json::nlohmann_json)
+pith_zig_package(CLI11 CLI11::CLI11)
+if(PITH_FMT_SOURCE)
+  pith_zig_package(fmt fmt::fmt "add_library(pith_fmt STATIC EXCLUDE_FROM_ALL ${PITH_FMT_SOURCE})
+target_include_directories(pith_fmt SYSTEM PRIVATE ${PITH_ZIG_FOLDER}/include)
+target_link_libraries(fmt::fmt INTERFACE pith_fmt)")
+else()
+  pith_zig_package(fmt fmt::fmt "target_compile_definitions(fmt::fmt INTERFACE FMT_HEADER_ONLY)")
+endif()
 set(CMAKE_FIND_ROOT_PATH ${PITH_ZIG_FOLDER})
 set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
 set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
+set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
+set(ENV{PKG_CONFIG_LIBDIR} ${PITH_ZIG_FOLDER}/pkgconfig)
