@@ -43,10 +43,19 @@ void CharacterSet::negate() {
   n_ = n;
 }
 
+// One range of which both ends stay becomes two, so that there is one more, and no other place for it is needed.
 void CharacterSet::remove(uint32_t first, uint32_t last) {
-  negate();
-  add(first, last);
-  negate();
+  uint32_t n = 0;
+  for (uint32_t i = 0; i < n_; ++i) {
+    const Range r = ranges_[i];
+    if (r.first < first && r.last > last) {
+      ranges_[i].last = first - 1;
+      return add(last + 1, r.last);
+    }
+    if (r.first < first) ranges_[n++] = {r.first, r.last < first ? r.last : first - 1};
+    else if (r.last > last) ranges_[n++] = {r.first > last ? r.first : last + 1, r.last};
+  }
+  n_ = n;
 }
 
 void CharacterSet::keep(uint32_t first, uint32_t last) {

@@ -59,7 +59,7 @@ std::string_view GbnfReader::take_name() {
 }
 
 pith_status GbnfReader::read(pith_error* error) {
-  for (skip_lines(); !at_end(); skip_lines()) PITH_TRY(read_rule(error));
+  for (skip_lines(); !at_end() && !writer_->is_full(); skip_lines()) PITH_TRY(read_rule(error));
   return PITH_OK;
 }
 
@@ -197,7 +197,7 @@ pith_status GbnfReader::read_class(pith_error* error) {
   CharacterSet set;
   const bool is_negative = take("^");
   if (peek() == ']') return refuse(error, "a class of no characters");
-  while (peek() != ']') {
+  while (peek() != ']' && !set.is_full()) {
     uint32_t first = 0, last = 0;
     PITH_TRY(read_character(&first, error));
     last = first;
@@ -207,10 +207,10 @@ pith_status GbnfReader::read_class(pith_error* error) {
       if (last < first) return refuse(error, "a range of a class whose end comes before its beginning");
     }
     set.add(first, last);
-    if (set.is_full()) return refuse(error, "a class of more than ", CharacterSet::kMaxRanges, " ranges");
   }
   ++at_;
   if (is_negative) set.negate();
+  if (set.is_full()) return refuse(error, "a class of more than ", CharacterSet::kMaxRanges, " ranges");
   writer_->put_characters(set);
   return PITH_OK;
 }

@@ -54,11 +54,12 @@ void put_json_character(ProgramWriter* writer, uint32_t character) {
   writer->put_text({digits, 2});
 }
 
-void put_json_characters(ProgramWriter* writer, const CharacterSet& set) {
+bool put_json_characters(ProgramWriter* writer, const CharacterSet& set) {
   CharacterSet plain = set;
   plain.keep(0x20, kMaxCharacter);
   plain.remove('"', '"');
   plain.remove('\\', '\\');
+  if (plain.is_full()) return false;
   ProgramWriter::Alternatives either = writer->begin_alternatives();
   writer->put_characters(plain);
   for (uint32_t c = 0; c <= '\\'; ++c) {
@@ -67,6 +68,7 @@ void put_json_characters(ProgramWriter* writer, const CharacterSet& set) {
     put_json_character(writer, c);
   }
   writer->end_alternatives(either);
+  return true;
 }
 
 void put_json_string(ProgramWriter* writer, std::string_view escaped) {

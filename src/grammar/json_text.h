@@ -10,7 +10,7 @@
 namespace pith::internal {
 
 void put_json_character(ProgramWriter* writer, uint32_t character);
-void put_json_characters(ProgramWriter* writer, const CharacterSet& set);  // one of them
+bool put_json_characters(ProgramWriter* writer, const CharacterSet& set);  // one of them; false: too many ranges
 void put_json_string(ProgramWriter* writer, std::string_view escaped);     // with its quotes
 // A value as JSON without blanks; integers without fraction and exponent.
 void put_json_value(ProgramWriter* writer, const JsonTape& tape, uint32_t value);

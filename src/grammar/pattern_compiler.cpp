@@ -132,8 +132,8 @@ const char* PatternCompiler::read_atom() {
   } else if (c == ']' || c == '}') {
     return "a bracket or brace that closes nothing";
   }
-  if (is_set) put_json_characters(writer_, set);
-  else put_json_character(writer_, character);
+  if (!is_set) put_json_character(writer_, character);
+  else if (!put_json_characters(writer_, set)) return "a class has too many ranges";
   return nullptr;
 }
 
@@ -179,7 +179,6 @@ const char* PatternCompiler::read_class(CharacterSet* set) {
     }
     set->add(first, last);
   }
-  if (set->is_full()) return "a class has too many ranges";
   if (is_negative) set->negate();
   return nullptr;
 }

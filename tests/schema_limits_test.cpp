@@ -1,0 +1,857 @@
+// JSON Schemas to the letter: limits of their reader at the last value and one beyond, every word, every character.
+#include <doctest/doctest.h>
+
+#include <cstdio>
+
+#include "grammar_testing.h"
+
+using namespace pith::test;
+
+namespace {
+
+const Words& bytes_alone() {
+  static const Words words;
+  return words;
+}
+
+void check_texts(const std::string& schema, const std::vector<std::string>& fitting,
+                 const std::vector<std::string>& others) {
+  CAPTURE(schema);
+  Matching matching(PITH_GRAMMAR_JSON_SCHEMA, schema, bytes_alone());
+  for (const std::string& text : fitting) CHECK_MESSAGE(matching.fits(text), text);
+  for (const std::string& text : others) CHECK_MESSAGE(!matching.fits(text), text);
+}
+
+// Refused, with exactly this sentence behind "schema: ".
+void check_refused(const std::string& schema, const std::string& sentence, pith_status status = PITH_E_GRAMMAR) {
+  CAPTURE(schema);
+  const Compiled grammar(PITH_GRAMMAR_JSON_SCHEMA, schema);
+  CHECK(int(grammar.status) == int(status));
+  CHECK(std::string(grammar.error.message) == "schema: " + sentence);
+}
+
+std::string utf8(uint32_t c) {
+  if (c < 0x80) return {char(c)};
+  if (c < 0x800) return {char(0xc0 | c >> 6), char(0x80 | (c & 63))};
+  if (c < 0x10000) return {char(0xe0 | c >> 12), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
+  return {char(0xf0 | c >> 18), char(0x80 | (c >> 12 & 63)), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
+}
+
+// As patterns, enums and keys spell a character in a string of JSON: as it stands, or by the one escape that must be.
+std::string spelled_in_json(uint32_t c) {
+  switch (c) {
+    case '"': return "\\\"";
+    case '\\': return "\\\\";
+    case '\b': return "\\b";
+    case '\f': return "\\f";
+    case '\n': return "\\n";
+    case '\r': return "\\r";
+    case '\t': return "\\t";
+    default: break;
+  }
+  if (c >= 0x20) return utf8(c);
+  char text[8];
+  std::snprintf(text, sizeof text, "\\u%04x", unsigned(c));
+  return text;
+}
+
+std::string repeated(const char* text, int n) {
+  std::string out;
+  for (int i = 0; i < n; ++i) out += text;
+  return out;
+}
+
+// "a,a,a": n times, each with its number for "%".
+std::string list_of(const char* item, int n) {
+  std::string out;
+  for (int i = 0; i < n; ++i) {
+    if (i > 0) out += ",";
+    for (const char* c = item; *c != '\0'; ++c) out += *c == '%' ? std::to_string(i) : std::string(1, *c);
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("json schema: the reader takes RFC 8259, to the byte") {
+  const auto status_of = [](const std::string& value) {
+    return Compiled(PITH_GRAMMAR_JSON_SCHEMA, "{\"default\":" + value + "}").status;
+  };
+  for (const char* good : {"0",
+                           "-0",
+                           "-1",
+                           "10",
+                           "0.0",
+                           "-0.10",
+                           "9e9",
+                           "9E+9",
+                           "0e-0",
+                           "1.5e09",
+                           "\"\"",
+                           "\"\x7f\"",
+                           "[]",
+                           "{}",
+                           "[ 1 ,\t2\r,\n3 ]",
+                           "{ \"a\" : 1 , \"b\" : [ ] }",
+                           "[[],[]]",
+                           "[{},{\"a\":{}}]",
+                           "\"\\\\\"",
+                           "\"\\/\""}) {
+    CAPTURE(good);
+    CHECK(int(status_of(good)) == int(PITH_OK));
+  }
+  for (const char* bad :
+       {"00",         "-",         "-a",         "+1",          ".5",      "1.",        "1.e1",      "1e",
+        "1e+",        "1e+-1",     "1E",         "0x1",         "1a",      "nul",       "True",      "'a'",
+        "[1 2]",      "[,1]",      "[1,]",       "{,}",         "{\"a\"}", "{\"a\":}",  "{\"a\" 1}", "{a:1}",
+        "{\"a\":1,}", "[",         "{",          "\"",          "\"\\\"",  "\"\x1f\"",  "\"\n\"",    "\"\xc3\"",
+        "\"\\a\"",    "\"\\u12\"", "\"\\u123\"", "\"\\u12g4\"", "[1}",     "{\"a\":1]", "1:2"}) {
+    CAPTURE(bad);
+    CHECK(int(status_of(bad)) == int(PITH_E_GRAMMAR));
+  }
+  // Every byte as an escape, as a digit of one, and alone in a string.
+  for (int byte = 1; byte < 256; ++byte) {
+    CAPTURE(byte);
+    const char c = char(byte);
+    const std::string text(1, c);
+    const auto is_among = [&](const char* letters) {
+      return std::string_view(letters).find(c) != std::string_view::npos;
+    };
+    CHECK((status_of("\"\\" + text + "\"") == PITH_OK) == is_among("\"\\/bfnrt"));
+    CHECK((status_of("\"\\u00" + text + "a\"") == PITH_OK) == is_among("0123456789abcdefABCDEF"));
+    CHECK((status_of("\"\\u004" + text + "\"") == PITH_OK) == is_among("0123456789abcdefABCDEF"));
+    CHECK((status_of("\"" + text + "a\"") == PITH_OK) == (byte >= 0x20 && byte < 0x80 && !is_among("\"\\")));
+    CHECK((status_of(text) == PITH_OK) == is_among("0123456789"));
+    CHECK((status_of("1" + text + "1") == PITH_OK) == is_among("0123456789.eE"));
+    CHECK((Compiled(PITH_GRAMMAR_JSON_SCHEMA, "{}" + text).status == PITH_OK) == is_among(" \t\r\n"));
+    CHECK((Compiled(PITH_GRAMMAR_JSON_SCHEMA, text + "{}").status == PITH_OK) == is_among(" \t\r\n"));
+  }
+  check_refused("{\n \"a\": 1,\r\n\t\"b\": \"\\q\"}",
+                "line 3: a string has a control character, an unknown escape or what is no Unicode");
+  check_refused("{\"a\":\"", "line 1: a string lacks its end");
+  check_refused("{\"a\":\"\\", "line 1: a string lacks its end");
+  check_refused("{\n\n1:2}", "line 3: a key in quotes is missing");
+  check_refused("{\"a\"\n1}", "line 2: \":\" is missing");
+  check_refused("{\"a\":[1\n 2]}", "line 2: \",\" or \"]\" is missing");
+  check_refused("{\"a\":1\n\"b\":2}", "line 2: \",\" or \"}\" is missing");
+  check_refused("{\"a\":-x}", "line 1: a number is not as JSON has it");
+  check_refused("", "line 1: a value is missing");
+  check_refused(" {}\n1", "line 2: something follows the document");
+}
+
+TEST_CASE("json schema: escapes and their characters") {
+  const struct {
+    const char* escaped;
+    uint32_t character;
+  } good[] = {{"\\u0000", 0},
+              {"\\u0041", 0x41},
+              {"\\u00eF", 0xef},
+              {"\\uABcd", 0xabcd},
+              {"\\ud7ff", 0xd7ff},
+              {"\\ue000", 0xe000},
+              {"\\uffff", 0xffff},
+              {"\\ud800\\udc00", 0x10000},
+              {"\\ud83d\\ude00", 0x1f600},
+              {"\\udbff\\udfff", 0x10ffff},
+              {"\\/", '/'},
+              {"\\b", '\b'},
+              {"\\f", '\f'},
+              {"\\n", '\n'},
+              {"\\r", '\r'},
+              {"\\t", '\t'},
+              {"\\\"", '"'},
+              {"\\\\", '\\'}};
+  for (const auto& c : good) {
+    check_texts(std::string("{\"const\":\"") + c.escaped + "1\"}", {"\"" + spelled_in_json(c.character) + "1\""},
+                {"\"1\""});
+    check_texts(std::string("{\"type\":\"string\",\"pattern\":\"^[") + (c.character == '\\' ? "\\\\" : "") + c.escaped +
+                    "]$\"}",
+                {"\"" + spelled_in_json(c.character) + "\""}, {"\"1\""});
+  }
+  for (const char* bad : {"\\ud800", "\\udbff", "\\udc00", "\\udfff", "\\ud800\\ud800", "\\ud800\\udbff",
+                          "\\ud800\\ue000", "\\ud800u", "\\ud800\\n", "\\ud800\\udc0"})
+    check_refused(std::string("{\"const\":\"") + bad + "\"}",
+                  "line 1: a string has a control character, an unknown escape or what is no Unicode");
+  // Keys are the same whatever their escapes; two with the same FNV-1a are not.
+  check_refused(R"({"default":{"ab":1,"\u0061b":2}})", R"(line 1: the key "\u0061b" stands twice in its object)");
+  check_texts(R"({"properties":{"costarring":{"const":1},"liquid":{"const":2},"\u007a":{"const":3}},"type":"object"})",
+              {R"({"costarring":1,"liquid":2,"z":3})"}, {R"({"liquid":1})", R"({"costarring":2})"});
+  check_texts(
+      R"({"allOf":[{"properties":{"liquid":{"const":1},"costarring":{"const":2}}},{"required":["costarr\u0069ng"]}],"type":"object"})",
+      {R"({"liquid":1,"costarring":2})", R"({"costarring":2})"}, {R"({"liquid":1})"});
+  check_texts(
+      R"({"\u0074ype":"object","properties":{"a\"":{"const":1}},"required":["a\u0022"],"additionalProperties":{"const":2}})",
+      {R"({"a\"":1})", R"({"a\"":1,"a":2})"}, {"{}", R"({"a":2})"});
+}
+
+TEST_CASE("json schema: limits of the document") {
+  const auto nested = [](int n) { return "{\"const\":" + repeated("[", n) + repeated("]", n) + "}"; };
+  check_texts(nested(127), {repeated("[", 127) + repeated("]", 127)}, {repeated("[", 126) + repeated("]", 126)});
+  check_refused(nested(128), "line 1: more than 128 values within each other");
+  check_refused("{\"default\":" + repeated("{\"a\":", 128) + "1" + repeated("}", 128) + "}",
+                "line 1: more than 128 values within each other");
+  CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA,
+                     "{\"default\":" + repeated("[[]],", 0) + repeated("{\"a\":", 127) + "1" + repeated("}", 127) + "}")
+                .status) == int(PITH_OK));
+  CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA, "{\"default\":{" + list_of("\"k%\":1", 1024) + "}}").status) ==
+        int(PITH_OK));
+  check_refused("{\"default\":{" + list_of("\"k%\":1", 1025) + "}}", "line 1: an object of more than 1024 members");
+  CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA, "{\"default\":[" + list_of("%", 5000) + "]}").status) == int(PITH_OK));
+  // 16 schemas for one value: this one and 15 others, by allOf, by $ref, and by both.
+  check_texts("{\"type\":\"integer\",\"allOf\":[" + list_of("{\"minimum\":%}", 15) + "]}", {"14"}, {"13"});
+  check_refused("{\"type\":\"integer\",\"allOf\":[" + list_of("{\"minimum\":%}", 16) + "]}",
+                "at \"#/allOf/15\": more than 16 schemas for one value (allOf, $ref)", PITH_E_LIMIT);
+  const auto lists = [](int n) { return "{\"allOf\":[" + list_of("{\"enum\":[1,2]}", n) + "]}"; };
+  check_texts(lists(15), {"1", "2"}, {"3"});
+  check_refused("{\"enum\":[1],\"const\":1,\"allOf\":[" + list_of("{\"enum\":[1]}", 15) + "]}",
+                "at \"#/allOf/14/enum\": too many lists of values for one value", PITH_E_LIMIT);
+  check_texts("{\"enum\":[1],\"const\":1,\"allOf\":[" + list_of("{\"enum\":[1]}", 14) + "]}", {"1"}, {"2"});
+  // References of at most 500 bytes, of which escapes count as what they are.
+  const auto reference = [](int n) {
+    const std::string name = repeated("n", n - 8);
+    return "{\"$ref\":\"#/$defs/" + name + "\",\"$defs\":{\"" + name + "\":{\"const\":1}}}";
+  };
+  check_texts(reference(509), {"1"}, {"2"});
+  check_refused(reference(510), "at \"#/$ref\": a reference of more than 500 bytes", PITH_E_LIMIT);
+  // Pointers of errors are cut, and count from 0.
+  check_refused("{\"prefixItems\":[" + list_of("{}", 12) + ",{\"items\":{\"not\":{}}}]}",
+                "at \"#/prefixItems/12/items/not\": \"not\" is not supported; docs/grammar.md has what is",
+                PITH_E_UNSUPPORTED);
+  check_refused("{\"type\":\"array\",\"prefixItems\":[{},{\"minimum\":\"\"}]}",
+                "at \"#/prefixItems/1/minimum\": not a number");
+  const std::string name = repeated("n", 110);
+  check_refused("{\"type\":\"object\",\"properties\":{\"" + name + "\":{\"minimum\":\"\"}}}",
+                "at \"#" + ("/properties/" + name + "/minimum").substr(0, 120) + "\": not a number");
+  // A pattern of at most 4,096 characters.
+  check_texts("{\"type\":\"string\",\"pattern\":\"^" + repeated("\\u00e9", 4094) + "$\"}",
+              {"\"" + repeated("\xc3\xa9", 4094) + "\""}, {"\"" + repeated("\xc3\xa9", 4093) + "\""});
+  check_refused("{\"type\":\"string\",\"pattern\":\"^" + repeated("\\u00e9", 4095) + "$\"}",
+                "at \"#/pattern\": a pattern of more than 4096 characters", PITH_E_LIMIT);
+}
+
+TEST_CASE("json schema: every word that says nothing about what fits, and those that must say nothing") {
+  for (const char* word : {"title",
+                           "description",
+                           "default",
+                           "examples",
+                           "example",
+                           "deprecated",
+                           "readOnly",
+                           "writeOnly",
+                           "$id",
+                           "$comment",
+                           "$anchor",
+                           "$defs",
+                           "definitions",
+                           "$vocabulary",
+                           "$dynamicAnchor",
+                           "contentEncoding",
+                           "contentMediaType",
+                           "contentSchema",
+                           "discriminator",
+                           "x-own",
+                           "x-"}) {
+    check_texts(std::string("{\"") + word + "\":{\"not\":1},\"const\":1}", {"1"}, {"2"});
+    check_texts(std::string("{\"") + word + "\":1}", {"[2]"}, {"["});
+  }
+  check_texts(R"({"$schema":"https://json-schema.org/draft/2020-12/schema"})", {"1"}, {""});
+  check_texts(R"({"$schema":"http://json-schema.org/draft-07/schema#"})", {"1"}, {""});
+  check_refused(R"({"$schema":"https://json-schema.org"})",
+                "at \"#/$schema\": a vocabulary other than json-schema.org's is not supported", PITH_E_UNSUPPORTED);
+  const auto check_word = [](const char* word, const char* nothing, const std::vector<const char*>& something) {
+    check_texts(std::string("{\"") + word + "\":" + nothing + "}", {"1"}, {""});
+    for (const char* value : something)
+      check_refused(
+          std::string("{\"") + word + "\":" + value + "}",
+          std::string("at \"#/") + word + "\": \"" + word + "\" is not supported; docs/grammar.md has what is",
+          PITH_E_UNSUPPORTED);
+  };
+  for (const char* word : {"uniqueItems", "minProperties"}) {
+    check_word(word, "false", {"true", "1", "{}", "[]", "null"});
+    check_word(word, "0", {"00.5" + 1, "\"1\""});
+  }
+  for (const char* word : {"unevaluatedProperties", "unevaluatedItems", "propertyNames", "patternProperties",
+                           "dependentSchemas", "dependentRequired", "dependencies"}) {
+    check_word(word, "true", {"false", "[]", "{\"a\":{}}", "0"});
+    check_word(word, "{}", {"null"});
+  }
+  for (const char* word : {"not", "if", "then", "else", "contains", "minContains", "maxContains", "multipleOf",
+                           "maxProperties", "$dynamicRef", "$recursiveRef", "x", "Type", "typ", "types", ""})
+    check_word("title", "1", {}), check_refused(std::string("{\"") + word + "\":1}",
+                                                std::string("at \"#/") + word + "\": \"" + word +
+                                                    "\" is not supported; docs/grammar.md has what is",
+                                                PITH_E_UNSUPPORTED);
+}
+
+TEST_CASE("json schema: words with values that they cannot have") {
+  const struct {
+    const char *schema, *sentence;
+    pith_status status = PITH_E_GRAMMAR;
+  } cases[] = {
+      {R"({"type":1})",
+       "at \"#/type\": not a type, nor an array of them: null, boolean, number, integer, string, array, object"},
+      {R"({"type":[]})",
+       "at \"#/type\": not a type, nor an array of them: null, boolean, number, integer, string, array, object"},
+      {R"({"type":["null","text"]})",
+       "at \"#/type\": not a type, nor an array of them: null, boolean, number, integer, string, array, object"},
+      {R"({"type":["text","null"]})",
+       "at \"#/type\": not a type, nor an array of them: null, boolean, number, integer, string, array, object"},
+      {R"({"enum":1})", "at \"#/enum\": not an array of values"},
+      {R"({"enum":{}})", "at \"#/enum\": not an array of values"},
+      {R"({"minimum":null})", "at \"#/minimum\": not a number"},
+      {R"({"exclusiveMaximum":true})", "at \"#/exclusiveMaximum\": not a number"},
+      {R"({"type":"integer","maximum":1000000000000000000})",
+       "at \"#/maximum\": a bound of 10^18 or more is not supported", PITH_E_UNSUPPORTED},
+      {R"({"type":"integer","minimum":-1e18})", "at \"#/minimum\": a bound of 10^18 or more is not supported",
+       PITH_E_UNSUPPORTED},
+      {R"({"type":"integer","minimum":1e99999999999})", "at \"#/minimum\": a bound of 10^18 or more is not supported",
+       PITH_E_UNSUPPORTED},
+      {R"({"type":"number","minimum":1.5})",
+       "at \"#/minimum\": of numbers with fractions, bounds that are integers alone are supported", PITH_E_UNSUPPORTED},
+      {R"({"type":"number","maximum":5e-1})",
+       "at \"#/maximum\": of numbers with fractions, bounds that are integers alone are supported", PITH_E_UNSUPPORTED},
+      {R"({"minLength":"1"})", "at \"#/minLength\": not a count"},
+      {R"({"minLength":1.5})", "at \"#/minLength\": not a count"},
+      {R"({"maxItems":-1})", "at \"#/maxItems\": not a count"},
+      {R"({"maxLength":1e18})", "at \"#/maxLength\": not a count"},
+      {R"({"pattern":1})", "at \"#/pattern\": not a string"},
+      {R"({"format":1})", "at \"#/format\": not a string"},
+      {R"({"type":"string","format":"regex"})",
+       "at \"#/format\": the format \"regex\" is not supported; docs/grammar.md has those that are",
+       PITH_E_UNSUPPORTED},
+      {R"({"allOf":[{"pattern":"a"},{"pattern":"b"}]})",
+       "at \"#/allOf/1/pattern\": a second one for the same string is not supported", PITH_E_UNSUPPORTED},
+      {R"({"allOf":[{"format":"date"},{"format":"time"}]})",
+       "at \"#/allOf/1/format\": a second one for the same string is not supported", PITH_E_UNSUPPORTED},
+      {R"({"type":"string","pattern":"a","format":"date"})",
+       "at \"#/pattern\": of pattern, format and lengths, one alone is supported for a string", PITH_E_UNSUPPORTED},
+      {R"({"type":"string","format":"date","maxLength":1})",
+       "at \"#/format\": of pattern, format and lengths, one alone is supported for a string", PITH_E_UNSUPPORTED},
+      {R"({"enum":["a"],"minLength":0})",
+       "at \"#/minLength\": \"minLength\" beside enum or const is not supported; leave it out, and the values that it "
+       "would",
+       PITH_E_UNSUPPORTED},
+      {R"({"const":1,"properties":{}})",
+       "at \"#/properties\": \"properties\" beside enum or const is not supported; leave it out, and the values that "
+       "it would",
+       PITH_E_UNSUPPORTED},
+      {R"({"const":[1],"enum":[[1]]})",
+       "at \"#/enum\": a second list of arrays or objects for the same value is not supported", PITH_E_UNSUPPORTED},
+      {R"({"properties":1,"type":"object"})", "at \"#/properties\": not an object of schemas"},
+      {R"({"required":{},"type":"object"})", "at \"#/required\": not an array of names"},
+      {R"({"required":["a",1],"type":"object"})", "at \"#/required/1\": not a name"},
+      {R"({"prefixItems":{},"type":"array"})", "at \"#/prefixItems\": not an array of schemas"},
+      {R"({"items":1,"type":"array"})", "at \"#/items\": a schema is an object, true or false"},
+      {R"({"additionalProperties":null,"type":"object"})",
+       "at \"#/additionalProperties\": a schema is an object, true or false"},
+      {R"({"allOf":{}})", "at \"#/allOf\": not an array of schemas"},
+      {R"({"allOf":[1]})", "at \"#/allOf/0\": a schema is an object, true or false"},
+      {R"({"anyOf":{}})", "at \"#/anyOf\": not an array of one schema or more"},
+      {R"({"oneOf":[]})", "at \"#/oneOf\": not an array of one schema or more"},
+      {R"({"$ref":1})", "at \"#/$ref\": not a string"},
+      {R"({"$ref":"x"})", "at \"#/$ref\": references lead to \"#\" or \"#/...\", within this document, alone",
+       PITH_E_UNSUPPORTED},
+      {R"({"$ref":""})", "at \"#/$ref\": references lead to \"#\" or \"#/...\", within this document, alone",
+       PITH_E_UNSUPPORTED},
+      {R"({"$ref":"#a"})", "at \"#/$ref\": references lead to \"#\" or \"#/...\", within this document, alone",
+       PITH_E_UNSUPPORTED},
+      {R"({"$ref":"#/"})", "at \"#/$ref\": it leads to nothing in this document"},
+      {R"({"$ref":"#/$defs/b","$defs":{"a":{}}})", "at \"#/$ref\": it leads to nothing in this document"},
+      {R"({"$ref":"#/title/a","title":"a"})", "at \"#/$ref\": it leads to nothing in this document"},
+      {R"({"items":{"$id":"x","$ref":"#"},"type":"array"})",
+       "at \"#/items/$ref\": a reference within a schema that has an $id of its own is not supported",
+       PITH_E_UNSUPPORTED},
+      {"1", "at \"#\": a schema is an object, true or false"},
+      {"[]", "at \"#\": a schema is an object, true or false"},
+      {"false", "at \"#\": nothing fits this schema"},
+      {R"({"allOf":[{},false]})", "at \"#\": nothing fits this schema"},
+      {R"({"type":"string","minLength":3,"maxLength":2})", "at \"#\": nothing fits this schema"},
+      {R"({"type":"array","minItems":3,"maxItems":2})", "at \"#\": nothing fits this schema"},
+      {R"({"type":"integer","minimum":3,"maximum":2})", "at \"#\": nothing fits this schema"},
+      {R"({"type":"array","minItems":1,"items":false})", "at \"#\": nothing fits this schema"},
+      {R"({"allOf":[{"$ref":"#/allOf/0"}]})", "at \"#/allOf/0\": this schema refers to itself for the same value"},
+      {R"({"$ref":"#/$defs/a","$defs":{"a":{"$ref":"#/$defs/b"},"b":{"allOf":[{},{"$ref":"#/$defs/a"}]}}})",
+       "at \"#/$defs/a\": this schema refers to itself for the same value"},
+  };
+  for (const auto& c : cases) check_refused(c.schema, c.sentence, c.status);
+  // The same twice is no second one; a schema that is reached on two ways is no circle.
+  check_texts(R"({"type":"string","allOf":[{"pattern":"^a$"},{"pattern":"^\u0061$"}]})", {"\"a\""}, {"\"b\""});
+  check_texts(
+      R"({"allOf":[{"$ref":"#/$defs/a"},{"$ref":"#/$defs/a"},{"allOf":[{"$ref":"#/$defs/a"}]}],"$defs":{"a":{"const":1}}})",
+      {"1"}, {"2"});
+  check_texts(R"({"$id":"x","$ref":"#/$defs/a","$defs":{"a":{"const":1}}})", {"1"}, {"2"});
+  check_texts(R"({"$defs":{"$id":{"const":2},"a":{"$ref":"#/$defs/$id"}},"$ref":"#/$defs/a"})", {"2"}, {"1"});
+}
+
+TEST_CASE("json schema: references") {
+  check_texts(R"({"$ref":"#/$defs/a/0/10","$defs":{"a":[[0,1,2,3,4,5,6,7,8,9,{"const":10},11]]}})", {"10"}, {"1"});
+  check_texts(R"({"$ref":"#/examples/1","examples":[{"const":0},{"const":1},{"const":2}]})", {"1"}, {"0", "2"});
+  check_texts(R"({"$ref":"#/examples/0","examples":[{"const":0},{"const":1}]})", {"0"}, {"1"});
+  check_texts(R"({"$ref":"#/examples/000000001","examples":[{"const":0},{"const":1}]})", {"1"}, {"0"});
+  for (const char* token : {"2", "0000000001", "-1", "1a", "/", ":", "1/", "a", "4294967297"})
+    check_refused(std::string(R"({"examples":[{"const":0},{"const":1}],"$ref":"#/examples/)") + token + "\"}",
+                  "at \"#/$ref\": it leads to nothing in this document");
+  const auto check_name = [](const std::string& name, const std::string& reference) {
+    check_texts("{\"$ref\":\"#/$defs/" + reference + "\",\"$defs\":{\"" + name + "\":{\"const\":1}}}", {"1"}, {"2"});
+  };
+  check_name("a/b", "a~1b");
+  check_name("a~b", "a~0b");
+  check_name("~1", "~01");
+  check_name("a~", "a~");
+  check_name("a~2b", "a~2b");
+  check_name("~/", "~0~1");
+  check_name("a b", "a%20b");
+  check_name("aJb", "a%4ab");
+  check_name("aJb", "a%4Ab");
+  check_name("~", "%7e0");
+  check_name("\xc3\xa9", "%C3%a9");
+  check_name("\xc3\xa9", "\xc3\xa9");
+  check_name("\xf0\x9f\x98\x80", "\\ud83d\\ude00");
+  check_name("a%", "a%");
+  check_name("a%4", "a%4");
+  check_name("a%4g", "a%4g");
+  check_name("a%g4", "a%g4");
+  check_name("%41", "%2541");
+  check_name("", "");
+  check_texts(R"({"$ref":"#/$defs/a/b","$defs":{"a":{"b":{"const":1}}}})", {"1"}, {"2"});
+  check_texts(R"({"$ref":"#/$defs/a/","$defs":{"a":{"":{"const":1}}}})", {"1"}, {"2"});
+}
+
+TEST_CASE("json schema: numbers of any notation") {
+  const struct {
+    const char* number;
+    long long least, fraction;  // the least integer that is not below it, and whether it is above
+  } cases[] = {{"0", 0, 0},
+               {"-0", 0, 0},
+               {"7", 7, 0},
+               {"-7", -7, 0},
+               {"12.5", 13, 1},
+               {"-12.5", -12, 1},
+               {"12.0", 12, 0},
+               {"-12.000", -12, 0},
+               {"1.25e1", 13, 1},
+               {"1.25e2", 125, 0},
+               {"1.25E+2", 125, 0},
+               {"1.25e3", 1250, 0},
+               {"1250e-2", 13, 1},
+               {"1200e-2", 12, 0},
+               {"-1250e-2", -12, 1},
+               {"5e-1", 1, 1},
+               {"-5e-1", 0, 1},
+               {"1e-99999999999", 1, 1},
+               {"0e99999999999", 0, 0},
+               {"0.0012e4", 12, 0},
+               {"0.00125e4", 13, 1},
+               {"1e2", 100, 0},
+               {"0.01", 1, 1},
+               {"-0.01", 0, 1},
+               {"10.01e1", 101, 1},
+               {"1e-1", 1, 1},
+               {"10e-1", 1, 0}};
+  for (const auto& c : cases) {
+    const std::string number = c.number;
+    const auto range = [&](long long middle) {
+      std::vector<std::string> below, above;
+      for (long long i = middle - 3; i < middle; ++i) below.push_back(std::to_string(i));
+      for (long long i = middle; i < middle + 3; ++i) above.push_back(std::to_string(i));
+      return std::pair(below, above);
+    };
+    const auto [below, above] = range(c.least);
+    check_texts("{\"type\":\"integer\",\"minimum\":" + number + "}", above, below);
+    check_texts("{\"type\":\"integer\",\"exclusiveMaximum\":" + number + "}", below, above);
+    const auto [within, beyond] = range(c.least + (c.fraction != 0 ? 0 : 1));
+    check_texts("{\"type\":\"integer\",\"maximum\":" + number + "}", within, beyond);
+    check_texts("{\"type\":\"integer\",\"exclusiveMinimum\":" + number + "}", beyond, within);
+  }
+  // 18 digits either way, whether they are bounded or not.
+  const std::string most(18, '9');
+  check_texts("{\"type\":\"integer\",\"minimum\":-5}", {most, "-5", "0"},
+              {most + "0", "1" + std::string(18, '0'), "-6", "-0", "00"});
+  check_texts("{\"type\":\"integer\",\"maximum\":5}", {"-" + most, "5"}, {"-" + most + "0", "6"});
+  check_texts("{\"type\":\"integer\",\"minimum\":" + most + "}", {most}, {most.substr(1), "1" + std::string(18, '0')});
+  check_texts("{\"type\":\"integer\",\"maximum\":-" + most + "}", {"-" + most}, {most, "-" + most.substr(1)});
+  check_texts("{\"type\":\"integer\",\"minimum\":999999999999999999.0,\"maximum\":9.99999999999999999e17}", {most},
+              {"1"});
+  check_texts("{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}", {"1", "10", "100", "999", "1000"},
+              {"0", "1001", "01", "2000", "10000"});
+  check_texts("{\"type\":\"integer\",\"minimum\":123,\"maximum\":456}",
+              {"123", "124", "129", "130", "199", "200", "399", "400", "449", "450", "456"},
+              {"122", "113", "457", "460", "500", "1230", "12"});
+  check_texts("{\"type\":\"integer\",\"minimum\":0,\"maximum\":0}", {"0"}, {"1", "-0", "-1"});
+  check_texts("{\"type\":\"integer\",\"minimum\":-1,\"maximum\":-1}", {"-1"}, {"1", "0", "-2"});
+  check_texts(
+      "{\"type\":\"integer\",\"allOf\":[{\"minimum\":2},{\"minimum\":3},{\"minimum\":1},{\"maximum\":6},{\"maximum\":5}"
+      ",{\"maximum\":7}]}",
+      {"3", "5"}, {"2", "6"});
+  // With fractions: quarters between bounds on every side of zero.
+  for (int least = -3; least <= 3; ++least) {
+    for (int width = 0; width <= 3; ++width) {
+      for (const bool is_exclusive : {false, true}) {
+        const int end = least + width;
+        if (is_exclusive && width == 0) continue;
+        const std::string word = is_exclusive ? "exclusiveM" : "m";
+        Matching matching(PITH_GRAMMAR_JSON_SCHEMA,
+                          "{\"type\":\"number\",\"" + word + "inimum\":" + std::to_string(least) + ",\"" + word +
+                              "aximum\":" + std::to_string(end) + "}",
+                          bytes_alone());
+        for (int quarters = -20; quarters <= 20; ++quarters) {
+          const bool is_whole = quarters % 4 == 0;
+          const std::string text = std::string(quarters < 0 ? "-" : "") + std::to_string(std::abs(quarters) / 4) +
+                                   (is_whole                      ? ""
+                                    : quarters % 2 == 0           ? ".5"
+                                    : std::abs(quarters) % 4 == 1 ? ".25"
+                                                                  : ".75");
+          CAPTURE(least);
+          CAPTURE(end);
+          CHECK_MESSAGE(matching.fits(text) == (is_exclusive ? quarters > 4 * least && quarters < 4 * end
+                                                             : quarters >= 4 * least && quarters <= 4 * end),
+                        text);
+        }
+      }
+    }
+  }
+  check_texts("{\"type\":\"number\",\"minimum\":0}",
+              {"0.1234567890123456"
+               "7",
+               "5.01"},
+              {"0.123456789012345678", "5.10", "5.", "1e1", "5.0"});
+  check_texts("{\"type\":\"number\",\"minimum\":1,\"maximum\":2}", {"1.99999999999999999"}, {"2.00000000000000001"});
+  check_texts("{\"type\":[\"number\",\"null\"]}", {"1", "0.5", "null"}, {"\"\""});
+  check_texts("{\"type\":[\"integer\",\"number\"],\"allOf\":[{\"type\":\"integer\"}]}", {"1"}, {"0.5"});
+  // Written as a list has them: integers without fraction and exponent, and -0 as 0.
+  check_texts("{\"enum\":[-0,10,-10,1e2,1234567890123456789,-1.0,-0.50,1E-1,999999999999999999,1e18]}",
+              {"0", "10", "-10", "100", "1234567890123456789", "-1", "-0.50", "1E-1", "999999999999999999", "1e18"},
+              {"-0", "1e2", "-1.0", "-0.5", "0.1", "1000000000000000000"});
+}
+
+TEST_CASE("json schema: lists of values, by types and other lists") {
+  const char* values = R"([null,true,false,1,1.5,1.0,1e30,"s",[],{}])";
+  const std::vector<std::pair<std::string, std::vector<std::string>>> types = {
+      {"\"null\"", {"null"}},         {"\"boolean\"", {"true", "false"}},
+      {"\"integer\"", {"1", "1e30"}}, {"\"number\"", {"1", "1.5", "1e30"}},
+      {"\"string\"", {"\"s\""}},      {"\"array\"", {"[]"}},
+      {"\"object\"", {"{}"}},         {"[\"null\",\"object\"]", {"null", "{}"}}};
+  const std::vector<std::string> all = {"null", "true", "false", "1", "1.5", "1e30", "\"s\"", "[]", "{}"};
+  for (const auto& [type, fitting] : types) {
+    std::vector<std::string> others;
+    for (const std::string& value : all) {
+      bool fits = false;
+      for (const std::string& one : fitting) fits = fits || one == value;
+      if (!fits) others.push_back(value);
+    }
+    check_texts(std::string("{\"enum\":") + values + ",\"type\":" + type + "}", fitting, others);
+  }
+  check_texts(std::string("{\"enum\":") + values + "}", all, {"2", "\"t\"", "[1]", ""});
+  check_texts(R"({"enum":[1,2,"a","b",true,null],"allOf":[{"enum":["a",2,null,"c"]},{"enum":[null,"\u0061",3]}]})",
+              {"\"a\"", "null"}, {"1", "2", "\"b\"", "true", "3"});
+  check_texts(R"({"const":true,"enum":[false,true]})", {"true"}, {"false"});
+  check_texts(R"({"enum":[[],1],"const":1})", {"1"}, {"[]"});
+  check_refused(R"({"enum":[1,2],"const":3})", "at \"#\": nothing fits this schema");
+  check_texts(R"({"const":{"a":[1,{"b":[]},"c"],"d":{"e":{}}}})", {R"({"a":[1,{"b":[]},"c"],"d":{"e":{}}})"},
+              {R"({"a":[1,{"b":[]},"c"],"d":{"e":{}})", R"({"a":[1,{"b":[]},"c"]})"});
+  check_texts(R"({"enum":[[[]],[],[[],[]],{"a":{}},{"a":[{}]}]})",
+              {"[[]]", "[]", "[[],[]]", R"({"a":{}})", R"({"a":[{}]})"}, {"[[],]", R"({"a":[]})"});
+  check_texts(R"({"enum":["a","a"]})", {"\"a\""}, {"\"b\""});
+}
+
+TEST_CASE("json schema: characters of patterns") {
+  const auto is_word = [](uint32_t c) {
+    return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
+  };
+  const auto is_space = [](uint32_t c) {
+    return (c >= 9 && c <= 13) || c == 0x20 || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+           c == 0x2028 || c == 0x2029 || c == 0x202f || c == 0x205f || c == 0x3000 || c == 0xfeff;
+  };
+  const auto is_digit = [](uint32_t c) { return c >= '0' && c <= '9'; };
+  std::vector<uint32_t> characters;
+  for (uint32_t c = 0; c < 0x100; ++c) characters.push_back(c);
+  for (const uint32_t c : {0x167fu, 0x1680u, 0x1681u, 0x1fffu, 0x2000u, 0x2005u, 0x200au,  0x200bu, 0x2027u,
+                           0x2028u, 0x2029u, 0x202au, 0x202eu, 0x202fu, 0x2030u, 0x205eu,  0x205fu, 0x2060u,
+                           0x2fffu, 0x3000u, 0x3001u, 0xfefeu, 0xfeffu, 0xff00u, 0x10ffffu})
+    characters.push_back(c);
+  const auto check_class = [&](const std::string& pattern, const auto& has) {
+    CAPTURE(pattern);
+    Matching matching(PITH_GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\",\"pattern\":\"^" + pattern + "$\"}",
+                      bytes_alone());
+    for (const uint32_t c : characters) {
+      CAPTURE(c);
+      CHECK(matching.fits("\"" + spelled_in_json(c) + "\"") == has(c));
+      if (c == 'A') CHECK(!matching.fits("\"\\u0041\""));  // one spelling of each
+    }
+  };
+  check_class("\\\\d", is_digit);
+  check_class("\\\\D", [&](uint32_t c) { return !is_digit(c); });
+  check_class("\\\\w", is_word);
+  check_class("\\\\W", [&](uint32_t c) { return !is_word(c); });
+  check_class("\\\\s", is_space);
+  check_class("\\\\S", [&](uint32_t c) { return !is_space(c); });
+  check_class("[\\\\s\\\\d]", [&](uint32_t c) { return is_space(c) || is_digit(c); });
+  check_class("[^\\\\w-]", [&](uint32_t c) { return !is_word(c) && c != '-'; });
+  check_class(".", [](uint32_t c) { return c != '\n' && c != '\r' && c != 0x2028 && c != 0x2029; });
+  check_class("[^a]", [](uint32_t c) { return c != 'a'; });
+  check_class("[\\\\x00-\\\\x2f]", [](uint32_t c) { return c < 0x30; });
+  check_class("[b-dx-]", [](uint32_t c) { return (c >= 'b' && c <= 'd') || c == 'x' || c == '-'; });
+  check_class("[-b]", [](uint32_t c) { return c == '-' || c == 'b'; });
+  check_class("[b-b]", [](uint32_t c) { return c == 'b'; });
+  check_class("[\\\\b\\\\]^]", [](uint32_t c) { return c == 8 || c == ']' || c == '^'; });
+  check_class("[\\\\n-\\\\r]", [](uint32_t c) { return c >= 10 && c <= 13; });
+  check_class("[.$(*|]", [](uint32_t c) { return c == '.' || c == '$' || c == '(' || c == '*' || c == '|'; });
+  check_class("[\\\\d-]", [&](uint32_t c) { return is_digit(c) || c == '-'; });
+  const struct {
+    const char* escape;
+    uint32_t character;
+  } escapes[] = {{"\\\\n", 10},         {"\\\\r", 13},         {"\\\\t", 9},      {"\\\\f", 12},
+                 {"\\\\v", 11},         {"\\\\x41", 'A'},      {"\\\\xfF", 0xff}, {"\\\\u20aC", 0x20ac},
+                 {"\\\\ud7ff", 0xd7ff}, {"\\\\ue000", 0xe000}, {"\\\\.", '.'},    {"\\\\$", '$'},
+                 {"\\\\^", '^'},        {"\\\\/", '/'},        {"\\\\-", '-'},    {"\\\\[", '['},
+                 {"\\\\{", '{'},        {"\\\\\\\\", '\\'},    {"\\\\\\\"", '"'}};
+  for (const auto& c : escapes)
+    check_texts(std::string("{\"type\":\"string\",\"pattern\":\"^") + c.escape + "1$\"}",
+                {"\"" + spelled_in_json(c.character) + "1\""}, {"\"1\"", "\"n1\""});
+  // Every ASCII character behind a backslash, as a digit of \x, and by itself.
+  for (uint32_t c = 0x21; c < 0x7f; ++c) {
+    CAPTURE(c);
+    const std::string in_json = spelled_in_json(c);
+    const auto is_among = [&](const char* letters) {
+      return std::string_view(letters).find(char(c)) != std::string_view::npos;
+    };
+    const auto compiles = [&](const std::string& pattern) {
+      return Compiled(PITH_GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\",\"pattern\":\"" + pattern + "\"}").status ==
+             PITH_OK;
+    };
+    CHECK(compiles("\\\\" + in_json) == (!is_word(c) || is_among("dDwWsSnrtfv")));
+    CHECK(compiles("\\\\x4" + in_json) == is_among("0123456789abcdefABCDEF"));
+    CHECK(compiles("a" + in_json) == !is_among("()[]{}^\\"));
+    CHECK(compiles("a{1" + in_json) == is_among("}"));
+    CHECK(compiles("a{1" + in_json + "}") == is_among("0123456789,"));
+  }
+}
+
+TEST_CASE("json schema: patterns") {
+  const auto pattern = [](const std::string& text) { return "{\"type\":\"string\",\"pattern\":\"" + text + "\"}"; };
+  check_texts(pattern("^a$"), {"\"a\""}, {"\"aa\"", "\"\"", "\"ba\"", "\"ab\""});
+  check_texts(pattern("^a"), {"\"a\"", "\"ab\\n\""}, {"\"ba\""});
+  check_texts(pattern("a$"), {"\"a\"", "\"\\u00e9a\""}, {"\"ab\""});
+  check_texts(pattern("a"), {"\"xay\"", "\"a\""}, {"\"xy\"", "\"\""});
+  check_texts(pattern(""), {"\"\"", "\"x\""}, {"x"});
+  check_texts(pattern("^$"), {"\"\""}, {"\"x\""});
+  check_texts(pattern("^a|b$|c"), {"\"ax\"", "\"xb\"", "\"xcx\""}, {"\"xa\"", "\"bx\"", "\"\""});
+  check_texts(pattern("^a$|^b$"), {"\"a\"", "\"b\""}, {"\"ab\"", "\"xb\"", "\"ax\""});
+  check_texts(pattern("^(a|(?:b|c)d)e$"), {"\"ae\"", "\"bde\"", "\"cde\""}, {"\"abde\"", "\"be\"", "\"e\""});
+  check_texts(pattern("^(ab|c){2}$"), {"\"abc\"", "\"cab\"", "\"cc\""}, {"\"ab\"", "\"c\"", "\"ccc\""});
+  check_texts(pattern("^(|a)b$"), {"\"b\"", "\"ab\""}, {"\"aab\""});
+  check_texts(pattern("^a(?:)b$"), {"\"ab\""}, {"\"a\""});
+  check_texts(pattern("^xa*?b+?c??$"), {"\"xb\"", "\"xaabbc\""}, {"\"xa\"", "\"xbcc\"", "\"b\""});
+  check_texts(pattern("^[ab]{2,3}$"), {"\"ab\"", "\"aba\""}, {"\"a\"", "\"abab\""});
+  check_texts(pattern("^a{0}b{9}$"), {"\"bbbbbbbbb\""}, {"\"abbbbbbbbb\"", "\"bbbbbbbb\""});
+  check_texts(pattern("^a{2,}$"), {"\"aa\"", "\"aaaaa\""}, {"\"a\""});
+  check_texts(pattern("^a{10}$"), {"\"aaaaaaaaaa\""}, {"\"a\"", "\"aaaaaaaaa\""});
+  check_texts(pattern("^a{1,1}$"), {"\"a\""}, {"\"aa\"", "\"\""});
+  check_texts(pattern("^[]$|^x$"), {"\"x\""}, {"\"\""});  // ECMA: a class of nothing
+  const auto refused = [&](const std::string& text, int near, const char* why) {
+    check_refused(pattern(text), "at \"#/pattern\": near character " + std::to_string(near) + ": " + why,
+                  PITH_E_UNSUPPORTED);
+  };
+  refused("a)b", 1, "a \")\" closes no group");
+  refused("(a", 2, "a group lacks its \")\"");
+  refused("(?=a)", 2, "looking around, and groups by name, are not supported");
+  refused("(?", 2, "looking around, and groups by name, are not supported");
+  refused("a$b", 2, "\"$\" stands elsewhere than at the end");
+  refused("a$$", 2, "\"$\" stands elsewhere than at the end");
+  refused("a(b$)", 3, "\"^\" and \"$\" are supported at the beginning and end of the whole pattern alone");
+  refused("(^b)", 1, "\"^\" and \"$\" are supported at the beginning and end of the whole pattern alone");
+  refused("a^", 1, "\"^\" and \"$\" are supported at the beginning and end of the whole pattern alone");
+  for (const char* text : {"*", "^+", "^?", "{2}"})
+    refused(text, text[0] == '^' ? 1 : 0, "nothing stands before the repetition");
+  refused("a|*", 2, "nothing stands before the repetition");
+  refused("(*)", 1, "nothing stands before the repetition");
+  refused("(a|*)", 3, "nothing stands before the repetition");
+  refused("a**", 2, "nothing stands before the repetition");
+  refused("a{2}{2}", 4, "nothing stands before the repetition");
+  refused("a{x}", 2, "a repetition needs a number of at most 100000");
+  refused("a{}", 2, "a repetition needs a number of at most 100000");
+  refused("a{1,x}", 4, "a repetition needs a number of at most 100000");
+  refused("a{100001}", 8, "a repetition needs a number of at most 100000");
+  refused("a{4294967297}", 8, "a repetition needs a number of at most 100000");
+  refused("a{2", 3, "a repetition lacks its \"}\"");
+  refused("a{2,1}", 6, "a repetition ends before it begins");
+  refused("[a", 2, "a class lacks its \"]\"");
+  refused("[b-a]", 4, "a range of a class ends before it begins");
+  refused("[a-\\\\d]", 5, "a range of a class that ends with a class");
+  refused("]", 1, "a bracket or brace that closes nothing");
+  refused("}", 1, "a bracket or brace that closes nothing");
+  refused("a\\\\", 2, "\"\\\" is the last character");
+  refused("\\\\x4", 3, "\"\\x\" needs two hexadecimal digits");
+  refused("\\\\u004", 5, "\"\\u\" needs four hexadecimal digits of a character");
+  refused("\\\\ud800", 6, "\"\\u\" needs four hexadecimal digits of a character");
+  refused("\\\\udfff", 6, "\"\\u\" needs four hexadecimal digits of a character");
+  refused("\\\\p", 2, "this escape is not supported");
+  CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA, pattern("a{100000}")).status) == int(PITH_E_LIMIT));
+  check_texts(pattern("^" + repeated("(", 31) + "a" + repeated(")", 31) + "$"), {"\"a\""}, {"\"b\""});
+  refused("^" + repeated("(", 32) + "a" + repeated(")", 32), 33, "too many groups within each other");
+  const auto ranges = [](uint32_t n, const char* first) {
+    std::string out = std::string("^[") + first;
+    for (uint32_t i = 0; i < n; ++i) out += utf8(0x100 + 2 * i);
+    return out + "]$";
+  };
+  Matching many(PITH_GRAMMAR_JSON_SCHEMA, pattern(ranges(256, "")), bytes_alone());
+  for (uint32_t c = 0xfe; c < 0x100 + 2 * 256 + 2; ++c)
+    CHECK(many.fits("\"" + utf8(c) + "\"") == (c % 2 == 0 && c >= 0x100 && c < 0x100 + 2 * 256));
+  refused(ranges(257, ""), 260, "a class has too many ranges");
+  refused(ranges(256, "^"), 260, "a class has too many ranges");
+  refused(ranges(255, " -~"), 261, "a class has too many ranges");  // a quote and a backslash divide one
+  check_texts(R"({"type":"string","pattern":"^[\u0022\\\\\u00e9]$"})", {R"("\"")", R"("\\")", "\"\xc3\xa9\""},
+              {"\"a\""});
+}
+
+TEST_CASE("json schema: lengths") {
+  for (int least = 0; least <= 3; ++least) {
+    for (int most = -1; most <= 4; ++most) {  // -1: none
+      if (most >= 0 && most < least) continue;
+      std::string words = least > 0 ? ",\"min%\":" + std::to_string(least) : "";
+      if (most >= 0) words += ",\"max%\":" + std::to_string(most);
+      const auto with = [&](const char* name) {
+        std::string out;
+        for (const char c : words) out += c == '%' ? std::string(name) : std::string(1, c);
+        return out;
+      };
+      Matching text(PITH_GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\"" + with("Length") + "}", bytes_alone());
+      Matching list(PITH_GRAMMAR_JSON_SCHEMA, "{\"type\":\"array\"" + with("Items") + "}", bytes_alone());
+      Matching prefix(PITH_GRAMMAR_JSON_SCHEMA,
+                      "{\"type\":\"array\",\"prefixItems\":[{\"const\":0},{\"const\":1}],\"items\":{\"const\":2}" +
+                          with("Items") + "}",
+                      bytes_alone());
+      for (int n = 0; n < 7; ++n) {
+        CAPTURE(n);
+        CAPTURE(words);
+        const bool fits = n >= least && (most < 0 || n <= most);
+        CHECK(text.fits("\"" + repeated("\xc3\xa9", n) + "\"") == fits);
+        std::string elements, exact;
+        for (int i = 0; i < n; ++i) {
+          elements += i > 0 ? ", 7" : "7";
+          exact += (i > 0 ? "," : "") + std::to_string(std::min(i, 2));
+        }
+        CHECK(list.fits("[" + elements + "]") == fits);
+        CHECK(prefix.fits("[" + exact + "]") == fits);
+        if (n > 0) CHECK(!prefix.fits("[" + exact.substr(0, exact.size() - 1) + "9]"));
+      }
+    }
+  }
+  check_texts(R"({"type":"string","allOf":[{"minLength":1},{"minLength":2},{"maxLength":4},{"maxLength":3}]})",
+              {"\"ab\"", "\"abc\""}, {"\"a\"", "\"abcd\""});
+  check_texts(R"({"type":"string","minLength":0})", {"\"\"", "\"a\""}, {""});
+  check_texts(R"({"type":"string","minLength":2.0,"maxLength":2e0})", {"\"ab\""}, {"\"a\""});
+  check_texts(R"({"type":"string","minLength":0,"pattern":"^a$"})", {"\"a\""}, {"\"b\""});
+  check_texts(R"({"type":"array","minItems":1,"maxLength":0})", {"[1]"}, {"[]"});
+  check_texts(R"({"type":"array","items":{"const":1},"maxItems":4294967296})", {"[1,1,1]"}, {"[2]"});
+  check_texts(R"({"type":"array","items":[{"const":1},{"const":2}],"additionalItems":{"const":3}})",
+              {"[1,2,3,3]", "[1]", "[]"}, {"[1,3]", "[1,2,2]"});
+  check_texts(R"({"type":"array","items":[{"const":1}]})", {"[1,[]]"}, {"[2]"});
+  check_texts(R"({"type":"array","items":{"const":1},"additionalItems":false})", {"[1,1]"}, {"[2]"});
+  check_texts(
+      R"({"type":"array","allOf":[{"prefixItems":[{"minimum":1}]},{"prefixItems":[{"maximum":2,"type":"integer"},{"const":5}],"items":{"const":6}}]})",
+      {"[1]", "[2,5,6]"}, {"[0]", "[3]", "[1,6]", "[1,5,5]"});
+  check_texts(R"({"type":"array","prefixItems":[{"const":1},false]})", {"[]", "[1]"}, {"[1,1]"});
+  check_texts(R"({"type":"array","prefixItems":[{"const":1},false,{"const":3}],"maxItems":3})", {"[]", "[1]"},
+              {"[1,2]", "[1,2,3]"});
+}
+
+TEST_CASE("json schema: members, all that may be left out") {
+  // Every subset of three named members and one that is not, against what the schema says.
+  for (int required = 0; required < 8; ++required) {
+    for (const char* open : {"", ",\"additionalProperties\":false", ",\"additionalProperties\":{\"const\":9}",
+                             ",\"additionalProperties\":true"}) {
+      std::string names;
+      for (int i = 0; i < 3; ++i) {
+        if ((required >> i & 1) != 0) names += std::string(names.empty() ? "" : ",") + "\"k" + std::to_string(i) + "\"";
+      }
+      const std::string schema =
+          R"({"type":"object","properties":{"k0":{"const":0},"k1":{"const":1},"k2":{"const":2}},"required":[)" + names +
+          "]" + open + "}";
+      CAPTURE(schema);
+      Matching matching(PITH_GRAMMAR_JSON_SCHEMA, schema, bytes_alone());
+      for (int present = 0; present < 32; ++present) {  // k0, k1, k2, and up to two others
+        std::string text = "{";
+        for (int i = 0; i < 5; ++i) {
+          if ((present >> i & 1) == 0) continue;
+          text +=
+              std::string(text.size() > 1 ? "," : "") + (i < 3 ? "\"k" + std::to_string(i) + "\":" + std::to_string(i)
+                                                         : i == 3 ? "\"k\":9"
+                                                                  : "\"k01\":9");
+        }
+        const bool is_open = open[0] != '\0' && std::string(open).find("false") == std::string::npos;
+        const bool fits = (required & ~present) == 0 && (present < 8 || is_open);
+        CHECK_MESSAGE(matching.fits(text + "}") == fits, text);
+        CHECK(!matching.fits(text + ",}"));
+        CHECK(!matching.fits("{," + text.substr(1) + "}"));
+      }
+      CHECK(matching.fits("{ \"k0\": 0,\n  \"k1\": 1, \"k2\": 2 }"));
+      CHECK(!matching.fits("{\"k0\":1,\"k1\":1,\"k2\":2}"));
+      CHECK(!matching.fits("{\"k1\":1,\"k0\":0,\"k2\":2}"));
+    }
+  }
+  // Keys that are none of the named ones, which begin alike.
+  const char* schema =
+      R"({"type":"object","properties":{"a":{"const":1},"ab":{"const":1},"abcd":{"const":1},"b\n":{"const":1},"é":{"const":1}},"additionalProperties":{"const":2}})";
+  std::vector<std::string> fitting, others;
+  for (const char* key : {"a", "ab", "abcd", "\xc3\xa9", "b\\n"}) {
+    fitting.push_back(std::string("{\"") + key + "\":1}");
+    others.push_back(std::string("{\"") + key + "\":2}");
+  }
+  for (const char* key : {"", "aa", "abc", "abcde", "abd", "ac", "b", "c", "\xc3\xa8", "\xc3\xa9\xc3\xa9", "e\xc3\xa9",
+                          "a\xc3\xa9", "\xf0\x9f\x98\x80", "ab\xe2\x82\xac"}) {
+    fitting.push_back(std::string("{\"") + key + "\":2}");
+    others.push_back(std::string("{\"") + key + "\":1}");
+  }
+  check_texts(schema, fitting, others);
+  check_texts(R"({"type":"object","properties":{"":{"const":1}},"additionalProperties":{"const":2}})",
+              {R"({"":1})", R"({"a":2})"}, {R"({"":2})", R"({"a":1})"});
+  check_texts(
+      R"({"type":"object","properties":{"a":{"const":1}},"allOf":[{"properties":{"b":{"const":2}},"additionalProperties":{"type":"integer"}}]})",
+      {R"({"a":1,"b":2,"c":3})", R"({"a":1})"}, {R"({"a":2})", R"({"c":""})"});
+  check_texts(R"({"type":"object","required":["a","b"],"properties":{"b":{"const":2}}})", {R"({"b":2,"a":7})"},
+              {R"({"b":2})", R"({"a":7})", R"({"a":1,"b":2})"});
+  check_texts(R"({"type":"object","additionalProperties":false})", {"{}", "{ }"}, {R"({"a":1})"});
+  check_texts(R"({"type":"object","required":["a"],"additionalProperties":{"const":1}})",
+              {R"({"a":1})", R"({"a":1,"b":1})"}, {"{}", R"({"a":2})"});
+  check_refused(R"({"type":"object","required":["a"],"additionalProperties":false})",
+                "at \"#\": nothing fits this schema");
+  check_refused(R"({"type":"object","properties":{"a":false},"required":["a"]})", "at \"#\": nothing fits this schema");
+  // As many as there may be.
+  const std::string most =
+      "{\"type\":\"object\",\"properties\":{" + list_of("\"k%\":{\"const\":1}", 1023) + "},\"required\":[\"last\"]}";
+  CHECK(Matching(std::make_unique<Compiled>(PITH_GRAMMAR_JSON_SCHEMA, most, 1u << 17), bytes_alone())
+            .fits(R"({"k0":1,"k1022":1,"last":1})"));
+  const std::string beyond = "{\"type\":\"object\",\"properties\":{" + list_of("\"k%\":{\"const\":1}", 1023) +
+                             "},\"required\":[\"last\",\"more\"]}";
+  const Compiled refused(PITH_GRAMMAR_JSON_SCHEMA, beyond, 1u << 17);
+  CHECK(int(refused.status) == int(PITH_E_LIMIT));
+  CHECK(std::string(refused.error.message) == "schema: at \"#\": too many properties; raise max_states");
+}
+
+TEST_CASE("json schema: combinations") {
+  check_texts(R"({"anyOf":[{"const":1},{"const":2},{"const":3}]})", {"1", "2", "3"}, {"4"});
+  check_texts(R"({"type":"integer","anyOf":[{"minimum":5},{"maximum":2}],"oneOf":[{"maximum":6},{"minimum":9}]})",
+              {"5", "6", "9", "-1"}, {"3", "4", "7", "8"});
+  check_texts(
+      R"({"type":"integer","allOf":[{"anyOf":[{"minimum":5},{"maximum":2}]},{"anyOf":[{"maximum":6},{"minimum":9}]}]})",
+      {"5", "6", "9", "0"}, {"3", "7", "8"});
+  check_texts(R"({"anyOf":[{"anyOf":[{"const":1},{"oneOf":[{"const":2}]}]},{"allOf":[{"const":3}]}]})", {"1", "2", "3"},
+              {"4"});
+  check_texts(R"({"anyOf":[false,{"const":1}]})", {"1"}, {"2"});
+  check_texts(R"({"anyOf":[true,{"const":1}]})", {"2", "{}"}, {""});
+  check_texts(
+      R"({"type":"object","properties":{"v":{"const":1},"left":{"$ref":"#"},"right":{"$ref":"#"}},"required":["v"]})",
+      {R"({"v":1,"left":{"v":1,"right":{"v":1}},"right":{"v":1}})"}, {R"({"v":1,"left":{}})", R"({"left":{"v":1}})"});
+  // The order in which parts name properties: that of the schema, and what a part brings behind it.
+  check_texts(
+      R"({"type":"object","properties":{"a":{"const":1}},"$ref":"#/$defs/d","allOf":[{"properties":{"c":{"const":3}}},{"properties":{"e":{"const":5}}}],
+                  "$defs":{"d":{"properties":{"b":{"const":2}},"allOf":[{"properties":{"d":{"const":4}}}]}}})",
+      {R"({"a":1,"b":2,"d":4,"c":3,"e":5})", R"({"b":2,"e":5})"},
+      {R"({"b":2,"a":1})", R"({"c":3,"d":4})", R"({"d":4,"b":2})"});
+  check_texts(R"({"type":"array","items":{"anyOf":[{"type":"null"},{"$ref":"#"}]}})", {"[null,[[],null]]"}, {"[1]"});
+  check_refused(R"({"anyOf":[{"type":"null"},{"allOf":[{"$ref":"#"}]}]})",
+                "at \"#\": this schema refers to itself for the same value");
+  check_refused(R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})",
+                "at \"#\": nothing fits this schema");
+}
