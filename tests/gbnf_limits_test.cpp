@@ -225,3 +225,11 @@ TEST_CASE("grammar: rules and states, as many as there is room for") {
   CHECK(std::string(beyond.error.message) ==
         "grammar: it needs more than 1024 states, or 256 rules; raise max_states of pith_grammar_source");
 }
+
+TEST_CASE("grammar: no byte behind the text is read, wherever it is cut") {
+  const char* text =
+      "# c\nroot ::= \"a\\x41\\u00e9\\U0001f600\\n\xc3\xa9\" | (b \"c\")* [^a-z\\]\xf0\x9f\x98\x80-\xf0\x9f\x98\x82]{ "
+      "2 , 3 } .\r\n"
+      "b ::= \"x\"? \"y\"+ \"z\"{2,} # d\n  | \"w\"{3}";
+  CHECK(compile_prefixes(PITH_GRAMMAR_GBNF, text) > 10);
+}

@@ -3,12 +3,14 @@
 #define PITH_TESTS_GRAMMAR_TESTING_H
 
 #include <cmath>
+#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "api_testing.h"
+#include "guarded_memory.h"
 #include "vocabulary.h"
 
 namespace pith::test {
@@ -69,6 +71,21 @@ struct Words {
   int32_t n_tokens() const { return loaded.tokenizer->n_tokens(); }
   std::string text(int32_t token) const { return std::string(loaded.tokenizer->decode(token)); }
 };
+
+// Every prefix of a text as a grammar, before an inaccessible page: a byte beyond that is read ends the test. Returns how many are good.
+inline size_t compile_prefixes(pith_grammar_kind kind, std::string_view text) {
+  constexpr size_t kBytes = 4096;
+  REQUIRE(text.size() <= kBytes);
+  const GuardedMemory memory(kBytes, Place::at_end, 0);
+  size_t n_good = 0;
+  for (size_t n = 0; n <= text.size(); ++n) {
+    uint8_t* begin = memory.data() + kBytes - n;
+    std::memcpy(begin, text.data(), n);
+    const Compiled grammar(kind, {reinterpret_cast<const char*>(begin), n}, 1024);
+    n_good += grammar.status == PITH_OK ? 1 : 0;
+  }
+  return n_good;
+}
 
 struct Matching {
   std::unique_ptr<Compiled> own;  // a grammar of its own, or none

@@ -229,6 +229,22 @@ TEST_CASE("json schema: limits of the document") {
                 "at \"#/pattern\": a pattern of more than 4096 characters", PITH_E_LIMIT);
 }
 
+TEST_CASE("json schema: as many rules, and parts of them, as there is room for") {
+  // Of 4,096 states: 1,024 rules of 2,048 parts. The first rule is one part, each of these branches three or one.
+  const auto branches = [](int n_threes, int n_ones) {
+    return R"({"anyOf":[)" + list_of(R"({"allOf":[{"type":"string"},{"type":"string"},{"type":"string"}]})", n_threes) +
+           "," + list_of(R"({"type":"string"})", n_ones) + "]}";
+  };
+  CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA, branches(682, 1), 4096).status) == int(PITH_OK));
+  const Compiled parts(PITH_GRAMMAR_JSON_SCHEMA, branches(682, 2), 4096);
+  CHECK(int(parts.status) == int(PITH_E_LIMIT));
+  CHECK(std::string(parts.error.message) == "schema: at \"#/anyOf/683\": too many rules; raise max_states");
+  const Compiled rules(PITH_GRAMMAR_JSON_SCHEMA, branches(1, 1012), 4096);
+  CHECK(int(rules.status) == int(PITH_E_LIMIT));
+  CHECK(std::string(rules.error.message) ==
+        "schema: it needs more than 4096 states, or 1024 rules; raise max_states of pith_grammar_source");
+}
+
 TEST_CASE("json schema: every word that says nothing about what fits, and those that must say nothing") {
   for (const char* word : {"title",
                            "description",
@@ -854,4 +870,17 @@ TEST_CASE("json schema: combinations") {
                 "at \"#\": this schema refers to itself for the same value");
   check_refused(R"({"type":"object","properties":{"a":{"$ref":"#"}},"required":["a"]})",
                 "at \"#\": nothing fits this schema");
+}
+
+TEST_CASE("json schema: no byte behind the text is read, wherever it is cut") {
+  const std::string words =
+      R"("$defs":{"a/b":{"enum":[null,true,false,-1.5e+3,0.25,"\u00e9\ud83d\ude00\n",[[],{}],{"k":[1]}]}},"x-\u0041":"é")";
+  CHECK(
+      compile_prefixes(
+          PITH_GRAMMAR_JSON_SCHEMA,
+          "{" + words +
+              R"(,"type":["object","string"],"properties":{"a":{"$ref":"#/$defs/a~1b"}},"pattern":"^[a-z\\d]{2,3}\\u0041$"} )") ==
+      2);
+  for (const char* text : {"-1", "1.5", "1e+5", "null", "true", "false", "\"a\\u00e9\"", " [1 , 2 ] ", "{\"a\" : 1 } "})
+    CHECK(compile_prefixes(PITH_GRAMMAR_JSON_SCHEMA, text) == (std::string_view(text) == "true" ? 1 : 0));
 }
