@@ -125,7 +125,7 @@ TEST_CASE("grammar: classes") {
   Matching others(PITH_GRAMMAR_GBNF, ranges(255, "^"), bytes_alone());
   for (uint32_t c = 0xfe; c < 0x100 + 2 * 255 + 2; ++c)
     CHECK(others.fits(utf8(c)) == (c % 2 != 0 || c < 0x100 || c >= 0x100 + 2 * 255));
-  check_refused(ranges(257, ""), "line 1: a class of more than 256 ranges");
+  for (const uint32_t n : {257u, 258u, 1000u}) check_refused(ranges(n, ""), "line 1: a class of more than 256 ranges");
   check_refused(ranges(256, "^"), "line 1: a class of more than 256 ranges");  // what is left of all are 257
 }
 
@@ -220,6 +220,10 @@ TEST_CASE("grammar: rules and states, as many as there is room for") {
   };
   const Compiled most(PITH_GRAMMAR_GBNF, chain(256), 1024);
   CHECK(Matching(most, bytes_alone()).fits(std::string(254, 'x') + "y"));
+  std::string unused = "root ::= \"y\"\n";  // rules that nobody calls
+  for (int i = 1; i < 256; ++i) unused += "r" + std::to_string(i) + " ::= \"y\"\n";
+  CHECK(int(Compiled(PITH_GRAMMAR_GBNF, unused, 1024).status) == int(PITH_OK));
+  CHECK(int(Compiled(PITH_GRAMMAR_GBNF, unused + "more ::= \"y\"", 1024).status) == int(PITH_E_LIMIT));
   const Compiled beyond(PITH_GRAMMAR_GBNF, chain(257), 1024);
   CHECK(int(beyond.status) == int(PITH_E_LIMIT));
   CHECK(std::string(beyond.error.message) ==

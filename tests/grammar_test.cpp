@@ -432,6 +432,13 @@ TEST_CASE("grammar: arguments") {
           [&](pith_error* e) { return pith_matcher_copy(matching.matcher, matching.matcher, e); });
   refuses(PITH_E_ARGUMENT, "another grammar",
           [&](pith_error* e) { return pith_matcher_copy(matching.matcher, other.matcher, e); });
+  refuses(PITH_E_ARGUMENT, "source",
+          [&](pith_error* e) { return pith_grammar_init(nullptr, memory.get(), bytes, &made, e); });
+  refuses(PITH_E_ARGUMENT, "tokenizer",
+          [&](pith_error* e) { return pith_token_trie_init(nullptr, memory.get(), bytes, &trie, e); });
+  refuses(PITH_E_ARGUMENT, "trie",
+          [&](pith_error* e) { return pith_matcher_init(grammar.grammar, nullptr, memory.get(), 64, &matcher, e); });
+  refuses(PITH_E_ARGUMENT, "from", [&](pith_error* e) { return pith_matcher_copy(matching.matcher, nullptr, e); });
   CHECK(pith_matcher_may_end(nullptr) == 0);
   CHECK(pith_matcher_is_done(nullptr) == 0);
 }

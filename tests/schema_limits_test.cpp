@@ -230,6 +230,34 @@ TEST_CASE("json schema: limits of the document") {
 }
 
 TEST_CASE("json schema: as many rules, and parts of them, as there is room for") {
+  // Whatever it is that finds no room: the states of members, of the keys beside them, of a list, of a pattern.
+  const auto check_limit = [](const char* front, const char* item, const char* behind) {
+    int n_good = 0;
+    for (int n = 1; n < 300; n += n < 100 ? 1 : 20) {
+      const Compiled grammar(PITH_GRAMMAR_JSON_SCHEMA, front + list_of(item, n) + behind, 1024);
+      CAPTURE(n);
+      REQUIRE(int(grammar.status) == int(n_good == n - 1 && grammar.status == PITH_OK ? PITH_OK : PITH_E_LIMIT));
+      n_good += grammar.status == PITH_OK ? 1 : 0;
+    }
+    CHECK(n_good > 1);
+  };
+  check_limit(R"({"type":"object","properties":{)", R"("%":{})", "}}");
+  check_limit(R"({"type":"object","properties":{)", R"("%":{})", R"(},"additionalProperties":true})");
+  check_limit(R"({"enum":[)", "\"%\"", "]}");
+  check_limit(R"({"type":"array","prefixItems":[)", R"({"const":%})", "]}");
+  check_limit(R"({"anyOf":[)", R"({"const":%})", "]}");
+  check_limit(R"({"type":"string","pattern":")", "ab{3}", "\"}");
+  const auto properties = [](int n, const char* behind, uint32_t max_states) {
+    return std::string(Compiled(PITH_GRAMMAR_JSON_SCHEMA,
+                                R"({"type":"object","properties":{)" + list_of("\"%\":{}", n) + "}" + behind + "}",
+                                max_states)
+                           .error.message);
+  };
+  const std::string too_many = "schema: at \"#\": too many properties; raise max_states";
+  CHECK(properties(256, "", 1024) != too_many);  // a quarter of the states, of all objects
+  CHECK(properties(257, "", 1024) == too_many);
+  CHECK(properties(256, R"(,"additionalProperties":true)", 2048) != too_many);
+  CHECK(properties(257, R"(,"additionalProperties":true)", 2048) == too_many);
   // Of 4,096 states: 1,024 rules of 2,048 parts. The first rule is one part, each of these branches three or one.
   const auto branches = [](int n_threes, int n_ones) {
     return R"({"anyOf":[)" + list_of(R"({"allOf":[{"type":"string"},{"type":"string"},{"type":"string"}]})", n_threes) +
@@ -364,6 +392,11 @@ TEST_CASE("json schema: words with values that they cannot have") {
       {R"({"allOf":[1]})", "at \"#/allOf/0\": a schema is an object, true or false"},
       {R"({"anyOf":{}})", "at \"#/anyOf\": not an array of one schema or more"},
       {R"({"oneOf":[]})", "at \"#/oneOf\": not an array of one schema or more"},
+      {R"({"anyOf":[{},1]})", "at \"#/anyOf/1\": a schema is an object, true or false"},
+      {R"({"type":"array","prefixItems":[{},{},1]})", "at \"#/prefixItems/2\": a schema is an object, true or false"},
+      {R"({"type":"array","prefixItems":[{}],"items":1})", "at \"#/items\": a schema is an object, true or false"},
+      {R"({"type":"array","prefixItems":[1]})", "at \"#/prefixItems/0\": a schema is an object, true or false"},
+      {R"({"allOf":[{"type":"null"},{"type":"boolean"}]})", "at \"#/allOf/0\": nothing fits this schema"},
       {R"({"$ref":1})", "at \"#/$ref\": not a string"},
       {R"({"$ref":"x"})", "at \"#/$ref\": references lead to \"#\" or \"#/...\", within this document, alone",
        PITH_E_UNSUPPORTED},
@@ -427,6 +460,10 @@ TEST_CASE("json schema: references") {
   check_name("a%4", "a%4");
   check_name("a%4g", "a%4g");
   check_name("a%g4", "a%g4");
+  for (const char* name : {"a%-4", "a%4-", "a%:4", "a%4@", "a%`4", "a%4/"}) {
+    const std::string text = name;
+    check_name(text, text.back() == '/' ? "a%4~1" : text);
+  }
   check_name("%41", "%2541");
   check_name("", "");
   check_texts(R"({"$ref":"#/$defs/a/b","$defs":{"a":{"b":{"const":1}}}})", {"1"}, {"2"});
@@ -494,6 +531,13 @@ TEST_CASE("json schema: numbers of any notation") {
               {"123", "124", "129", "130", "199", "200", "399", "400", "449", "450", "456"},
               {"122", "113", "457", "460", "500", "1230", "12"});
   check_texts("{\"type\":\"integer\",\"minimum\":0,\"maximum\":0}", {"0"}, {"1", "-0", "-1"});
+  for (const auto& [low, high] : {std::pair(15, 24), std::pair(109, 210), std::pair(-24, -15), std::pair(8, 12)}) {
+    Matching matching(
+        PITH_GRAMMAR_JSON_SCHEMA,
+        "{\"type\":\"integer\",\"minimum\":" + std::to_string(low) + ",\"maximum\":" + std::to_string(high) + "}",
+        bytes_alone());
+    for (int i = -300; i < 300; ++i) CHECK(matching.fits(std::to_string(i)) == (i >= low && i <= high));
+  }
   check_texts("{\"type\":\"integer\",\"minimum\":-1,\"maximum\":-1}", {"-1"}, {"1", "0", "-2"});
   check_texts(
       "{\"type\":\"integer\",\"allOf\":[{\"minimum\":2},{\"minimum\":3},{\"minimum\":1},{\"maximum\":6},{\"maximum\":5}"
@@ -568,6 +612,10 @@ TEST_CASE("json schema: lists of values, by types and other lists") {
   check_texts(R"({"enum":[[[]],[],[[],[]],{"a":{}},{"a":[{}]}]})",
               {"[[]]", "[]", "[[],[]]", R"({"a":{}})", R"({"a":[{}]})"}, {"[[],]", R"({"a":[]})"});
   check_texts(R"({"enum":["a","a"]})", {"\"a\""}, {"\"b\""});
+  for (const char* word : {"anyOf", "oneOf", "allOf"})
+    check_texts(std::string(R"({"enum":[1,2,3],")") + word + R"(":[{"enum":[3,4,1]}]})", {"1", "3"}, {"2", "4"});
+  check_texts(R"({"enum":[1,2,3],"$ref":"#/$defs/a","$defs":{"a":{"enum":[3,4,1]}},"title":1,"x-a":1})", {"1", "3"},
+              {"2", "4"});
 }
 
 TEST_CASE("json schema: characters of patterns") {
@@ -692,6 +740,9 @@ TEST_CASE("json schema: patterns") {
   refused("a{2", 3, "a repetition lacks its \"}\"");
   refused("a{2,1}", 6, "a repetition ends before it begins");
   refused("[a", 2, "a class lacks its \"]\"");
+  refused("[a-", 3, "a class lacks its \"]\"");
+  refused("[\\\\p]", 3, "this escape is not supported");
+  refused("[a-\\\\p]", 5, "this escape is not supported");
   refused("[b-a]", 4, "a range of a class ends before it begins");
   refused("[a-\\\\d]", 5, "a range of a class that ends with a class");
   refused("]", 1, "a bracket or brace that closes nothing");
@@ -703,6 +754,7 @@ TEST_CASE("json schema: patterns") {
   refused("\\\\udfff", 6, "\"\\u\" needs four hexadecimal digits of a character");
   refused("\\\\p", 2, "this escape is not supported");
   CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA, pattern("a{100000}")).status) == int(PITH_E_LIMIT));
+  CHECK(int(Compiled(PITH_GRAMMAR_JSON_SCHEMA, pattern("a{100000}b")).status) == int(PITH_E_LIMIT));
   check_texts(pattern("^" + repeated("(", 31) + "a" + repeated(")", 31) + "$"), {"\"a\""}, {"\"b\""});
   refused("^" + repeated("(", 32) + "a" + repeated(")", 32), 33, "too many groups within each other");
   const auto ranges = [](uint32_t n, const char* first) {
@@ -748,6 +800,8 @@ TEST_CASE("json schema: lengths") {
           exact += (i > 0 ? "," : "") + std::to_string(std::min(i, 2));
         }
         CHECK(list.fits("[" + elements + "]") == fits);
+        CHECK(list.fits("[ " + elements + "]") == fits);
+        CHECK(list.fits("[ " + elements + " ]") == (fits && n > 0));  // without elements there is one place for a blank
         CHECK(prefix.fits("[" + exact + "]") == fits);
         if (n > 0) CHECK(!prefix.fits("[" + exact.substr(0, exact.size() - 1) + "9]"));
       }
@@ -820,6 +874,24 @@ TEST_CASE("json schema: members, all that may be left out") {
     others.push_back(std::string("{\"") + key + "\":1}");
   }
   check_texts(schema, fitting, others);
+  check_texts(R"({"type":"object","properties":{"abc":{"const":1},"ab":{"const":1},"a":{"const":1},"b\nc":{"const":1}},
+                  "additionalProperties":{"const":2}})",
+              {R"({"a":1})", R"({"b\nc":1})", R"({"b":2,"abcd":2,"ac":2})"},
+              {R"({"a":2})", R"({"ab":2})", R"({"abc":2})", R"({"b\nc":2})", R"({"abcd":1})"});
+  // Names that begin with as many characters as a class can leave out, and one more.
+  const auto beginnings = [](uint32_t n) {
+    std::string names;
+    for (uint32_t i = 0; i < n; ++i) names += (i > 0 ? ",\"" : "\"") + utf8(0x100 + 2 * i) + "\":{\"const\":1}";
+    return R"({"type":"object","properties":{)" + names + R"(},"additionalProperties":{"const":2}})";
+  };
+  Matching names(PITH_GRAMMAR_JSON_SCHEMA, beginnings(253), bytes_alone());
+  for (uint32_t c = 0xfe; c < 0x100 + 2 * 253 + 2; ++c) {
+    const bool is_named = c % 2 == 0 && c >= 0x100 && c < 0x100 + 2 * 253;
+    CHECK(names.fits("{\"" + utf8(c) + "\":2}") == !is_named);
+    CHECK(names.fits("{\"" + utf8(c) + "\":1}") == is_named);
+    CHECK(names.fits("{\"" + utf8(c) + "x\":2}"));
+  }
+  check_refused(beginnings(254), "at \"#\": too many properties beside additionalProperties", PITH_E_LIMIT);
   check_texts(R"({"type":"object","properties":{"":{"const":1}},"additionalProperties":{"const":2}})",
               {R"({"":1})", R"({"a":2})"}, {R"({"":2})", R"({"a":1})"});
   check_texts(
@@ -843,9 +915,25 @@ TEST_CASE("json schema: members, all that may be left out") {
   const Compiled refused(PITH_GRAMMAR_JSON_SCHEMA, beyond, 1u << 17);
   CHECK(int(refused.status) == int(PITH_E_LIMIT));
   CHECK(std::string(refused.error.message) == "schema: at \"#\": too many properties; raise max_states");
+  check_refused(R"({"type":"object","allOf":[{"properties":{)" + list_of("\"a%\":{}", 600) + R"(}},{"properties":{)" +
+                    list_of("\"b%\":{}", 600) + "}}]}",
+                "at \"#\": too many properties; raise max_states", PITH_E_LIMIT);
 }
 
 TEST_CASE("json schema: combinations") {
+  check_texts(
+      R"({"$ref":"#/$defs/a","anyOf":[{"const":1},{"const":"b"},{"const":2}],"$defs":{"a":{"type":"integer"}}})",
+      {"1", "2"}, {"\"b\"", "3"});
+  // One schema that two parts bring is no circle.
+  check_texts(
+      R"({"type":"object","allOf":[{"properties":{"p":{"$ref":"#/$defs/x"}}},{"properties":{"p":{"$ref":"#/$defs/x"}}}],
+                  "$defs":{"x":{"const":1}}})",
+      {R"({"p":1})"}, {R"({"p":2})"});
+  check_texts(
+      R"({"type":"object","allOf":[{"additionalProperties":{"type":"integer"}},{"properties":{"a":{"minimum":3}}}]})",
+      {R"({"a":3,"b":1})"}, {R"({"a":2})", R"({"b":""})"});
+  check_texts(R"({"type":"object","required":["a","a","b","a"],"properties":{"a":{"const":1},"b":{"const":2}}})",
+              {R"({"a":1,"b":2})"}, {R"({"a":1})", R"({"b":2})"});
   check_texts(R"({"anyOf":[{"const":1},{"const":2},{"const":3}]})", {"1", "2", "3"}, {"4"});
   check_texts(R"({"type":"integer","anyOf":[{"minimum":5},{"maximum":2}],"oneOf":[{"maximum":6},{"minimum":9}]})",
               {"5", "6", "9", "-1"}, {"3", "4", "7", "8"});

@@ -30,7 +30,7 @@ bool GbnfReader::take(std::string_view word) {
 }
 
 void GbnfReader::skip_blanks() {
-  while (peek() == ' ' || peek() == '\t' || (peek() == '\r' && !at_end())) ++at_;
+  while (peek() == ' ' || peek() == '\t' || peek() == '\r') ++at_;
   if (peek() != '#') return;
   while (!at_end() && peek() != '\n') ++at_;
 }

@@ -158,7 +158,7 @@ pith_status SchemaCompiler::find_additional(const Parts& parts, uint32_t first, 
   }
   std::sort(properties_ + begin, properties_ + n_properties_,
             [](const Property& a, const Property& b) { return json_less(a.key, b.key); });
-  *key_rule = add_source({begin, n_properties_ - begin, 0, true}, parts.count == 0 ? 0 : parts.list[0].value);
+  *key_rule = add_source({begin, n_properties_ - begin, 0, true}, parts.list[0].value);
   return PITH_OK;
 }
 
