@@ -440,6 +440,9 @@ TEST_CASE("json schema: references") {
   for (const char* token : {"2", "0000000001", "-1", "1a", "/", ":", "1/", "a", "4294967297"})
     check_refused(std::string(R"({"examples":[{"const":0},{"const":1}],"$ref":"#/examples/)") + token + "\"}",
                   "at \"#/$ref\": it leads to nothing in this document");
+  for (const char* token : {":", "1~1", "0:", "1 "})  // as digits these would be 10, 9, 10 and a negative number
+    check_refused("{\"examples\":[" + list_of(R"({"const":%})", 12) + "],\"$ref\":\"#/examples/" + token + "\"}",
+                  "at \"#/$ref\": it leads to nothing in this document");
   const auto check_name = [](const std::string& name, const std::string& reference) {
     check_texts("{\"$ref\":\"#/$defs/" + reference + "\",\"$defs\":{\"" + name + "\":{\"const\":1}}}", {"1"}, {"2"});
   };
@@ -452,6 +455,8 @@ TEST_CASE("json schema: references") {
   check_name("a b", "a%20b");
   check_name("aJb", "a%4ab");
   check_name("aJb", "a%4Ab");
+  for (const char digit : std::string("0123456789abcdefABCDEF"))
+    check_name({'a', char(std::stoi(std::string("4") + digit, nullptr, 16))}, std::string("a%4") + digit);
   check_name("~", "%7e0");
   check_name("\xc3\xa9", "%C3%a9");
   check_name("\xc3\xa9", "\xc3\xa9");
