@@ -30,13 +30,6 @@ bool is_among(char c, const char* letters) {
 }
 bool is_letter_or_digit(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); }
 
-std::string utf8(uint32_t c) {
-  if (c < 0x80) return {char(c)};
-  if (c < 0x800) return {char(0xc0 | c >> 6), char(0x80 | (c & 63))};
-  if (c < 0x10000) return {char(0xe0 | c >> 12), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
-  return {char(0xf0 | c >> 18), char(0x80 | (c >> 12 & 63)), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
-}
-
 }  // namespace
 
 TEST_CASE("grammar: every byte in a name, as an escape, as a digit, and between things") {

@@ -22,6 +22,14 @@ inline std::string spelled(std::string_view bytes) {
   return out;
 }
 
+// The bytes of a character.
+inline std::string utf8(uint32_t c) {
+  if (c < 0x80) return {char(c)};
+  if (c < 0x800) return {char(0xc0 | c >> 6), char(0x80 | (c & 63))};
+  if (c < 0x10000) return {char(0xe0 | c >> 12), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
+  return {char(0xf0 | c >> 18), char(0x80 | (c >> 12 & 63)), char(0x80 | (c >> 6 & 63)), char(0x80 | (c & 63))};
+}
+
 inline pith_grammar_source source_of(pith_grammar_kind kind, std::string_view text, uint32_t max_states = 0) {
   pith_grammar_source source;
   pith_grammar_source_init(&source, sizeof source);
