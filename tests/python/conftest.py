@@ -13,6 +13,11 @@ from built_package import BuiltPackage
 TEXTS = Path(__file__).resolve().parents[3] / "shared" / "data"  # long texts; tests of them are skipped where it is not there
 
 
+# A shell that begins the tests in the background has Ctrl-C ignored, by them and by the programs that they start.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(autouse=True)
 def handlers():
     """Programs that a test runs in this process leave no handler behind: the next test's Ctrl-C would be theirs."""
