@@ -115,10 +115,15 @@ TEST_CASE(
     const Case c(spec, seed, 140);  // more than two tiles of 64 slots
     const Matrix oracle = ReferenceModel(c.floats).logits(c.tokens);
     const Runtime floats(c.packed("f32")), integers(c.packed("q8"));
-    for (const uint32_t attention : {PITH_ATTENTION_DEFAULT, PITH_ATTENTION_MATERIALISE}) {
+    // As planned, which with a pool reads rows; without one, where groups of one id are absorbed; and materialised.
+    for (const auto& [attention, pool_bytes] : {std::pair<uint32_t, uint64_t>(PITH_ATTENTION_DEFAULT, 0),
+                                                {PITH_ATTENTION_DEFAULT, PITH_POOL_NONE},
+                                                {PITH_ATTENTION_MATERIALISE, 0}}) {
       CAPTURE(attention);
+      CAPTURE(pool_bytes);
       pith_session_options exact = exact_options(), rounded = session_options();
       exact.attention = rounded.attention = attention;
+      exact.pool_bytes = rounded.pool_bytes = pool_bytes;
       exact.n_keep = rounded.n_keep = 3;
       CHECK(worst_error(all_logits(floats.model, c.tokens, exact), oracle) < 2e-5);
       const auto steps = all_logits(integers.model, c.tokens, rounded);
