@@ -7,11 +7,6 @@ using namespace pith::test;
 
 namespace {
 
-const Words& bytes_alone() {
-  static const Words words;
-  return words;
-}
-
 bool fits(const std::string& gbnf, std::string_view text) {
   CAPTURE(gbnf);
   return Matching(PITH_GRAMMAR_GBNF, gbnf, bytes_alone()).fits(text);

@@ -80,6 +80,12 @@ struct Words {
   std::string text(int32_t token) const { return std::string(loaded.tokenizer->decode(token)); }
 };
 
+// No tokens but those of single bytes.
+inline const Words& bytes_alone() {
+  static const Words words;
+  return words;
+}
+
 // Every prefix of a text as a grammar, before an inaccessible page: a byte beyond that is read ends the test. Returns how many are good.
 inline size_t compile_prefixes(pith_grammar_kind kind, std::string_view text) {
   constexpr size_t kBytes = 4096;

@@ -2,25 +2,9 @@
 // official suite and random documents.
 #include <doctest/doctest.h>
 
-#include "grammar_testing.h"
+#include "schema_testing.h"
 
 using namespace pith::test;
-
-namespace {
-
-const Words& bytes_alone() {
-  static const Words words;
-  return words;
-}
-
-void check_texts(const char* schema, const std::vector<std::string>& fitting, const std::vector<std::string>& others) {
-  CAPTURE(schema);
-  Matching matching(PITH_GRAMMAR_JSON_SCHEMA, schema, bytes_alone());
-  for (const std::string& text : fitting) CHECK_MESSAGE(matching.fits(text), text);
-  for (const std::string& text : others) CHECK_MESSAGE(!matching.fits(text), text);
-}
-
-}  // namespace
 
 TEST_CASE("json schema: any JSON, with few blanks") {
   check_texts("{}",

@@ -12,11 +12,6 @@
 
 namespace pith::test {
 
-inline const Words& bytes_alone() {
-  static const Words words;
-  return words;
-}
-
 inline void check_texts(const std::string& schema, const std::vector<std::string>& fitting,
                         const std::vector<std::string>& others) {
   CAPTURE(schema);

@@ -43,10 +43,11 @@ TEST_CASE("SHA-256 of the standard's examples") {
   CHECK(rounds_hex(std::string(1'000'000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-// Every length up to some blocks, and random ones, whole and in random pieces.
+// Every length up to some blocks, and random ones, whole and in random pieces. Against OpenSSL where the command has it, as in CI; a
+// build without it compares the pieces with the whole alone.
 TEST_CASE("SHA-256 of our own is that of the command") {
-  const uint32_t seed = 20261130;
-  INFO("seed ", seed);
+  const uint32_t seed = std::random_device{}();
+  CAPTURE(seed);
   std::mt19937 random(seed);
   std::vector<size_t> lengths;
   for (size_t length = 0; length <= 260; ++length) lengths.push_back(length);

@@ -100,8 +100,8 @@ class LatentRing {
   void gather_scalars(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n, float* out,
                       int32_t stride) const;
 
-  // int8 only: scales [first, first + n) of n_slots slots as they are stored, each `copies` times: out [n_slots] rows of
-  // `stride`, which need room for kSpreadSlack more after the last one.
+  // int8 only: scales [first, first + n) of n_slots slots as they are stored, each `copies` times: out [n_slots] rows
+  // of `stride`, which need room for kSpreadSlack more after the last one.
   static constexpr int32_t kSpreadSlack = 3;
   void spread_scales(int32_t layer, const int32_t* slots, int32_t n_slots, int32_t first, int32_t n, int32_t copies,
                      uint16_t* out, int32_t stride) const;

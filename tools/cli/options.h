@@ -62,8 +62,6 @@ std::string logits_hash(std::span<const float> logits);
 // Seconds on a monotonic clock.
 double seconds();
 
-// The processor's name, or "unknown".
-
 }  // namespace pith::cli
 
 #endif
