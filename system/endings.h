@@ -12,6 +12,13 @@ void handle_endings(void (*handler)(int signal));
 // so is a file that must not grow.
 void ignore_reported_signals();
 
+// For a program that ends in its own time: the signals are held back, in this thread and those that it makes from then
+// on, and asked for, until they are let go. One caller at a time.
+void hold_endings();
+void wait_for_ending();
+bool has_ending_come();  // since the last one that was waited for, or seen here
+void let_endings_go();
+
 }  // namespace pith::internal
 
 #endif

@@ -5,6 +5,11 @@
 #include <initializer_list>
 
 namespace pith::internal {
+namespace {
+
+sigset_t held, before_hold;
+
+}  // namespace
 
 void handle_endings(void (*handler)(int signal)) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
@@ -17,5 +22,28 @@ void ignore_reported_signals() {
   ::signal(SIGPIPE, SIG_IGN);
   ::signal(SIGXFSZ, SIG_IGN);
 }
+
+void hold_endings() {
+  sigemptyset(&held);
+  for (const int signal : {SIGINT, SIGTERM}) sigaddset(&held, signal);
+  pthread_sigmask(SIG_BLOCK, &held, &before_hold);
+}
+
+void wait_for_ending() {
+  int signal = 0;
+  sigwait(&held, &signal);
+}
+
+// macOS has no sigtimedwait.
+bool has_ending_come() {
+  sigset_t pending;
+  sigemptyset(&pending);
+  sigpending(&pending);
+  if (sigismember(&pending, SIGINT) != 1 && sigismember(&pending, SIGTERM) != 1) return false;
+  wait_for_ending();
+  return true;
+}
+
+void let_endings_go() { pthread_sigmask(SIG_SETMASK, &before_hold, nullptr); }
 
 }  // namespace pith::internal

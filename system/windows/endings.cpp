@@ -1,9 +1,23 @@
 #include "endings.h"
 
+#include <windows.h>
+
 #include <csignal>
 #include <initializer_list>
 
 namespace pith::internal {
+namespace {
+
+HANDLE ending_has_come = nullptr;  // an event, which whoever has waited for it takes back
+
+BOOL WINAPI take_note(DWORD event) {
+  SetEvent(ending_has_come);
+  // Of a console that is closed, the system ends the process when this returns, and in some seconds in any case.
+  if (event != CTRL_C_EVENT && event != CTRL_BREAK_EVENT) Sleep(INFINITE);
+  return TRUE;
+}
+
+}  // namespace
 
 // SIGBREAK: Ctrl-Break, and a console that is closed.
 void handle_endings(void (*handler)(int signal)) {
@@ -13,5 +27,14 @@ void handle_endings(void (*handler)(int signal)) {
 }
 
 void ignore_reported_signals() {}  // there are none
+
+void hold_endings() {
+  if (ending_has_come == nullptr) ending_has_come = CreateEventW(nullptr, FALSE, FALSE, nullptr);
+  SetConsoleCtrlHandler(take_note, TRUE);
+}
+
+void wait_for_ending() { WaitForSingleObject(ending_has_come, INFINITE); }
+bool has_ending_come() { return WaitForSingleObject(ending_has_come, 0) == WAIT_OBJECT_0; }
+void let_endings_go() { SetConsoleCtrlHandler(take_note, FALSE); }
 
 }  // namespace pith::internal

@@ -221,8 +221,7 @@ void add_serve(CLI::App* app, int*) {
 void add_serve(CLI::App* app, int*) {
   CLI::App* command = app->add_subcommand("serve", "")->group("")->allow_extras();
   command->set_help_flag();
-  command->callback(
-      [] { throw std::runtime_error("serve: left out of this build; it needs Linux and cpp-httplib 0.11"); });
+  command->callback([] { throw std::runtime_error("serve: left out of this build; it needs cpp-httplib 0.11"); });
 }
 #endif
 

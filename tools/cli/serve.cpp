@@ -3,8 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <ctime>
 #include <filesystem>
 #include <optional>
+
+#include <fmt/chrono.h>
 
 #include "chat_options.h"
 #include "commands.h"
@@ -31,11 +34,7 @@ int64_t written_at(const std::string& path) {
 
 // With a time, for a log that lies about for long.
 std::string stamped(const std::string& line) {
-  const std::time_t now = std::time(nullptr);
-  std::tm utc{};
-  char text[32] = "";
-  if (gmtime_r(&now, &utc) != nullptr) (void)std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ ", &utc);
-  return text + escaped(line) + "\n";
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ} {}\n", fmt::gmtime(std::time(nullptr)), escaped(line));
 }
 
 }  // namespace

@@ -9,13 +9,14 @@
 
 #include <httplib.h>
 
+#include "sockets.h"
+
 namespace pith::server {
 
 class Connection : public httplib::Stream {
  public:
-  // `timeout`: for the whole request to come, and for every part of the answer to be taken. Closes the socket in the
-  // end.
-  Connection(int socket, std::chrono::seconds timeout);
+  // `timeout`: for the whole request to come, and for every part of the answer to be taken.
+  Connection(internal::Socket socket, std::chrono::seconds timeout);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -42,13 +43,13 @@ class Connection : public httplib::Stream {
   ssize_t write(const char* data, size_t n_bytes) override;
   void get_remote_ip_and_port(std::string& address, int& port) const override;
   void get_local_ip_and_port(std::string& address, int& port) const override;
-  int socket() const override { return socket_; }
+  socket_t socket() const override { return socket_t(socket_); }
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  bool wait(short events, Time deadline);
+  bool wait(internal::Ready what, Time deadline);  // false: it is too late
 
-  const int socket_;
+  const internal::Socket socket_;
   const std::chrono::seconds timeout_;
   const Time start_;
   size_t n_allowed_;

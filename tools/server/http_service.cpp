@@ -72,7 +72,7 @@ HttpService::HttpService(const ServerOptions& options, const ServedModel& served
   set_logger([this](const Request& q, const Response& a) { report(q, a); });
 }
 
-void HttpService::serve(int socket) {
+void HttpService::serve(internal::Socket socket) {
   Connection connection(socket, std::chrono::seconds(options_.timeout));
   bool is_closed = false;
   process_request(connection, true, is_closed, [&](Request& request) {

@@ -27,9 +27,9 @@ class HttpService : private httplib::Server {
               std::function<void(const std::string& line)> log);
 
   // cpp-httplib ends streams when it has no socket to listen to: that of the listener will do.
-  void attach(int listening_socket) { svr_sock_ = listening_socket; }
+  void attach(internal::Socket listening) { svr_sock_ = socket_t(listening); }
   // Answers the one request of a connection.
-  void serve(int socket);
+  void serve(internal::Socket socket);
 
  private:
   using Request = httplib::Request;

@@ -1,14 +1,5 @@
 #include "listener.h"
 
-#include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <stdexcept>
 
 #include <fmt/core.h>
@@ -16,77 +7,53 @@
 #include "api_error.h"
 
 namespace pith::server {
+
+using internal::Socket;
+
 namespace {
 
-constexpr int kBacklog = 128;
-// Of an answer, on its way to a client that reads slowly; the system takes twice as much.
+// Of an answer, on its way to a client that reads slowly; Linux takes twice as much.
 constexpr int kSendBytes = 65536;
+constexpr std::chrono::milliseconds kShortage{10};
 
-void set(int socket, int level, int option, int value = 1) {
-  ::setsockopt(socket, level, option, &value, sizeof value);
-}
-
-int bound_socket(const std::string& host, uint16_t port) {
-  addrinfo hints{}, *found = nullptr;
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
-  if (const int status = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found); status != 0)
-    throw std::runtime_error(fmt::format("option --host: {}: {}", host, gai_strerror(status)));
-  int out = -1, reason = 0;
-  for (const addrinfo* a = found; a != nullptr && out < 0; a = a->ai_next) {
-    out = ::socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-    if (out >= 0) set(out, SOL_SOCKET, SO_REUSEADDR);
-    if (out >= 0 && ::bind(out, a->ai_addr, a->ai_addrlen) == 0 && ::listen(out, kBacklog) == 0) break;
-    reason = errno;
-    if (out >= 0) ::close(out);
-    out = -1;
-  }
-  freeaddrinfo(found);
-  if (out < 0) throw std::runtime_error(fmt::format("option --port: {} on {}: {}", port, host, std::strerror(reason)));
-  return out;
-}
-
-uint16_t port_of(int socket) {
-  sockaddr_storage storage{};
-  socklen_t bytes = sizeof storage;
-  char service[NI_MAXSERV] = "0";
-  auto* any = reinterpret_cast<sockaddr*>(&storage);
-  if (::getsockname(socket, any, &bytes) == 0)
-    (void)getnameinfo(any, bytes, nullptr, 0, service, sizeof service, NI_NUMERICSERV);
-  return uint16_t(std::atoi(service));
+Socket bound_socket(const std::string& host, uint16_t port) {
+  const internal::Listening out = internal::listen_on(host.c_str(), port);
+  if (!out.unknown_host.empty()) throw std::runtime_error(fmt::format("option --host: {}: {}", host, out.unknown_host));
+  if (!out.refused.empty())
+    throw std::runtime_error(fmt::format("option --port: {} on {}: {}", port, host, out.refused));
+  return out.socket;
 }
 
 // To a client that no thread is free for; it is not read.
-void send_away(int socket) {
+void send_away(Socket socket) {
   const std::string body = ApiError(503, "the server has as many connections as it may; try again").json();
   const std::string answer = fmt::format(
       "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Type: application/json\r\n"
       "Content-Length: {}\r\n\r\n{}",
       body.size(), body);
-  (void)!::send(socket, answer.data(), answer.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
-  ::shutdown(socket, SHUT_WR);
-  ::close(socket);
+  (void)internal::send(socket, answer.data(), answer.size());
+  internal::end_sending(socket);
+  internal::close_socket(socket);
 }
 
 }  // namespace
 
-Listener::Listener(const std::string& host, uint16_t port, uint32_t n_threads, std::function<void(int)> serve)
+Listener::Listener(const std::string& host, uint16_t port, uint32_t n_threads, std::function<void(Socket)> serve)
     : n_threads_(n_threads), serve_(std::move(serve)), threads_(n_threads) {
   try {
+    if (!bell_.exists()) throw std::runtime_error("no more files may be opened");
     socket_ = bound_socket(host, port);
-    if (::pipe2(stop_pipe_, O_CLOEXEC) != 0) throw std::runtime_error("no pipe: " + std::string(std::strerror(errno)));
   } catch (...) {
-    if (socket_ >= 0) ::close(socket_);
     threads_.shutdown();
     throw;
   }
-  port_ = port_of(socket_);
+  port_ = internal::own_address(socket_).port;
 }
 
 Listener::~Listener() {
   stop();
   threads_.shutdown();
-  for (const int descriptor : {socket_, stop_pipe_[0], stop_pipe_[1]}) ::close(descriptor);
+  if (socket_ != internal::kNoSocket) internal::close_socket(socket_);
 }
 
 void Listener::start() {
@@ -95,9 +62,10 @@ void Listener::start() {
 
 void Listener::stop() {
   if (!accepting_.joinable()) return;
-  (void)!::write(stop_pipe_[1], "", 1);
+  bell_.ring();
   accepting_.join();
-  ::shutdown(socket_, SHUT_RDWR);  // who knocks now is refused
+  internal::close_socket(socket_);  // who knocks now is refused
+  socket_ = internal::kNoSocket;
 }
 
 bool Listener::wait_for_connections(std::chrono::milliseconds most) {
@@ -107,35 +75,30 @@ bool Listener::wait_for_connections(std::chrono::milliseconds most) {
 
 void Listener::drop_connections() {
   const std::lock_guard lock(mutex_);
-  for (const int socket : open_) ::shutdown(socket, SHUT_RDWR);
+  for (const Socket socket : open_) internal::shut_down(socket);
 }
 
 void Listener::accept_all() {
-  for (;;) {
-    pollfd both[2] = {{socket_, POLLIN, 0}, {stop_pipe_[0], POLLIN, 0}};
-    if (::poll(both, 2, -1) < 0) continue;  // EINTR
-    if (both[1].revents != 0) return;
-    const int socket = ::accept4(socket_, nullptr, nullptr, SOCK_CLOEXEC);
-    if (socket >= 0) take(socket);
-    // A client that has gone is none of ours; where descriptors have run out, one may be free soon.
-    else if (errno == EMFILE || errno == ENFILE || errno == ENOMEM || errno == ENOBUFS) ::poll(&both[1], 1, 10);
+  while (bell_.wait_for_client(socket_)) {
+    bool is_short = false;
+    const Socket socket = internal::accept_from(socket_, kSendBytes, &is_short);
+    if (socket != internal::kNoSocket) take(socket);
+    else if (is_short) std::this_thread::sleep_for(kShortage);  // one may be free soon
   }
 }
 
-void Listener::take(int socket) {
+void Listener::take(Socket socket) {
   {
     const std::lock_guard lock(mutex_);
     if (open_.size() < n_threads_) open_.insert(socket);
     else return send_away(socket);
   }
-  set(socket, IPPROTO_TCP, TCP_NODELAY);  // tokens are small, and wanted at once
-  set(socket, SOL_SOCKET, SO_SNDBUF, kSendBytes);
   threads_.enqueue([this, socket] {
-    // The number stays this connection's until it is out of the list: the socket that is served is a copy.
-    if (const int copy = ::fcntl(socket, F_DUPFD_CLOEXEC, 0); copy >= 0) serve_(copy);
+    serve_(socket);
+    // The number stays this connection's until it is out of the list.
     const std::lock_guard lock(mutex_);
     open_.erase(socket);
-    ::close(socket);
+    internal::close_socket(socket);
     closed_.notify_all();
   });
 }

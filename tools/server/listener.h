@@ -14,18 +14,20 @@
 
 #include <httplib.h>
 
+#include "sockets.h"
+
 namespace pith::server {
 
 class Listener {
  public:
-  // `serve` answers the request of a socket and closes it. Port 0: any. Throws std::runtime_error.
-  Listener(const std::string& host, uint16_t port, uint32_t n_threads, std::function<void(int socket)> serve);
+  // `serve` answers the request of a socket, which is closed afterwards. Port 0: any. Throws std::runtime_error.
+  Listener(const std::string& host, uint16_t port, uint32_t n_threads, std::function<void(internal::Socket)> serve);
   ~Listener();  // takes no more connections, and waits for those that there are
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   uint16_t port() const { return port_; }
-  int socket() const { return socket_; }
+  internal::Socket socket() const { return socket_; }
 
   void start();
   void stop();                                                // takes no more connections
@@ -34,17 +36,18 @@ class Listener {
 
  private:
   void accept_all();
-  void take(int socket);
+  void take(internal::Socket socket);
 
-  int socket_ = -1, stop_pipe_[2] = {-1, -1};
+  internal::Doorbell bell_;
+  internal::Socket socket_ = internal::kNoSocket;
   uint16_t port_ = 0;
   const uint32_t n_threads_;
-  const std::function<void(int socket)> serve_;
+  const std::function<void(internal::Socket)> serve_;
   httplib::ThreadPool threads_;
   std::thread accepting_;
   std::mutex mutex_;
   std::condition_variable closed_;
-  std::set<int> open_;  // sockets
+  std::set<internal::Socket> open_;
 };
 
 }  // namespace pith::server
