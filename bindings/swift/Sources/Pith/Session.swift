@@ -164,14 +164,14 @@ public final class Session: @unchecked Sendable {
   }
 
   /// On the session's queue.
-  private func run<Value>(_ work: @escaping () throws -> Value) async throws -> Value {
+  private func run<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
     try await withCheckedThrowingContinuation { continuation in
       queue.async { continuation.resume(with: Result(catching: work)) }
     }
   }
 
   /// The same; cancelling the task cancels the session.
-  func evaluating<Value>(_ work: @escaping () throws -> Value) async throws -> Value {
+  func evaluating<Value: Sendable>(_ work: @escaping @Sendable () throws -> Value) async throws -> Value {
     let cancellation = self.cancellation
     return try await withTaskCancellationHandler {
       try Task.checkCancellation()
