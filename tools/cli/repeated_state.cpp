@@ -12,7 +12,7 @@ namespace {
 // rows [n, row_bytes], as often as they fit into out [depth, row_bytes].
 void repeat_rows(const uint8_t* rows, uint64_t n, uint64_t row_bytes, uint64_t depth, uint8_t* out) {
   for (uint64_t done = 0; done < depth; done += n)
-    std::memcpy(out + done * row_bytes, rows, std::min(n, depth - done) * row_bytes);
+    std::memcpy(out + done * row_bytes, rows, size_t(std::min(n, depth - done) * row_bytes));
 }
 
 }  // namespace

@@ -19,10 +19,14 @@ std::optional<SparseModel> SparseModel::of_shape(const std::string& name) {
   const std::optional<quantize::SynthSpec> spec = quantize::named_spec(name);
   if (!spec || std::filesystem::exists(name, ignored)) return std::nullopt;
   const quantize::PackOutline outline = quantize::synth_outline(*spec, quantize::pack_options("q4"));
-  return SparseModel(outline.header, outline.file_bytes);
+  const size_t bytes = size_t(outline.file_bytes);
+  if (bytes != outline.file_bytes)
+    throw std::runtime_error(
+        fmt::format("{}: {} bytes; this program has addresses of 32 bits", name, outline.file_bytes));
+  return SparseModel(outline.header, bytes);
 }
 
-SparseModel::SparseModel(const std::vector<uint8_t>& header, uint64_t bytes)
+SparseModel::SparseModel(const std::vector<uint8_t>& header, size_t bytes)
     : data_(internal::reserve_addresses(bytes, header.size())), bytes_(bytes) {
   if (data_ == nullptr) throw std::runtime_error(fmt::format("{} bytes of addresses: {}", bytes, std::strerror(errno)));
   std::memcpy(data_, header.data(), header.size());

@@ -22,7 +22,7 @@ class SparseModel {
   Model view() const { return Model::view(data_, bytes_); }  // not to outlive this
 
  private:
-  SparseModel(const std::vector<uint8_t>& header, uint64_t bytes);
+  SparseModel(const std::vector<uint8_t>& header, size_t bytes);
   void* data_;
   size_t bytes_;
 };

@@ -86,7 +86,7 @@ bool Speculation::eval(int32_t token) {
 size_t Speculation::draft() {
   const uint64_t room = capacity_ - std::min(capacity_, session_.position() + 1);
   if (drafts_ == Drafts::none || room == 0) return 0;
-  const PromptLookup::Draft found = text_.draft(std::min(uint64_t(Pay::kMaxDrafted), room));
+  const PromptLookup::Draft found = text_.draft(size_t(std::min(uint64_t(Pay::kMaxDrafted), room)));
   if (found.tokens.empty()) return 0;
   n_matching_ = found.n_matching;
   const size_t worth = drafts_ == Drafts::all ? Pay::kMaxDrafted : pay_.n_worth(n_matching_);

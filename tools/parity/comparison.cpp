@@ -25,7 +25,7 @@ std::vector<size_t> likeliest(const std::vector<double>& p, size_t n) {
   std::vector<size_t> ids(p.size());
   std::iota(ids.begin(), ids.end(), size_t(0));
   n = std::min(n, ids.size());
-  std::partial_sort(ids.begin(), ids.begin() + int64_t(n), ids.end(),
+  std::partial_sort(ids.begin(), ids.begin() + ptrdiff_t(n), ids.end(),
                     [&](size_t a, size_t b) { return p[a] != p[b] ? p[a] > p[b] : a < b; });
   ids.resize(n);
   return ids;

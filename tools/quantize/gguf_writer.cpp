@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <new>
 #include <stdexcept>
 #include <utility>
 
@@ -28,6 +29,13 @@ uint64_t shape_bytes(std::string_view name, TensorType type, const std::vector<u
     good = dims[i] != 0 && !__builtin_mul_overflow(bytes, i == 0 ? dims[0] / block : dims[i], &bytes);
   if (!good) throw std::runtime_error("tensor " + std::string(name) + ": not a shape that GGUF can hold");
   return bytes;
+}
+
+// On a machine of 32 bits there is no room for every size that a file may have.
+size_t in_memory(uint64_t bytes) {
+  const size_t out = size_t(bytes);
+  if (out != bytes) throw std::bad_alloc();
+  return out;
 }
 
 }  // namespace
@@ -162,7 +170,7 @@ std::vector<uint8_t> GgufWriter::header() const {
     append(&out, uint32_t(tensor.type));
     append(&out, tensor.offset);
   }
-  out.resize(padded(out.size()));
+  out.resize(in_memory(padded(out.size())));
   return out;
 }
 
@@ -171,7 +179,7 @@ void GgufWriter::write(const ByteSink& sink) const {
   sink(head.data(), head.size());
   std::vector<uint8_t> buffer;
   for (const Tensor& tensor : tensors_) {
-    buffer.assign(padded(tensor.bytes), 0);
+    buffer.assign(in_memory(padded(tensor.bytes)), 0);
     tensor.fill(buffer.data());
     sink(buffer.data(), buffer.size());
   }
@@ -179,7 +187,7 @@ void GgufWriter::write(const ByteSink& sink) const {
 
 std::vector<uint8_t> GgufWriter::bytes() const {
   std::vector<uint8_t> out;
-  out.reserve(file_bytes());
+  out.reserve(in_memory(file_bytes()));
   write([&out](const void* data, size_t bytes) {
     const auto* first = static_cast<const uint8_t*>(data);
     out.insert(out.end(), first, first + bytes);

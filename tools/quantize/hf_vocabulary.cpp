@@ -23,8 +23,10 @@ class TokenTable {
     out_.types.assign(vocab_size, TokenType::unused);
   }
 
-  void add(const std::string& text, uint64_t id, TokenType type) {
-    if (id >= out_.tokens.size()) refuse(fmt::format("token {} is not below vocab_size, {}", id, out_.tokens.size()));
+  void add(const std::string& text, uint64_t number, TokenType type) {
+    const size_t id = size_t(number);
+    if (number >= out_.tokens.size())
+      refuse(fmt::format("token {} is not below vocab_size, {}", number, out_.tokens.size()));
     if (out_.types[id] != TokenType::unused) refuse(fmt::format("two tokens have the id {}", id));
     put(text, id, type);
   }
@@ -38,7 +40,7 @@ class TokenTable {
       if (id >= out_.tokens.size())
         out_.notices.push_back(
             fmt::format("tokenizer.json: token {} is left out: the model has {}", id, out_.tokens.size()));
-      else put(token["content"].string(), id, is_special ? TokenType::control : TokenType::user_defined);
+      else put(token["content"].string(), size_t(id), is_special ? TokenType::control : TokenType::user_defined);
     }
   }
 
@@ -50,7 +52,7 @@ class TokenTable {
   }
 
  private:
-  void put(const std::string& text, uint64_t id, TokenType type) {
+  void put(const std::string& text, size_t id, TokenType type) {
     if (text.empty()) refuse(fmt::format("token {} is empty", id));
     out_.tokens[id] = text;
     out_.types[id] = type;

@@ -237,7 +237,7 @@ class Packer {
     const Choice choice = choice_of(spec);
     PackedMatrices& line = line_of(spec, choice);
     const int64_t rows = spec.matrix_rows();
-    const size_t stride = writer_.tensor_bytes(index) / size_t(spec.n_matrices);
+    const size_t stride = size_t(writer_.tensor_bytes(index) / uint64_t(spec.n_matrices));
     Sha256 hash;
     tensor_ = {};
     for (int32_t i = 0; i < spec.n_matrices; ++i) {
