@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <system_error>
 
 #ifdef _WIN32
 #include "windows/socket_calls.h"
@@ -72,7 +71,7 @@ Listening listen_on(const char* host, uint16_t port) {
     }
   }
   freeaddrinfo(found);
-  if (out.socket == kNoSocket) out.refused = std::system_category().message(error);
+  if (out.socket == kNoSocket) out.refused = error_text(error);
   return out;
 }
 

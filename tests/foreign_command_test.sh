@@ -57,7 +57,7 @@ same 0 run -n 24 --seed 8 --temp 0 --threads 2 -p "Zwölf Füchse – 漢字"
 grep -q "^Zwölf Füchse – 漢字" foreign.out || fail "what is beyond ASCII does not come back"
 same 0 run -n 8 --logprobs 3
 same 0 run -n 8 --file tale.txt --context 64
-same 0 info minicpm3-4b --context 32768
+same 0 info youtu-2b --context 32768  # of a size that addresses of 32 bits reach
 same 0 eval --text tale.txt --limit 200
 same 0 embed --file lines.txt --normalise
 same 0 verify
@@ -68,6 +68,7 @@ same_file "Füchse 漢字.gguf" quantize float.gguf "Füchse 漢字.gguf" --type
 same 1 quantize float.gguf float.gguf
 cmp "$golden/egmla.gguf" float.gguf || fail "an input was written over"
 same 1 info absent.gguf
+same 1 info /absent.gguf  # a path, and no option of Windows
 same 1 quantize "$(basename "$golden")" out.gguf
 same 2 run --no-such-option
 

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <system_error>
 
 #include "sockets.h"
 
@@ -42,6 +43,7 @@ inline void prepare(Native socket) {
   (void)::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
   (void)::fcntl(socket, F_SETFD, FD_CLOEXEC);
 }
+inline std::string error_text(int error) { return std::system_category().message(error); }
 inline std::string host_error(int status) { return gai_strerror(status); }
 
 // A pipe.

@@ -5,8 +5,6 @@
 #include <winsock2.h>
 #include <ws2tcpip.h>
 
-#include <system_error>
-
 #include "sockets.h"
 
 namespace pith::internal::socket_calls {
@@ -39,7 +37,16 @@ inline void prepare(Native socket) {
   (void)ioctlsocket(socket, FIONBIO, &is_on);
   (void)SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
 }
-inline std::string host_error(int status) { return std::system_category().message(status); }
+// As UTF-8 (utf8.manifest), without the end of a line.
+inline std::string error_text(int error) {
+  if (error == WSAEADDRINUSE) return "the port is in use";  // the system's own sentence is about protocols
+  char text[512];
+  DWORD n = FormatMessageA(FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS, nullptr, DWORD(error), 0, text,
+                           sizeof text, nullptr);
+  while (n > 0 && (text[n - 1] == '\n' || text[n - 1] == '\r' || text[n - 1] == '.')) --n;
+  return n == 0 ? "error " + std::to_string(error) : std::string(text, n);
+}
+inline std::string host_error(int status) { return error_text(status); }
 
 // Only sockets can be waited for together with sockets: one that sends to itself.
 inline void make_doorbell(Socket ends[2]) {

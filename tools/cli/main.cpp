@@ -435,6 +435,7 @@ int run_command(int argc, char** argv) {
   CLI::App app("pith: run language models that cache a small latent vector per token");
   app.set_version_flag("--version", pith_version());
   app.require_subcommand(1);
+  app.allow_windows_style_options(false);  // "/models/x.gguf" is a path
   int status = 0;
   for (const auto add : {add_run, add_chat, add_serve, add_quantize, add_synth, add_info, add_bench, add_eval,
                          add_embed, add_parity, add_verify})
