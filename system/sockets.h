@@ -24,7 +24,8 @@ struct Listening {
   std::string refused;       // why the port can't be had
 };
 
-// Port 0: any that is free. Nobody else has the port afterwards.
+// Port 0: any that is free. Nobody else gets the port afterwards, but on BSD's systems, where an address that is more
+// exact still does.
 Listening listen_on(const char* host, uint16_t port);
 
 // kNoSocket: the client has gone meanwhile; or, with *is_short, the process may have no more, and must try again later.
@@ -38,8 +39,8 @@ ptrdiff_t receive(Socket socket, void* out, size_t bytes);
 ptrdiff_t send(Socket socket, const void* data, size_t bytes);
 
 enum class Ready { to_receive, to_send };
-// Waits so many milliseconds. True: perhaps it is ready, and must be asked. Where shut_down doesn't end this, it looks
-// up now and then.
+// Waits at most so many milliseconds. True: ask the socket again, ready or not; false: that is of no use. Where shut_down
+// doesn't end this, it looks up now and then.
 bool wait_until(Ready what, Socket socket, int milliseconds);
 
 // False: the other end has closed, or half of it.

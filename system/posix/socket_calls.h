@@ -22,12 +22,11 @@ using Bytes = size_t;
 
 constexpr int kShutSending = SHUT_WR, kShutBoth = SHUT_RDWR;
 constexpr int kLongestWait = 60'000;  // ms; shut_down ends every wait
-// The port of a server that has just ended may be had again.
-constexpr int kOnePort = SO_REUSEADDR;
+// What poll says of a connection whose other end has closed. Linux tells it to who asks; others call half of it a hang-up.
 #ifdef POLLRDHUP
-constexpr short kIsClosed = POLLRDHUP;
+constexpr short kAskForEnd = POLLRDHUP, kEnd = POLLRDHUP | POLLHUP | POLLERR;
 #else
-constexpr short kIsClosed = 0;
+constexpr short kAskForEnd = POLLIN, kEnd = POLLHUP | POLLERR;
 #endif
 
 inline bool begin() { return true; }
@@ -38,11 +37,16 @@ inline bool is_not_now(int error) { return error == EAGAIN || error == EWOULDBLO
 inline bool is_shortage(int error) { return error == EMFILE || error == ENFILE || error == ENOMEM || error == ENOBUFS; }
 inline int poll_all(pollfd* all, unsigned n, int milliseconds) { return ::poll(all, n, milliseconds); }
 inline int close_native(Native socket) { return ::close(socket); }
+inline void set(Native socket, int level, int option, int value) {
+  (void)::setsockopt(socket, level, option, &value, sizeof value);
+}
 // Calls return at once, and programs that this one starts don't get it.
 inline void prepare(Native socket) {
   (void)::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
   (void)::fcntl(socket, F_SETFD, FD_CLOEXEC);
 }
+// The port of a server that has just ended may be had again.
+inline void prepare_to_listen(Native socket) { set(socket, SOL_SOCKET, SO_REUSEADDR, 1); }
 inline std::string error_text(int error) { return std::system_category().message(error); }
 inline std::string host_error(int status) { return gai_strerror(status); }
 

@@ -14,9 +14,8 @@ using Bytes = int;
 
 constexpr int kShutSending = SD_SEND, kShutBoth = SD_BOTH;
 constexpr int kLongestWait = 250;  // ms; shut_down does not end a wait
-// SO_REUSEADDR would let two servers have one port.
-constexpr int kOnePort = SO_EXCLUSIVEADDRUSE;
-constexpr short kIsClosed = 0;
+// What WSAPoll says of a connection whose other end has closed.
+constexpr short kAskForEnd = POLLIN, kEnd = POLLHUP | POLLERR;
 
 inline bool begin() {
   static const bool is_there = [] {
@@ -32,10 +31,18 @@ inline bool is_not_now(int error) { return error == WSAEWOULDBLOCK || error == W
 inline bool is_shortage(int error) { return error == WSAEMFILE || error == WSAENOBUFS; }
 inline int poll_all(pollfd* all, unsigned n, int milliseconds) { return WSAPoll(all, n, milliseconds); }
 inline int close_native(Native socket) { return closesocket(socket); }
+inline void set(Native socket, int level, int option, int value) {
+  (void)::setsockopt(socket, level, option, reinterpret_cast<const char*>(&value), sizeof value);
+}
 inline void prepare(Native socket) {
   u_long is_on = 1;
   (void)ioctlsocket(socket, FIONBIO, &is_on);
   (void)SetHandleInformation(reinterpret_cast<HANDLE>(socket), HANDLE_FLAG_INHERIT, 0);
+}
+// SO_REUSEADDR would let two servers have one port. Of IPv6 both kinds of clients are taken, as elsewhere.
+inline void prepare_to_listen(Native socket) {
+  set(socket, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, 1);
+  set(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
 }
 // As UTF-8 (utf8.manifest), without the end of a line.
 inline std::string error_text(int error) {

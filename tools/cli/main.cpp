@@ -2,7 +2,9 @@
 //
 // This is the one unit that knows CLI11, whose header takes longer to compile than any of our own files: it says what every
 // option is called and means, and hands plain structs to the commands.
+#include <algorithm>
 #include <charconv>
+#include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <memory>
@@ -184,7 +186,7 @@ void add_limits(CLI::App* command, server::ServerOptions* o) {
       ->capture_default_str();
   command->add_option("--max-body", o->max_body, "Bytes of a request at most, with K or M")
       ->transform(CLI::AsSizeValue(false))
-      ->check(CLI::Range(uint64_t(1024), uint64_t(1) << 32))
+      ->check(CLI::Range(uint64_t(1024), std::min(uint64_t(1) << 32, uint64_t(SIZE_MAX / 4))))
       ->default_str("1M");
   command
       ->add_option("--timeout", o->timeout, "Seconds for a request to come, and for each part of an answer to be taken")

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <new>
 #include <stdexcept>
 #include <utility>
+
+#include <fmt/core.h>
 
 namespace pith::quantize {
 namespace {
@@ -34,7 +35,7 @@ uint64_t shape_bytes(std::string_view name, TensorType type, const std::vector<u
 // On a machine of 32 bits there is no room for every size that a file may have.
 size_t in_memory(uint64_t bytes) {
   const size_t out = size_t(bytes);
-  if (out != bytes) throw std::bad_alloc();
+  if (out != bytes) throw std::runtime_error(fmt::format("{} bytes; this program has addresses of 32 bits", bytes));
   return out;
 }
 

@@ -30,9 +30,8 @@ Connection& Connection::current() { return *of_thread; }
 bool Connection::wait(Ready what, Time deadline) {
   constexpr std::chrono::milliseconds kMost = std::chrono::hours(1);  // fits into an int
   const auto left = std::min(std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()), kMost);
-  if (left.count() > 0 && internal::wait_until(what, socket_, int(left.count()))) return true;
-  is_timed_out_ = Clock::now() >= deadline;
-  return false;
+  is_timed_out_ = left.count() <= 0;
+  return !is_timed_out_ && internal::wait_until(what, socket_, int(left.count()));
 }
 
 double Connection::seconds() const { return std::chrono::duration<double>(Clock::now() - start_).count(); }

@@ -47,7 +47,7 @@ class Connection : public httplib::Stream {
 
  private:
   using Time = std::chrono::steady_clock::time_point;
-  bool wait(internal::Ready what, Time deadline);  // false: it is too late
+  bool wait(internal::Ready what, Time deadline);  // false: it is too late, or of no use
 
   const internal::Socket socket_;
   const std::chrono::seconds timeout_;

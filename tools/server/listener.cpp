@@ -41,9 +41,10 @@ void send_away(Socket socket) {
 Listener::Listener(const std::string& host, uint16_t port, uint32_t n_threads, std::function<void(Socket)> serve)
     : n_threads_(n_threads), serve_(std::move(serve)), threads_(n_threads) {
   try {
-    if (!bell_.exists()) throw std::runtime_error("no more files may be opened");
     socket_ = bound_socket(host, port);
+    if (!bell_.exists()) throw std::runtime_error("the system has no more files to listen by");
   } catch (...) {
+    if (socket_ != internal::kNoSocket) internal::close_socket(socket_);
     threads_.shutdown();
     throw;
   }
