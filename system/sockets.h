@@ -1,5 +1,5 @@
-// Connections over TCP, for a server. For the command: the library opens nothing. Sockets never block, but where it is
-// said; one that has no reader any more is an error and not a signal (ignore_reported_signals of endings.h).
+// Connections over TCP, for a server. For the command: the library opens nothing. What is sent or received never waits;
+// a socket without a reader is an error and no signal (ignore_reported_signals of endings.h).
 #ifndef PITH_SYSTEM_SOCKETS_H
 #define PITH_SYSTEM_SOCKETS_H
 
