@@ -74,10 +74,12 @@ Listening listen_on(const char* host, uint16_t port) {
   return out;
 }
 
-Socket accept_from(Socket listening, int send_bytes, bool* is_short) {
+Socket accept_from(Socket listening, int send_bytes) {
   const Socket out = Socket(::accept(native(listening), nullptr, nullptr));
-  *is_short = out == kNoSocket && is_shortage(last_error());
-  if (out == kNoSocket) return out;
+  if (out == kNoSocket) {
+    if (is_shortage(last_error())) std::this_thread::sleep_for(kShortage);
+    return out;
+  }
   prepare(native(out));
   set(native(out), IPPROTO_TCP, TCP_NODELAY, 1);
   set(native(out), SOL_SOCKET, SO_SNDBUF, send_bytes);

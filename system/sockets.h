@@ -28,9 +28,10 @@ struct Listening {
 // exact still does.
 Listening listen_on(const char* host, uint16_t port);
 
-// kNoSocket: the client has gone meanwhile; or, with *is_short, the process may have no more, and must try again later.
-// `send_bytes`: of an answer, on its way to a client that reads slowly. Small parts are sent at once.
-Socket accept_from(Socket listening, int send_bytes, bool* is_short);
+// kNoSocket: the client has gone meanwhile; or the process may have no more sockets, and some milliseconds have passed in
+// which one may have become free. `send_bytes`: of an answer, on its way to a client that reads slowly. Small parts are
+// sent at once.
+Socket accept_from(Socket listening, int send_bytes);
 
 // How many bytes have come, at most so many; 0: no more will; or one of these.
 constexpr ptrdiff_t kNotNow = -1, kBroken = -2;

@@ -2,11 +2,14 @@
 
 #include <signal.h>
 
+#include <algorithm>
 #include <initializer_list>
+#include <iterator>
 
 namespace pith::internal {
 namespace {
 
+constexpr int kHeld[] = {SIGINT, SIGTERM};
 sigset_t held, before_hold;
 
 }  // namespace
@@ -25,7 +28,7 @@ void ignore_reported_signals() {
 
 void hold_endings() {
   sigemptyset(&held);
-  for (const int signal : {SIGINT, SIGTERM}) sigaddset(&held, signal);
+  for (const int signal : kHeld) sigaddset(&held, signal);
   pthread_sigmask(SIG_BLOCK, &held, &before_hold);
 }
 
@@ -39,9 +42,10 @@ bool has_ending_come() {
   sigset_t pending;
   sigemptyset(&pending);
   sigpending(&pending);
-  if (sigismember(&pending, SIGINT) != 1 && sigismember(&pending, SIGTERM) != 1) return false;
-  wait_for_ending();
-  return true;
+  const bool has_come =
+      std::any_of(std::begin(kHeld), std::end(kHeld), [&](int signal) { return sigismember(&pending, signal) == 1; });
+  if (has_come) wait_for_ending();
+  return has_come;
 }
 
 void let_endings_go() { pthread_sigmask(SIG_SETMASK, &before_hold, nullptr); }

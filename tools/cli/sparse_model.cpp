@@ -8,6 +8,7 @@
 
 #include <fmt/core.h>
 
+#include "gguf_writer.h"
 #include "pack.h"
 #include "pages.h"
 #include "synth.h"
@@ -19,11 +20,7 @@ std::optional<SparseModel> SparseModel::of_shape(const std::string& name) {
   const std::optional<quantize::SynthSpec> spec = quantize::named_spec(name);
   if (!spec || std::filesystem::exists(name, ignored)) return std::nullopt;
   const quantize::PackOutline outline = quantize::synth_outline(*spec, quantize::pack_options("q4"));
-  const size_t bytes = size_t(outline.file_bytes);
-  if (bytes != outline.file_bytes)
-    throw std::runtime_error(
-        fmt::format("{}: {} bytes; this program has addresses of 32 bits", name, outline.file_bytes));
-  return SparseModel(outline.header, bytes);
+  return SparseModel(outline.header, quantize::in_memory(outline.file_bytes));
 }
 
 SparseModel::SparseModel(const std::vector<uint8_t>& header, size_t bytes)

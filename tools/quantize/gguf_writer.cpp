@@ -32,14 +32,13 @@ uint64_t shape_bytes(std::string_view name, TensorType type, const std::vector<u
   return bytes;
 }
 
-// On a machine of 32 bits there is no room for every size that a file may have.
+}  // namespace
+
 size_t in_memory(uint64_t bytes) {
   const size_t out = size_t(bytes);
   if (out != bytes) throw std::runtime_error(fmt::format("{} bytes; this program has addresses of 32 bits", bytes));
   return out;
 }
-
-}  // namespace
 
 GgufWriter::GgufWriter(uint32_t alignment) : alignment_(alignment) {
   if (alignment < 8 || (alignment & (alignment - 1)) != 0)

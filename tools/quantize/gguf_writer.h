@@ -21,6 +21,9 @@ using namespace internal;
 // Takes the next bytes of a file.
 using ByteSink = std::function<void(const void* data, size_t bytes)>;
 
+// Throws std::runtime_error: a file may have more bytes than a machine of 32 bits has addresses.
+size_t in_memory(uint64_t bytes);
+
 // Collects keys and tensors in the order given, then writes them. Adding a key a second time replaces its value.
 // Throws std::runtime_error for a tensor added twice, without a dimension, or with data of another size than its shape.
 class GgufWriter {

@@ -14,7 +14,6 @@ namespace {
 
 // Of an answer, on its way to a client that reads slowly; Linux takes twice as much.
 constexpr int kSendBytes = 65536;
-constexpr std::chrono::milliseconds kShortage{10};
 
 Socket bound_socket(const std::string& host, uint16_t port) {
   const internal::Listening out = internal::listen_on(host.c_str(), port);
@@ -81,10 +80,8 @@ void Listener::drop_connections() {
 
 void Listener::accept_all() {
   while (bell_.wait_for_client(socket_)) {
-    bool is_short = false;
-    const Socket socket = internal::accept_from(socket_, kSendBytes, &is_short);
+    const Socket socket = internal::accept_from(socket_, kSendBytes);
     if (socket != internal::kNoSocket) take(socket);
-    else if (is_short) std::this_thread::sleep_for(kShortage);  // one may be free soon
   }
 }
 
