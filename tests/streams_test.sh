@@ -3,6 +3,7 @@
 # signals half-way.
 set -uo pipefail
 pith=$1
+golden=$(cd "$(dirname "$0")" && pwd)/golden/egmla.gguf
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work"
@@ -68,6 +69,8 @@ expect 1 "option --save-state: file dangling: No such file or directory" '$PITH 
 expect 0 "" '$PITH run -n 4 --save-state /dev/null >out'
 [ -c /dev/null ] || fail "a device has become a file"
 expect 1 "file /dev/full: No space left on device" '$PITH run -n 4 --save-state /dev/full'
+expect 0 "" '$PITH synth m /dev/null'
+expect 0 "/dev/null: " "\$PITH quantize $golden /dev/null"
 mkfifo pipe
 expect 0 "" 'cat pipe >got & $PITH run -n 4 --save-state pipe >out; wait'
 [ -p pipe ] && cmp -s got state || fail "a pipe is not written as it is"

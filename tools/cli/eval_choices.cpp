@@ -105,7 +105,6 @@ void eval_choices(const EvalOptions& options) {
     show_tasks(i + 1, tasks.size());
   }
   const double taken = seconds() - start;
-  if (file != nullptr) file->commit();
   json::Document out = {{"model", options.model.name()},
                         {"tier", scorer.context().tier()},
                         {"threads", scorer.context().threads()},
@@ -119,8 +118,10 @@ void eval_choices(const EvalOptions& options) {
                         {"tokens", n_scored},
                         {"tokens_per_s", double(scorer.tokens_read()) / taken}};
   if (!options.scores.empty()) out["scores"] = options.scores;
-  if (options.json) return print_json(out);
-  for (const auto& [key, value] : out.members()) print("{:<20} {}\n", key, escaped(value.shown()));
+  if (options.json) print_json(out);
+  else
+    for (const auto& [key, value] : out.members()) print("{:<20} {}\n", key, escaped(value.shown()));
+  if (file != nullptr) file->commit();
 }
 
 }  // namespace pith::cli

@@ -71,7 +71,8 @@ void remove_unfinished_files() {
   }
 }
 
-OutputFile::OutputFile(const std::string& path, Readers readers) : path_(path), target_(with_links_followed(path)) {
+OutputFile::OutputFile(const std::string& path, Readers readers)
+    : path_(path), target_(with_links_followed(path)), folder_(folder_of(target_)) {
   const internal::PathStatus status = internal::path_status(target_.c_str());
   if (status.kind == PathKind::folder) fail(EISDIR);
   if (status.kind == PathKind::other) fd_ = internal::open_to_write(target_.c_str());
@@ -82,7 +83,7 @@ OutputFile::OutputFile(const std::string& path, Readers readers) : path_(path), 
 // permissions: of the file that is written over; -1: none is.
 void OutputFile::open_beside(Readers readers, int permissions) {
   static int count = 0;
-  temporary_ = fmt::format("{}/.pith.{}.{}.tmp", folder_of(target_), internal::process_number(), count++);
+  temporary_ = fmt::format("{}/.pith.{}.{}.tmp", folder_, internal::process_number(), count++);
   fd_ = internal::create_file(temporary_.c_str(), readers == Readers::owner);
   if (fd_ < 0) return;
   note_unfinished(temporary_);
@@ -102,12 +103,11 @@ void OutputFile::fail(int reason) const {
 
 void OutputFile::write(const void* data, size_t bytes) {
   if (!internal::write_all(fd_, data, bytes)) fail(errno);
+  bytes_ += bytes;
 }
 
 void OutputFile::rewrite(const void* data, size_t bytes) {
-  if (!internal::go_to_start(fd_)) fail(errno);
-  write(data, bytes);
-  if (!internal::go_to_end(fd_)) fail(errno);
+  if (!internal::go_to_start(fd_) || !internal::write_all(fd_, data, bytes) || !internal::go_to_end(fd_)) fail(errno);
 }
 
 quantize::PackSink into(OutputFile* file) {
@@ -124,7 +124,7 @@ void OutputFile::commit(const std::function<void(const std::string& path)>& chec
   if (!internal::replace_file(temporary_.c_str(), target_.c_str())) fail(errno);
   forget_unfinished(std::exchange(temporary_, {}));
   // The name is on the disk when its folder is; a system that does not sync folders has done what it can.
-  internal::sync_folder(folder_of(target_).c_str());
+  internal::sync_folder(folder_.c_str());
 }
 
 std::function<void(uint64_t done, uint64_t total)> progress_bar(const char* what) {

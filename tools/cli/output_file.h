@@ -24,7 +24,9 @@ class OutputFile {
   void write(const void* data, size_t bytes);
   // The first bytes of the file again.
   void rewrite(const void* data, size_t bytes);
-  // What check() throws of the finished file ends the writing: nothing appears. Not called for what is written in place.
+  uint64_t bytes() const { return bytes_; }  // written so far
+  // What check() throws of the finished file ends the writing: nothing appears. Not called for what is written in place. Once the file
+  // is there nothing is allocated, so that a command which does this last never fails with its file in place.
   void commit(const std::function<void(const std::string& path)>& check = {});
 
  private:
@@ -32,7 +34,9 @@ class OutputFile {
   void open_beside(Readers readers, int permissions);
   std::string path_;       // as it was given
   std::string target_;     // with links followed
+  std::string folder_;     // of target_
   std::string temporary_;  // "": written in place
+  uint64_t bytes_ = 0;
   int fd_ = -1;
 };
 

@@ -52,16 +52,18 @@ std::unique_ptr<ModelSource> open_gguf(const std::vector<std::string>& paths, st
   return std::make_unique<GgufSource>(std::move(bytes));
 }
 
-void print_report(const PackReport& report) {
+std::string shown(const PackReport& report) {
+  std::string text;
   for (const PackedMatrices& m : report) {
     const double weights = double(m.n_weights);
     const std::string cost = m.is_exact                  ? "kept as they are"
                              : m.type == WeightType::f32 ? "as floats"
                                                          : fmt::format("relative error {:.2g}", m.relative_error());
-    tell("  {:>4} matrices, {:>9.1f} M weights: {:>6} -> {:<3}  {:5.2f} -> {:5.2f} bits  {}\n", m.n_matrices,
-         weights / 1e6, m.stored_type, weight_type_name(m.type), double(m.stored_bits) / weights,
-         double(m.packed_bits) / weights, cost);
+    text += fmt::format("  {:>4} matrices, {:>9.1f} M weights: {:>6} -> {:<3}  {:5.2f} -> {:5.2f} bits  {}\n",
+                        m.n_matrices, weights / 1e6, m.stored_type, weight_type_name(m.type),
+                        double(m.stored_bits) / weights, double(m.packed_bits) / weights, cost);
   }
+  return text;
 }
 
 }  // namespace
@@ -77,11 +79,12 @@ void quantize(const QuantizeOptions& options) {
   pack.progress = progress_bar("packing");
   OutputFile output(options.output);
   const PackReport report = pack_model(*source, pack, into(&output));
-  std::string notice;
-  output.commit([&](const std::string& path) { notice = check_model_file(path); });
-  if (!notice.empty()) tell("note: {}\n", notice);
-  tell("{}: {:.2f} MB\n", options.output, double(std::filesystem::file_size(options.output)) / 1e6);
-  print_report(report);
+  const std::string written =
+      fmt::format("{}: {:.2f} MB\n", options.output, double(output.bytes()) / 1e6) + shown(report);
+  output.commit([](const std::string& path) {
+    if (const std::string notice = check_model_file(path); !notice.empty()) tell("note: {}\n", notice);
+  });
+  tell_text(written);
 }
 
 }  // namespace pith::cli

@@ -153,8 +153,8 @@ Report generate(const RunOptions& options, const Model& model, Run* run, const T
 
 double rate(size_t tokens, double duration) { return duration > 0 ? double(tokens) / duration : 0; }
 
-void print_report(const RunOptions& options, const Session& session, const Report& r) {
-  tell(
+std::string shown(const Report& r, const RunOptions& options, const Session& session) {
+  return fmt::format(
       "\nmodel {} | tier {} | {} threads | session {:.2f} MB\n"
       "prompt {} tokens{}, {:.1f} tokens/s | text {} tokens{}, {:.1f} tokens/s | logits {}\n",
       options.model.name(), session.tier(), session.threads(), double(session.bytes()) / 1e6, r.n_prompt,
@@ -197,7 +197,7 @@ void run(RunOptions options) {
   Output output(options);
   const CtrlC ctrl_c(session);
   const Report r = generate(options, model, &run, tokenizer, chat, &constraint, &cache, &progress, &output);
-  if (file != nullptr) save(file.get(), &run);
+  std::string report;  // for people
   if (options.json) {
     json::Document out = {{"model", options.model.name()},
                           {"tier", session.tier()},
@@ -213,10 +213,13 @@ void run(RunOptions options) {
                           {"session_bytes", session.bytes()},
                           {"logits_hash", logits_hash(session.logits())}};
     if (options.logprobs) out["logprobs"] = output.tokens();
-    return print_json(out);
+    print_json(out);
+  } else {
+    if (!options.logprobs) output.write("\n");
+    report = shown(r, options, session);
   }
-  if (!options.logprobs) output.write("\n");
-  print_report(options, session, r);
+  if (file != nullptr) save(file.get(), &run);  // after all that may fail
+  tell_text(report);
 }
 
 }  // namespace pith::cli

@@ -22,8 +22,9 @@ void synth(const SynthOptions& options) {
   pack.progress = progress_bar("writing");
   OutputFile output(options.output);
   synth_packed(spec, pack, into(&output));
+  const std::string report = fmt::format("{}: {}, {}\n", options.output, spec.name, options.type);
   output.commit([](const std::string& path) { (void)check_model_file(path); });
-  tell("{}: {}, {}\n", options.output, spec.name, options.type);
+  tell_text(report);
 }
 
 }  // namespace pith::cli
