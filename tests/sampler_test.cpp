@@ -278,6 +278,40 @@ TEST_CASE("sampler: the drawn tokens are distributed as the softmax says") {
   CHECK(uniform_statistic > 59.5);  // the test sees another distribution
 }
 
+TEST_CASE("sampler: an option of 0 is the default that pith.h says") {
+  struct Default {
+    const char* name;
+    void (*set)(pith_sampler_options* o, float value);
+    float value, other;
+  };
+  const Default defaults[] = {
+      {"temperature", [](pith_sampler_options* o, float v) { o->temperature = v; }, 0.8f, 0.82f},
+      {"top_k", [](pith_sampler_options* o, float v) { o->top_k = uint32_t(v); }, 40, 41},
+      {"top_p", [](pith_sampler_options* o, float v) { o->top_p = v; }, 0.95f, 0.94f},
+      {"min_p", [](pith_sampler_options* o, float v) { o->min_p = v; }, 0.05f, 0.06f},
+      {"repeat_penalty", [](pith_sampler_options* o, float v) { o->repeat_penalty = v; }, 1, 1.02f},
+      {"repeat_window", [](pith_sampler_options* o, float v) { o->repeat_window = uint32_t(v); }, 64, 63},
+  };
+  constexpr uint32_t kVocab = 200;
+  std::vector<float> logits(kVocab);
+  for (uint32_t i = 0; i < kVocab; ++i) logits[i] = 5 - 0.02f * float(i);  // none falls to the first filter alone
+  for (const Default& d : defaults) {
+    INFO(std::string(d.name));
+    const auto drawn = [&](float value) {
+      pith_sampler_options o = plain();
+      if (std::string_view(d.name) == "repeat_window") o.repeat_penalty = 3;
+      d.set(&o, value);
+      Sampler sampler(kVocab, o);
+      std::vector<int32_t> out(2000);
+      for (int32_t& id : out) id = sampler.draw(logits);
+      return out;
+    };
+    const std::vector<int32_t> by_default = drawn(0);
+    CHECK(by_default == drawn(d.value));
+    CHECK(by_default != drawn(d.other));
+  }
+}
+
 TEST_CASE("sampler: PITH_GREEDY takes the largest logit, the lowest id among equals") {
   const auto greedy = [](const std::vector<float>& logits) {
     return Sampler(uint32_t(logits.size()), plain(0)).draw(logits);

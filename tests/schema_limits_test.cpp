@@ -389,6 +389,7 @@ TEST_CASE("json schema: references") {
   check_name("aJb", "a%4Ab");
   for (const char digit : std::string("0123456789abcdefABCDEF"))
     check_name({'a', char(std::stoi(std::string("4") + digit, nullptr, 16))}, std::string("a%4") + digit);
+  check_name("a\\nb", "a%0Ab");
   check_name("~", "%7e0");
   check_name("\xc3\xa9", "%C3%a9");
   check_name("\xc3\xa9", "\xc3\xa9");
@@ -418,4 +419,6 @@ TEST_CASE("json schema: no byte behind the text is read, wherever it is cut") {
       2);
   for (const char* text : {"-1", "1.5", "1e+5", "null", "true", "false", "\"a\\u00e9\"", " [1 , 2 ] ", "{\"a\" : 1 } "})
     CHECK(compile_prefixes(PITH_GRAMMAR_JSON_SCHEMA, text) == (std::string_view(text) == "true" ? 1 : 0));
+  for (const char* text : {R"({"const":1})", R"({"minimum":-1e1})", R"({"const":[]})", R"({"$ref":"#"})"})
+    CHECK(compile_prefixes(PITH_GRAMMAR_JSON_SCHEMA, text) <= 1);
 }

@@ -69,12 +69,35 @@ TEST_CASE("json schema: numbers of any notation") {
               {"123", "124", "129", "130", "199", "200", "399", "400", "449", "450", "456"},
               {"122", "113", "457", "460", "500", "1230", "12"});
   check_texts("{\"type\":\"integer\",\"minimum\":0,\"maximum\":0}", {"0"}, {"1", "-0", "-1"});
-  for (const auto& [low, high] : {std::pair(15, 24), std::pair(109, 210), std::pair(-24, -15), std::pair(8, 12)}) {
-    Matching matching(
-        PITH_GRAMMAR_JSON_SCHEMA,
-        "{\"type\":\"integer\",\"minimum\":" + std::to_string(low) + ",\"maximum\":" + std::to_string(high) + "}",
-        bytes_alone());
-    for (int i = -300; i < 300; ++i) CHECK(matching.fits(std::to_string(i)) == (i >= low && i <= high));
+  // Bounds at which digits carry, on every side of zero; and what follows '9' and precedes '0' among the characters.
+  const int ends[] = {0,  1,   5,   8,   9,   10,  11,  19,  20,  89,  90,  91,  98,
+                      99, 100, 101, 109, 190, 199, 899, 900, 989, 998, 999, 1000};
+  std::vector<int> bounds, numbers;
+  for (const int end : ends) {
+    for (const int sign : {-1, 1}) {
+      bounds.push_back(sign * end);
+      for (const int near : {-1, 0, 1}) numbers.push_back(sign * end + near);
+    }
+  }
+  for (const int low : bounds) {
+    for (const int high : bounds) {
+      if (low > high || (low < 0 && high > 0 && low != -1 && high != 1)) continue;  // both sides: apart enough
+      CAPTURE(low);
+      CAPTURE(high);
+      Matching matching(
+          PITH_GRAMMAR_JSON_SCHEMA,
+          "{\"type\":\"integer\",\"minimum\":" + std::to_string(low) + ",\"maximum\":" + std::to_string(high) + "}",
+          bytes_alone());
+      for (const int number : numbers) {
+        std::string text = std::to_string(number);
+        if (matching.fits(text) != (number >= low && number <= high)) FAIL_CHECK(text);
+        if (number != low && number != high) continue;
+        for (const char other : {'/', ':', ';'}) {
+          text.back() = other;
+          CHECK_FALSE_MESSAGE(matching.fits(text), text);
+        }
+      }
+    }
   }
   check_texts("{\"type\":\"integer\",\"minimum\":-1,\"maximum\":-1}", {"-1"}, {"1", "0", "-2"});
   check_texts(
@@ -116,10 +139,31 @@ TEST_CASE("json schema: numbers of any notation") {
   check_texts("{\"type\":\"number\",\"minimum\":1,\"maximum\":2}", {"1.99999999999999999"}, {"2.00000000000000001"});
   check_texts("{\"type\":[\"number\",\"null\"]}", {"1", "0.5", "null"}, {"\"\""});
   check_texts("{\"type\":[\"integer\",\"number\"],\"allOf\":[{\"type\":\"integer\"}]}", {"1"}, {"0.5"});
+  Matching number(PITH_GRAMMAR_JSON_SCHEMA, "{\"type\":\"number\"}", bytes_alone());
+  for (int digits = 0; digits < 100; ++digits) {
+    for (const char* sign : {"e", "e+", "E-"}) CHECK(number.fits("1" + (sign + std::to_string(digits))));
+    CHECK(number.fits("0." + std::to_string(digits)));
+  }
+  for (const char* text : {"1e", "1e-", "1e100", "1e:", "1e/", "1e-:", "1.", "1.e1", "1.:", "1e1.5", "1ee1", "1e--1"})
+    CHECK_FALSE_MESSAGE(number.fits(text), text);
   // Written as a list has them: integers without fraction and exponent, and -0 as 0.
-  check_texts("{\"enum\":[-0,10,-10,1e2,1234567890123456789,-1.0,-0.50,1E-1,999999999999999999,1e18]}",
-              {"0", "10", "-10", "100", "1234567890123456789", "-1", "-0.50", "1E-1", "999999999999999999", "1e18"},
-              {"-0", "1e2", "-1.0", "-0.5", "0.1", "1000000000000000000"});
+  check_texts(
+      "{\"enum\":[-0,10,-10,1e2,1234567890123456789,-1.0,-0.50,1E-1,999999999999999999,-999999999999999999.0,1e18]}",
+      {"0", "10", "-10", "100", "1234567890123456789", "-1", "-0.50", "1E-1", "999999999999999999",
+       "-999999999999999999", "1e18"},
+      {"-0", "1e2", "-1.0", "-0.5", "0.1", "1000000000000000000"});
+}
+
+TEST_CASE("json schema: a value of every character, spelled in one way") {
+  for (uint32_t c = 0; c < 0x100; ++c) {
+    CAPTURE(c);
+    char other[8];  // as good JSON, and not what the model is to write
+    std::snprintf(other, sizeof other, c < 0x20 ? "\\u%04X" : "\\u%04x", unsigned(c));
+    const std::string text = "\"a" + spelled_in_json(c) + "b\"";
+    std::vector<std::string> others = {"\"ab\"", "\"a" + utf8(c + 1) + "b\""};
+    if (spelled_in_json(c) != other) others.push_back(std::string("\"a") + other + "b\"");
+    check_texts("{\"const\":" + text + "}", {text}, others);
+  }
 }
 
 TEST_CASE("json schema: lists of values, by types and other lists") {
@@ -416,6 +460,15 @@ TEST_CASE("json schema: members, all that may be left out") {
                   "additionalProperties":{"const":2}})",
               {R"({"a":1})", R"({"b\nc":1})", R"({"b":2,"abcd":2,"ac":2})"},
               {R"({"a":2})", R"({"ab":2})", R"({"abc":2})", R"({"b\nc":2})", R"({"abcd":1})"});
+  for (const uint32_t c : {0x7fu, 0x80u, 0x7ffu, 0x800u, 0xffffu, 0x10000u})  // the first and last of every length
+    check_texts("{\"type\":\"object\",\"properties\":{\"" + utf8(c) +
+                    "\":{\"const\":1}},\"additionalProperties\":{\"const\":2}}",
+                {"{\"" + utf8(c) + "\":1}", "{\"" + utf8(c + 1) + "\":2}", "{\"" + utf8(c - 1) + "\":2}"},
+                {"{\"" + utf8(c) + "\":2}", "{\"" + utf8(c + 1) + "\":1}", "{\"" + utf8(c - 1) + "\":1}"});
+  // A name goes before one that continues it, though it be by the least of characters.
+  for (const char* names : {R"("a":{"const":1},"a\u0000":{"const":3})", R"("a\u0000":{"const":3},"a":{"const":1})"})
+    check_texts(std::string(R"({"type":"object","properties":{)") + names + R"(},"additionalProperties":{"const":2}})",
+                {R"({"a":1})", R"({"a\u0000":3})", R"({"ab":2})"}, {R"({"a":2})", R"({"a\u0000":2})", R"({"ab":3})"});
   // Names that begin with as many characters as a class can leave out, and one more.
   const auto beginnings = [](uint32_t n) {
     std::string names;

@@ -494,8 +494,8 @@ TEST_CASE("states of other shapes, shortened and lengthened ones are refused") {
 
 TEST_CASE("states that replace() never leaves are taken if they are sound") {
   const Shape shape{4, 3, 7, true};
-  const auto load_words = [&](Groups* groups, std::vector<uint8_t> words) {
-    words.insert(words.begin(), {4, 3, 7, 1, 0, 0, 2});  // the shape; two groups of kind none
+  const auto load_words = [&](Groups* groups, std::vector<uint8_t> words, uint8_t n_groups = 2) {
+    words.insert(words.begin(), {4, 3, 7, 1, 0, 0, n_groups});  // the shape; groups of kind none
     for (uint8_t row = 0; row < 7; ++row) words.push_back(row);
     Bytes state;
     for (const uint8_t word : words) state.insert(state.end(), {word, 0, 0, 0});
@@ -503,10 +503,12 @@ TEST_CASE("states that replace() never leaves are taken if they are sound") {
   };
   Groups groups(shape);
   CHECK(load_words(&groups, {/*id*/ 0, /*tokens*/ 1, 0, 1, 2, 1, 2}));
-  CHECK_FALSE(load_words(&groups, {1, 2, 1, 2, 0, 1, 0}));     // larger ones first
-  CHECK_FALSE(load_words(&groups, {0, 3, 0, 1, 2, 1, 1, 0}));  // more tokens than slots
-  CHECK_FALSE(load_words(&groups, {0, 1, 0, 1, 0}));           // a group of no tokens
+  CHECK_FALSE(load_words(&groups, {1, 2, 1, 2, 0, 1, 0}));                    // larger ones first
+  CHECK_FALSE(load_words(&groups, {0, 3, 0, 1, 2, 1, 1, 0}));                 // more tokens than slots
+  CHECK_FALSE(load_words(&groups, {0, 1, 0, 1, 0}));                          // a group of no tokens
+  CHECK_FALSE(load_words(&groups, {0, 1, 0, 1, 1, 1, 2, 1, 2, 3, 1, 0}, 4));  // more groups than slots
   CHECK(is_empty(groups));
+  CHECK(load_words(&groups, {0, 1, 0, 1, 1, 1, 2, 1, 2}, 3));
 
   // A gate row, and at once keys: the ring is full, and of the seven rows enough are free.
   CHECK(load_words(&groups, {0, 1, 0, 1, 2, 1, 2}));
