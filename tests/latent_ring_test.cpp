@@ -11,6 +11,7 @@
 #include "cache/latent_ring.h"
 #include "dispatch.h"
 #include "raw_gguf.h"
+#include "wide_scale.h"
 
 using namespace pith;
 using namespace pith::internal;
@@ -329,6 +330,32 @@ TEST_CASE("ring: scalars of many slots at once are those of each") {
               CHECK(is_same);
             }
           }
+        }
+      }
+    }
+  }
+}
+
+TEST_CASE("ring: scales of many slots, for every head that reads them, are those of each") {
+  const uint64_t seed = std::random_device{}();
+  CAPTURE(seed);
+  std::mt19937_64 random(seed);
+  for (const Kind& kind : kinds()) {
+    if (!kind.config.is_mha() || kind.precision == Precision::f32) continue;
+    CAPTURE(std::string(kind.name));
+    Ring ring(kind, 20, 1);
+    for (int32_t slot = 0; slot < 20; ++slot) store(&ring, 1, slot, random_token(kind, &random));
+    const int32_t slots[] = {7, 0, 19, 7, 3}, n_slots = 5, first = ring.get().shape().rope_scale_at();
+    const int32_t n = kind.n_rope_scales;
+    for (int32_t copies = 1; copies < 18; ++copies) {
+      for (const int32_t stride : {n * copies, n * copies + 5}) {
+        std::vector<uint16_t> out(size_t(n_slots * stride + LatentRing::kSpreadSlack) + 1, 0x7777);
+        ring->spread_scales(1, slots, n_slots, first, n, copies, out.data(), stride);
+        CHECK(out.back() == 0x7777);
+        for (int32_t i = 0; i < n_slots; ++i) {
+          const Floats each = scalars(ring, 1, slots[i], first, n);
+          for (int32_t j = 0; j < n * copies; ++j)
+            CHECK(scale_to_float(out[size_t(i * stride + j)]) == each[size_t(j / copies)]);
         }
       }
     }

@@ -1,7 +1,10 @@
 // What JSON Schemas let through, to the letter: numbers, lists of values, characters of patterns, lengths, members.
 #include <doctest/doctest.h>
 
+#include <cctype>
+#include <cstdio>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include "schema_testing.h"
@@ -166,6 +169,37 @@ TEST_CASE("json schema: a value of every character, spelled in one way") {
   }
 }
 
+TEST_CASE("json schema: every escape of a string, whole ones and halves of pairs") {
+  Matching string(PITH_GRAMMAR_JSON_SCHEMA, "{\"type\":\"string\"}", bytes_alone());
+  const auto escape = [](uint32_t unit, const char* form = "\\u%04x") {
+    char text[8];
+    std::snprintf(text, sizeof text, form, unsigned(unit));
+    return std::string(text);
+  };
+  for (uint32_t unit = 0; unit < 0x10000; ++unit) {
+    const bool is_half = unit >= 0xd800 && unit < 0xe000, is_high = is_half && unit < 0xdc00;
+    const std::string lower = escape(unit), upper = escape(unit, "\\u%04X");
+    if (string.fits("\"" + lower + "\"") == is_half || string.fits("\"" + upper + "\"") == is_half) FAIL_CHECK(lower);
+    if (!is_half) continue;
+    for (const uint32_t low : {0xdbffu, 0xdc00u, 0xddefu, 0xdeadu, 0xdfffu, 0xe000u, 0x41u}) {
+      const bool is_pair = is_high && low >= 0xdc00 && low < 0xe000;
+      if (string.fits("\"" + lower + escape(low, "\\u%04X") + "\"") != is_pair) FAIL_CHECK((lower + escape(low)));
+    }
+    if (is_half && !is_high && !string.fits("\"\\udABC" + lower + "\"")) FAIL_CHECK(lower);
+  }
+  for (int byte = 0; byte < 128; ++byte) {  // in the place of every letter
+    const char c = char(byte);
+    const bool is_hex = std::isxdigit(byte) != 0;
+    for (size_t at = 2; at < 6; ++at) {
+      std::string text = "\\u0041";
+      text[at] = c;
+      CHECK_MESSAGE(string.fits("\"" + text + "\"") == is_hex, text);
+    }
+    std::string text = std::string("\\") + c;
+    CHECK_MESSAGE(string.fits("\"" + text + "\"") == (c != 0 && std::strchr("\"\\/bfnrt", c) != nullptr), text);
+  }
+}
+
 TEST_CASE("json schema: lists of values, by types and other lists") {
   const char* values = R"([null,true,false,1,1.5,1.0,1e30,"s",[],{}])";
   const std::vector<std::pair<std::string, std::vector<std::string>>> types = {
@@ -323,6 +357,8 @@ TEST_CASE("json schema: patterns") {
   refused("a{2,1}", 6, "a repetition ends before it begins");
   refused("[a", 2, "a class lacks its \"]\"");
   refused("[a-", 3, "a class lacks its \"]\"");
+  refused("[a-b", 4, "a class lacks its \"]\"");
+  refused("[b-a", 4, "a range of a class ends before it begins");
   refused("[\\\\p]", 3, "this escape is not supported");
   refused("[a-\\\\p]", 5, "this escape is not supported");
   refused("[b-a]", 4, "a range of a class ends before it begins");
@@ -465,6 +501,9 @@ TEST_CASE("json schema: members, all that may be left out") {
                     "\":{\"const\":1}},\"additionalProperties\":{\"const\":2}}",
                 {"{\"" + utf8(c) + "\":1}", "{\"" + utf8(c + 1) + "\":2}", "{\"" + utf8(c - 1) + "\":2}"},
                 {"{\"" + utf8(c) + "\":2}", "{\"" + utf8(c + 1) + "\":1}", "{\"" + utf8(c - 1) + "\":1}"});
+  // What a part says of its own words is no property of another part's.
+  check_texts(R"({"type":"object","allOf":[{"properties":{"type":{"const":1}}}]})", {R"({"type":1})"},
+              {R"({"type":2})", R"({"type":"object"})"});
   // A name goes before one that continues it, though it be by the least of characters.
   for (const char* names : {R"("a":{"const":1},"a\u0000":{"const":3})", R"("a\u0000":{"const":3},"a":{"const":1})"})
     check_texts(std::string(R"({"type":"object","properties":{)") + names + R"(},"additionalProperties":{"const":2}})",
