@@ -187,6 +187,9 @@ TEST_CASE("json schema: every escape of a string, whole ones and halves of pairs
     }
     if (is_half && !is_high && !string.fits("\"\\udABC" + lower + "\"")) FAIL_CHECK(lower);
   }
+  for (uint32_t three = 0; three < 0x1000; ++three) {
+    if (string.fits("\"" + escape(three, "\\u%03x") + "\"")) FAIL_CHECK(three);
+  }
   for (int byte = 0; byte < 128; ++byte) {  // in the place of every letter
     const char c = char(byte);
     const bool is_hex = std::isxdigit(byte) != 0;
@@ -504,7 +507,7 @@ TEST_CASE("json schema: members, all that may be left out") {
   // What a part says of its own words is no property of another part's.
   check_texts(R"({"type":"object","allOf":[{"properties":{"type":{"const":1}}}]})", {R"({"type":1})"},
               {R"({"type":2})", R"({"type":"object"})"});
-  // A name goes before one that continues it, though it be by the least of characters.
+  // A name that needs an escape, in whichever order, beside the name that it continues.
   for (const char* names : {R"("a":{"const":1},"a\u0000":{"const":3})", R"("a\u0000":{"const":3},"a":{"const":1})"})
     check_texts(std::string(R"({"type":"object","properties":{)") + names + R"(},"additionalProperties":{"const":2}})",
                 {R"({"a":1})", R"({"a\u0000":3})", R"({"ab":2})"}, {R"({"a":2})", R"({"a\u0000":2})", R"({"ab":3})"});
