@@ -398,6 +398,10 @@ TEST_CASE("json schema: references") {
   check_name("a%4", "a%4");
   check_name("a%4g", "a%4g");
   check_name("a%g4", "a%g4");
+  for (const char* cut : {"a%", "a%4"})  // nothing of a longer reference before it is taken for a digit
+    check_texts(std::string(R"({"allOf":[{"$ref":"#/$defs/444444444444"},{"$ref":"#/$defs/)") + cut +
+                    R"("}],"$defs":{"444444444444":{"enum":[1,2]},")" + cut + R"(":{"enum":[2,3]}}})",
+                {"2"}, {"1", "3"});
   for (const char* name : {"a%-4", "a%4-", "a%:4", "a%4@", "a%`4", "a%4/"}) {
     const std::string text = name;
     check_name(text, text.back() == '/' ? "a%4~1" : text);

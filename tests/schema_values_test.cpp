@@ -11,6 +11,12 @@
 
 using namespace pith::test;
 
+namespace {
+
+const bool is_quick = std::getenv("PITH_QUICK") != nullptr;  // for slow builds: a part of what is tried whole elsewhere
+
+}  // namespace
+
 TEST_CASE("json schema: numbers of any notation") {
   const struct {
     const char* number;
@@ -85,6 +91,7 @@ TEST_CASE("json schema: numbers of any notation") {
   for (const int low : bounds) {
     for (const int high : bounds) {
       if (low > high || (low < 0 && high > 0 && low != -1 && high != 1)) continue;  // both sides: apart enough
+      if (is_quick && (low + high) % 3 != 0) continue;
       CAPTURE(low);
       CAPTURE(high);
       Matching matching(
@@ -176,7 +183,7 @@ TEST_CASE("json schema: every escape of a string, whole ones and halves of pairs
     std::snprintf(text, sizeof text, form, unsigned(unit));
     return std::string(text);
   };
-  for (uint32_t unit = 0; unit < 0x10000; ++unit) {
+  for (uint32_t unit = 0; unit < 0x10000; unit += is_quick ? 11 : 1) {
     const bool is_half = unit >= 0xd800 && unit < 0xe000, is_high = is_half && unit < 0xdc00;
     const std::string lower = escape(unit), upper = escape(unit, "\\u%04X");
     if (string.fits("\"" + lower + "\"") == is_half || string.fits("\"" + upper + "\"") == is_half) FAIL_CHECK(lower);
@@ -188,7 +195,8 @@ TEST_CASE("json schema: every escape of a string, whole ones and halves of pairs
     if (is_half && !is_high && !string.fits("\"\\udABC" + lower + "\"")) FAIL_CHECK(lower);
   }
   for (uint32_t three = 0; three < 0x1000; ++three) {
-    if (string.fits("\"" + escape(three, "\\u%03x") + "\"")) FAIL_CHECK(three);
+    const std::string cut = escape(three, "\\u%03x") + "\"";
+    if (string.fits("\"" + cut) || string.fits("\"\\ud834" + cut)) FAIL_CHECK(cut);
   }
   for (int byte = 0; byte < 128; ++byte) {  // in the place of every letter
     const char c = char(byte);
