@@ -446,6 +446,8 @@ TEST_CASE("json schema: lengths") {
   check_texts(R"({"type":"array","items":[{"const":1},{"const":2}],"additionalItems":{"const":3}})",
               {"[1,2,3,3]", "[1]", "[]"}, {"[1,3]", "[1,2,2]"});
   check_texts(R"({"type":"array","items":[{"const":1}]})", {"[1,[]]"}, {"[2]"});
+  check_texts(R"({"items":[{"const":1}],"additionalItems":{"const":2},"type":"array"})", {"[]", "[1,2,2]"},
+              {"[1,1]", "[2]"});
   check_texts(R"({"type":"array","items":{"const":1},"additionalItems":false})", {"[1,1]"}, {"[2]"});
   check_texts(
       R"({"type":"array","allOf":[{"prefixItems":[{"minimum":1}]},{"prefixItems":[{"maximum":2,"type":"integer"},{"const":5}],"items":{"const":6}}]})",

@@ -484,6 +484,13 @@ TEST_CASE("states of other shapes, shortened and lengthened ones are refused") {
     CHECK_FALSE(load(&groups, std::span(state).first(n)));
     CHECK(is_empty(groups));
   }
+  for (size_t word = 0; word < state.size(); word += 4) {
+    CAPTURE(word);
+    Bytes negative = state;
+    std::fill_n(negative.begin() + std::ptrdiff_t(word), 4, uint8_t(0xff));
+    CHECK_FALSE(load(&groups, negative));
+    CHECK(is_empty(groups));
+  }
   CHECK(load(&groups, state));
   for (int n = 1; n <= 5; ++n) {
     state.push_back(0);
@@ -509,6 +516,15 @@ TEST_CASE("states that replace() never leaves are taken if they are sound") {
   CHECK_FALSE(load_words(&groups, {0, 1, 0, 1, 1, 1, 2, 1, 2, 3, 1, 0}, 4));  // more groups than slots
   CHECK(is_empty(groups));
   CHECK(load_words(&groups, {0, 1, 0, 1, 1, 1, 2, 1, 2}, 3));
+
+  // A group of keys, a row for its token, where there are none.
+  for (const int keeps_keys : {1, 0}) {
+    Groups other({4, 3, 7, keeps_keys != 0});
+    Bytes state;
+    for (const int word : {4, 3, 7, keeps_keys, 1, 0, 0, 0, 1, 0, 6, 0, 1, 2, 3, 4, 5})
+      state.insert(state.end(), {uint8_t(word), 0, 0, 0});
+    CHECK(load(&other, state) == (keeps_keys != 0));
+  }
 
   // A gate row, and at once keys: the ring is full, and of the seven rows enough are free.
   CHECK(load_words(&groups, {0, 1, 0, 1, 2, 1, 2}));
