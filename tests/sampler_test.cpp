@@ -290,7 +290,8 @@ TEST_CASE("sampler: an option of 0 is the default that pith.h says") {
       {"top_p", [](pith_sampler_options* o, float v) { o->top_p = v; }, 0.95f, 0.94f},
       {"min_p", [](pith_sampler_options* o, float v) { o->min_p = v; }, 0.05f, 0.06f},
       {"repeat_penalty", [](pith_sampler_options* o, float v) { o->repeat_penalty = v; }, 1, 1.02f},
-      {"repeat_window", [](pith_sampler_options* o, float v) { o->repeat_window = uint32_t(v); }, 64, 63},
+      {"repeat_window", [](pith_sampler_options* o, float v) { o->repeat_penalty = 3, o->repeat_window = uint32_t(v); },
+       64, 63},
   };
   constexpr uint32_t kVocab = 200;
   std::vector<float> logits(kVocab);
@@ -299,7 +300,6 @@ TEST_CASE("sampler: an option of 0 is the default that pith.h says") {
     INFO(std::string(d.name));
     const auto drawn = [&](float value) {
       pith_sampler_options o = plain();
-      if (std::string_view(d.name) == "repeat_window") o.repeat_penalty = 3;
       d.set(&o, value);
       Sampler sampler(kVocab, o);
       std::vector<int32_t> out(2000);

@@ -134,7 +134,7 @@ class Session {
   pith_session* session_ = nullptr;
 };
 
-// A thread that cancels whatever session it is shown, at random moments.
+// A thread that cancels whatever session it is shown, at random moments, and then lets it be: a chunk may take longer than a moment.
 class Canceller {
  public:
   explicit Canceller(uint64_t seed) : thread_([this, seed] { run(seed); }) {}
@@ -145,6 +145,7 @@ class Canceller {
   void show(pith_session* session) {
     const std::lock_guard<std::mutex> lock(mutex_);
     session_ = session;
+    n_left_ = kMostCancels;
   }
 
  private:
@@ -153,11 +154,15 @@ class Canceller {
     while (!is_over_) {
       std::this_thread::sleep_for(std::chrono::microseconds(random() % 3000));
       const std::lock_guard<std::mutex> lock(mutex_);
-      if (session_ != nullptr) pith_session_cancel(session_);
+      if (session_ == nullptr || n_left_ == 0) continue;
+      pith_session_cancel(session_);
+      --n_left_;
     }
   }
+  static constexpr int kMostCancels = 20;  // of one evaluation
   std::mutex mutex_;
   pith_session* session_ = nullptr;
+  int n_left_ = 0;
   std::atomic<bool> is_over_{false};
   std::thread thread_;
 };
