@@ -253,9 +253,8 @@ class Soak {
         model_(std::make_shared<Model>(file_)),
         random_(seed),
         canceller_(seed + 1),
-        calm_(model_, 1),
-        disturbed_(std::make_unique<Session>(model_, 2)),
-        other_(std::make_unique<Session>(model_, 2)) {
+        calm_(model_, 1) {
+    move_to(std::make_shared<const Model>(file_));  // before memory is looked at: models are two from now on
     pith_sampler_options options;
     pith_sampler_options_init(&options, sizeof options);
     options.seed = seed;
@@ -351,12 +350,15 @@ class Soak {
 
   // As after a restart: another model in other memory, and a session that knows what the state says. Copies need one model.
   void reopen() {
-    const auto model = std::make_shared<const Model>(file_);
+    move_to(std::make_shared<const Model>(file_));
+    ++n_.reopened;
+  }
+
+  void move_to(const std::shared_ptr<const Model>& model) {
     auto fresh = std::make_unique<Session>(model, 2);
-    fresh->restore_from(disturbed_.get());
+    if (disturbed_ != nullptr) fresh->restore_from(disturbed_.get());
     disturbed_ = std::move(fresh);
     other_ = std::make_unique<Session>(model, 2);
-    ++n_.reopened;
   }
 
   Bytes file_;
