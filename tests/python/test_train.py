@@ -10,6 +10,7 @@ import json
 import lzma
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -188,6 +189,19 @@ def tiny_run(tmp_path, monkeypatch):
 
     yield run
     torch.set_num_threads(threads)
+
+
+def test_products_in_bf16_learn_as_much(tmp_path, tiny_run):
+    """Products round to 8 bits: the losses of 64 steps are not the same, and less than a hundredth apart."""
+    write_texts(tmp_path)
+    losses = []
+    for arguments in ((), ("--bf16",)):
+        tiny_run("--minutes", "5", "--tokens", str(64 * 2 * 64), *arguments)
+        with open(tmp_path / "out" / "log.csv") as file:
+            losses.append([float(row["val_loss"]) for row in csv.DictReader(file)])
+        shutil.rmtree(tmp_path / "out")
+    (exact,), (rounded,) = losses
+    assert exact != rounded and abs(rounded - exact) < 0.01 * exact, losses
 
 
 def test_texts_that_are_too_short_are_refused_before_training(tmp_path, tiny_run):

@@ -35,7 +35,7 @@ from trouble import Trouble, run, write_json
 
 # What the claims are about comes first, with all seeds; then what else a model may choose.
 FIRST = ("mha", "mla-d3", "eg-up-layer-lgz3", "eg-up-layer-lgz1")
-OPTIONS = ("width", "layers", "context", "tokens", "batch", "novels")  # what makes runs of one table comparable
+OPTIONS = ("bf16", "width", "layers", "context", "tokens", "batch", "novels")  # what makes runs of one table comparable
 
 
 def arguments(argv):
@@ -84,7 +84,7 @@ class Run:
         a = self.args
         words = [self.folder, "--data", a.data, "--novels", a.novels, "--tokenizer", a.tokenizer, "--shape", self.kind,
                  "--width", a.width, "--layers", a.layers, "--context", a.context, "--tokens", a.tokens, "--batch", a.batch,
-                 "--seed", self.seed, "--go-on"]
+                 "--seed", self.seed, *["--bf16"] * a.bf16, "--go-on"]
         return [str(word) for word in words]
 
     def train(self, minutes, stopped):

@@ -8,8 +8,8 @@ log.csv, and at the end weights.bf16.safetensors (as of tools/model/save_weights
 SIGTERM and Ctrl-C end the run as the end of the time does. With --init only the weights are taken: the optimiser starts afresh.
 --resume goes on from the checkpoint before where CHECKPOINT is damaged; --go-on does so from OUT's own checkpoint if it has one, or
 takes weights and counters of its weights.bf16.safetensors. Numbers that are no longer finite end the run before they are saved.
-Windows depend on the seed and the step alone: runs of one seed and batch read the same text, stopped in between or not. On a GPU
-products are in bf16.
+Windows depend on the seed and the step alone: runs of one seed and batch read the same text, stopped in between or not. On a GPU, and
+with --bf16 on a CPU, products are in bf16.
 
 Exit status 75: a run of --tokens has stopped before its last token, and --go-on goes on.
 """
@@ -145,6 +145,7 @@ def add_common_arguments(parser):
     parser.add_argument("--save-seconds", type=number(float, 0), default=240.0, help="time between two checkpoints")
     parser.add_argument("--pause-minutes", type=number(float, 0), metavar="MINUTES",
                         help="stop after as many, with learning rates as they are then")
+    parser.add_argument("--bf16", action="store_true", help="products in bf16 on a CPU too: faster on one that has AMX")
     parser.add_argument("--eager", action="store_true", help="without torch.compile: slower steps, no compiler needed")
 
 
@@ -253,7 +254,7 @@ def main(argv=None, stopped=None):
             o.param_groups[0]["lr"] = peak * share
         rng = np.random.default_rng((args.seed, state["step"]))
         x, y = (t.to(device) for t in data.batch(texts.streams, texts.shares, args.batch, context, rng))
-        with torch.autocast(device, torch.bfloat16, enabled=device == "cuda"):
+        with torch.autocast(device, torch.bfloat16, enabled=args.bf16 or device == "cuda"):
             loss = loss_of(x, y)
         if not math.isfinite(loss.item()):
             give_up(f"the training loss is {loss.item()}")
