@@ -1,5 +1,6 @@
 #include "attention/latent_tiles.h"
 
+#include "hints.h"
 #include "layers/head_lanes.h"
 
 namespace pith::internal {
@@ -52,10 +53,20 @@ void LatentTiles::attend(const RingLayer& ring, const SlotTile& tile, const Scra
                     rows(ring.ring.ropes_of(ring.layer), ring.ring.rope_stride()), s.scalars + shape_.rope_scale_at(),
                     stride, n, s.scores);
   running->add_tile(k, s.part, n, s.scores);
+  // The next tile's latents are asked for in small shares while this one's sums are computed: more requests at once
+  // than a core may have under way would be waited for.
+  const uint8_t* ahead = ring.ring.latents_of(ring.layer) + ring.ring.latent_stride() * size_t(tile.first + n);
+  const auto ask_ahead = [&](size_t bytes) {
+    prefetch(ahead, bytes);
+    ahead += bytes;
+  };
   for (int32_t block = 0; block < shape_.n_blocks(); ++block) {
     const int32_t at = block * shape_.latent_block, width = (shape_.block_width(block) + 15) / 16 * 16;
+    const size_t share = size_t(width * n) / 2;
+    ask_ahead(share);
     k.round_weights(s.scores, scales + block, stride, n, lanes, s.p, s.steps);
     k.interleave_rows({latents.first + at, latents.stride, latents.index}, n, s.values, width);
+    ask_ahead(share);
     k.blend_quad_sums({s.p, s.steps, lanes}, running->n_heads, s.values, width, n, running->keep(), running->weight(),
                       running->out + at, size_t(running->width));
   }
