@@ -9,8 +9,8 @@ namespace pith::internal {
 
 constexpr size_t kCacheLine = 64;
 
-// Asks for bytes that will be read soon. A CPU drops what is asked for beyond the few dozen lines that may be under
-// way.
+// Asks for bytes that will be read soon. Beyond the dozen or few dozen lines that may be under way a CPU drops what is
+// asked for, or waits until there is room.
 static inline void prefetch(const uint8_t* first, size_t bytes) {
   constexpr int kRead = 0, kSecondCache = 2;
   for (size_t at = 0; at < bytes; at += kCacheLine) __builtin_prefetch(first + at, kRead, kSecondCache);
