@@ -297,7 +297,7 @@ printf '"""The fox \nand the hen"""\n' | say >"$work/b"
 printf '"""\nThe fox \nand the hen\n"""\n' | say >"$work/c"
 cmp -s "$work/a" "$work/b" || fail "two ways to say two lines differ"
 [ -s "$work/c" ] || fail "a message between quotes has no answer"
-printf 'The fox\n' | say --system "You are a hen." | cmp -s - "$work/first" && fail "--system changes nothing"
+printf 'The fox\n' | say --system "You tell of a king." | cmp -s - "$work/first" && fail "--system changes nothing"
 # Longer than the cache: the system's message stays, and the answers go on.
 for _ in $(seq 12); do echo "The fox and the hen"; done | say --system "Hen." --context 96 >"$work/long" || fail "a long talk: $(cat "$work/err")"
 [ ! -s "$work/err" ] || fail "a long talk: $(cat "$work/err")"
