@@ -112,9 +112,11 @@ def test_logprobs_alone_and_too_many(words):
     assert refused.stdout == ""
 
 
-def test_a_special_token_has_a_name_and_no_bytes():
-    """The built-in model, which ends its texts."""
-    told = lines(done("run", "-p", "Once upon a time", "-n", 200, "--seed", 3, "--logprobs", 0))
+def test_a_special_token_has_a_name_and_no_bytes(tmp_path):
+    """Of the built-in model: after the fox its text ends, or goes on with a sign that no tale has."""
+    grammar = tmp_path / "fox.gbnf"
+    grammar.write_text('root ::= " fox" "\u00a7"?\n', "utf-8")
+    told = lines(done("run", "-p", "Once upon a time", "--grammar", grammar, "--logprobs", 0))
     assert told[-1]["token"] == "<|endoftext|>" and told[-1]["bytes"] is None
     assert all(one["bytes"] for one in told[:-1])
 
@@ -208,9 +210,10 @@ def test_known_answers(tmp_path):
     wrong = [{**task, ("label" if "label" in task else "answer"): 2 if number != 1 else 1} for number, task in enumerate(tasks)]
     document, _ = evaluate(REPOSITORY / "tools/model/m.q4.gguf", wrong, tmp_path)
     assert document["accuracy"] == 0
-    # The sum takes the short one, the mean over bytes the long one: the end of a phrase is as good as certain.
+    # The sum takes the short one, the mean over bytes the long one, which begins as tales do.
     document, scores = evaluate(REPOSITORY / "tools/model/m.q4.gguf",
-                                [{"context": "Once upon a", "choices": [" man", " time there was a little girl"], "answer": 1}], tmp_path)
+                                [{"context": "Once upon a time there", "choices": [" the", " was a poor woman who had"], "answer": 1}],
+                                tmp_path)
     assert (document["accuracy"], document["accuracy_norm"]) == (0, 1), scores
     document, scores = evaluate(REPOSITORY / "tools/model/m.q4.gguf", tasks, tmp_path, "--limit", 1)
     assert document["tasks"] == len(scores) == 1 and document["accuracy_stderr"] is None
