@@ -206,7 +206,8 @@ TEST_CASE("the plan counts the pool, and rounds it down to whole rows") {
 }
 
 // One text of the built-in model: what a user loses by grouping, and by the int8 cache. PITH_QUICK, for slow builds, leaves the
-// default pool and a quarter of the text, of which one token in a hundred means nothing.
+// default pool and a quarter of the text: a sample, whose mean KL may be twice as large, and of which one token in a hundred
+// means nothing.
 TEST_CASE("the built-in model on 512 tokens of text: grouped against materialised, int8 cache against float32") {
   const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
   const Tokenizer tokenizer(runtime.model);
@@ -232,7 +233,7 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
   const auto grouped = all_logits(runtime.model, tokens, options);
   const Agreement found = agreement(materialised, grouped);
   MESSAGE("default pool: mean KL ", found.kl_mean, ", top-1 agreement ", found.top1);
-  CHECK(found.kl_mean < 0.0005);
+  CHECK(found.kl_mean < (is_quick ? 0.001 : 0.0005));
   if (is_quick) return;
   CHECK(found.top1 >= 0.97);  // some of 513 tokens are near ties
   for (const uint64_t share : {0, 1, 2, 4}) {
