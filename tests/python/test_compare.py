@@ -211,6 +211,7 @@ def test_trouble_of_a_run_is_named_and_the_others_go_on(tmp_path, call, monkeypa
     assert again["pith"]["float32"]["perplexity"] == pytest.approx(result["pith"]["float32"]["perplexity"], rel=0.02)
 
     for arguments, sentence in ((("--batch", 3), "--batch: .*options.json says 2, this call 3; take another folder"),
+                                (("--bf16",), "--bf16: .*options.json says False, this call True; take another folder"),
                                 (("--novels", 0.1), "--novels: .* says 0.5, this call 0.1")):
         with pytest.raises(Trouble, match=sentence):
             call(*arguments)

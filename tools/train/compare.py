@@ -35,7 +35,7 @@ from trouble import Trouble, run, write_json
 
 # What the claims are about comes first, with all seeds; then what else a model may choose.
 FIRST = ("mha", "mla-d3", "eg-up-layer-lgz3", "eg-up-layer-lgz1")
-OPTIONS = ("bf16", "width", "layers", "context", "tokens", "batch", "novels")  # what makes runs of one table comparable
+OPTIONS = ("width", "layers", "context", "tokens", "batch", "novels", "bf16")  # what makes runs of one table comparable
 
 
 def arguments(argv):
