@@ -25,6 +25,7 @@ gguf = pytest.importorskip("gguf")
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(REPOSITORY / "tools" / name) for name in ("train", "export", "model")]
 
+import attention  # noqa: E402
 import checkpoint  # noqa: E402
 import data  # noqa: E402
 import tokenizer as tokenizer_trainer  # noqa: E402
@@ -202,6 +203,20 @@ def test_products_in_bf16_learn_as_much(tmp_path, tiny_run):
         shutil.rmtree(tmp_path / "out")
     (exact,), (rounded,) = losses
     assert exact != rounded and abs(rounded - exact) < 0.01 * exact, losses
+
+
+@pytest.mark.parametrize("n_tokens", [1, 3, 64, 70])
+def test_attention_in_blocks_is_that_of_pytorch(n_tokens):
+    """In float64, where both round to nothing: the values, and the gradients of all three."""
+    seed = random.randrange(2 ** 32)
+    torch.manual_seed(seed)
+    inputs = [torch.randn(2, 3, n_tokens, width, dtype=torch.float64, requires_grad=True) for width in (24, 24, 16)]
+    d_out = torch.randn(2, 3, n_tokens, 16, dtype=torch.float64)
+    expected = torch.nn.functional.scaled_dot_product_attention(*inputs, is_causal=True, scale=0.3)
+    found, _ = attention.attend(*inputs, 0.3)
+    pairs = [(found, expected), *zip(torch.autograd.grad(found, inputs, d_out), torch.autograd.grad(expected, inputs, d_out))]
+    for ours, theirs in pairs:
+        assert torch.allclose(ours, theirs, rtol=0, atol=1e-12), (seed, n_tokens)
 
 
 def test_texts_that_are_too_short_are_refused_before_training(tmp_path, tiny_run):

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import attention
 from config_keys import KEYS, SCOPES
 
 TYPES = {"integer": int, "real": float, "boolean": bool, "word": str}
@@ -251,9 +252,12 @@ class Block(nn.Module):
             new = cache[:] = [torch.cat((old, n), 1) for old, n in zip(cache, new)] if cache else list(new)
         k, v = self.keys_values(new, e if e_all is None else e_all)
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # [B, n_h, T, width]
-        width = max(q.shape[-1], v.shape[-1])  # the fused kernel needs one width; zeros change no product
-        q, k, v = (F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v))
-        o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=score_scale(c))
+        if mask is None and x.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            o = attention.causal(q, k, v, score_scale(c))
+        else:
+            width = max(q.shape[-1], v.shape[-1])  # the fused kernel needs one width; zeros change no product
+            q, k, v = (F.pad(t, (0, width - t.shape[-1])) if t.shape[-1] < width else t for t in (q, k, v))
+            o = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=mask is None, scale=score_scale(c))
         return self.attn_output(o.transpose(1, 2)[..., :c.value_width].flatten(-2))
 
     def activation(self, up, gate):
