@@ -3,10 +3,10 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <thread>
 
 #include "golden_file.h"
+#include "quick.h"
 #include "random_model.h"
 #include "session/session.h"
 #include "variants.h"
@@ -96,7 +96,7 @@ TEST_CASE("grouped and materialised attention in int8: divergence and agreement"
     CAPTURE(spec.name);
     const Case c(spec, seed, 150);
     for (const char* type : {"q4", "q8", "f32"}) {
-      if (type[0] != 'q' && std::getenv("PITH_QUICK") != nullptr) continue;
+      if (type[0] != 'q' && is_quick()) continue;
       CAPTURE(std::string(type));
       const Runtime runtime(c.packed(type));
       pith_session_options options = session_options();
@@ -214,8 +214,7 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
   const Bytes text = read_golden("tale.txt");  // the beginning of tales.val: public-domain books
   std::vector<int32_t> tokens = tokenizer.encode({reinterpret_cast<const char*>(text.data()), text.size()});
   REQUIRE(tokens.size() >= 513);
-  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
-  tokens.resize(is_quick ? 129 : 513);
+  tokens.resize(is_quick() ? 129 : 513);
   const auto perplexity = [&](const std::vector<std::vector<float>>& logits) {
     double total = 0;
     for (size_t t = 0; t + 1 < tokens.size(); ++t) {
@@ -233,8 +232,8 @@ TEST_CASE("the built-in model on 512 tokens of text: grouped against materialise
   const auto grouped = all_logits(runtime.model, tokens, options);
   const Agreement found = agreement(materialised, grouped);
   MESSAGE("default pool: mean KL ", found.kl_mean, ", top-1 agreement ", found.top1);
-  CHECK(found.kl_mean < (is_quick ? 0.001 : 0.0005));
-  if (is_quick) return;
+  CHECK(found.kl_mean < (is_quick() ? 0.001 : 0.0005));
+  if (is_quick()) return;
   CHECK(found.top1 >= 0.97);  // some of 513 tokens are near ties
   for (const uint64_t share : {0, 1, 2, 4}) {
     options.pool_bytes = rows(runtime.model, options, 513 * share / 8);

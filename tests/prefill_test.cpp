@@ -3,12 +3,12 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <random>
 
 #include "agreement.h"
 #include "golden_file.h"
 #include "guarded_memory.h"
+#include "quick.h"
 #include "random_model.h"
 #include "reference/reference_model.h"
 #include "session/session.h"
@@ -58,7 +58,7 @@ TEST_CASE("a prompt in chunks gives the bits of its tokens one by one: every var
       {"q4", PITH_PRECISION_F32, PITH_PRECISION_I8},   {"q4m", PITH_PRECISION_I8, PITH_PRECISION_I8},
       {"q4m", PITH_PRECISION_F32, PITH_PRECISION_F32}};
   const struct { uint32_t capacity, n_keep; } rings[] = {{400, 0}, {200, 0}, {210, 70}, {65, 1}};
-  const uint64_t n_share = std::getenv("PITH_QUICK") == nullptr ? 5 : 50;
+  const uint64_t n_share = is_quick() ? 50 : 5;
   for (const SynthSpec& spec : some_variants()) {
     CAPTURE(spec.name);
     for (const auto& p : precisions) {
@@ -208,9 +208,8 @@ TEST_CASE("decoding after a prompt agrees with decoding alone: the built-in mode
   const Bytes text = read_golden("tale.txt");
   const std::vector<int32_t> all =
       Tokenizer(runtime.model).encode({reinterpret_cast<const char*>(text.data()), text.size()});
-  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
   constexpr size_t kWindow = 512;
-  const size_t n_windows = is_quick ? 1 : 4;
+  const size_t n_windows = is_quick() ? 1 : 4;
   REQUIRE(all.size() >= n_windows * kWindow);
   pith_session_options options = session_options();
   options.capacity = 513;
@@ -230,7 +229,7 @@ TEST_CASE("decoding after a prompt agrees with decoding alone: the built-in mode
   }
   const Agreement agreed = agreement(expected, found);
   MESSAGE("mean KL ", agreed.kl_mean, ", top-1 agreement ", agreed.top1);
-  if (!is_quick) CHECK(agreed.top1 >= 0.97);
+  if (!is_quick()) CHECK(agreed.top1 >= 0.97);
   CHECK(agreed.kl_mean < 0.0005);
 }
 

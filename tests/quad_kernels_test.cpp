@@ -1,8 +1,8 @@
 // The kernels of attention that are products of matrices of 8 bits, on every usable tier: to the bits that their contracts
 // say, with inaccessible pages right before and after every array.
-#include <cstdlib>
 
 #include "kernel_testing.h"
+#include "quick.h"
 #include "row_values.h"
 
 using namespace pith;
@@ -41,11 +41,10 @@ TEST_CASE("products of quads: scores of heads in lanes with rows of several bloc
   Random random;
   CAPTURE(random.seed);
   int32_t counter = 0;
-  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
   for (const int32_t lanes : {16, 32, 48, 144}) {
     for (const int32_t block : {32, 64, 96, 256}) {
       for (const int32_t n_blocks : {1, 2, 3, 16, 17}) {
-        if (block * n_blocks > (is_quick ? 300 : 1100) || (is_quick && lanes > 48)) continue;
+        if (block * n_blocks > (is_quick() ? 300 : 1100) || (is_quick() && lanes > 48)) continue;
         const int32_t n = 1 + counter++ % 19;
         const Values values = Values(counter % 5);
         CAPTURE(lanes);

@@ -8,6 +8,7 @@
 #include "dispatch.h"
 #include "golden_file.h"
 #include "golden_hashes.h"
+#include "quick.h"
 #include "runtime.h"
 
 using namespace pith;
@@ -132,12 +133,11 @@ TEST_CASE("the golden hash of the built-in model, every tier and 1 to 8 threads"
   const Runtime runtime(read_golden("../../tools/model/m.q4.gguf"));
   std::vector<int32_t> tokens;
   for (int32_t i = 0; i < 256; ++i) tokens.push_back((i * i * 7 + i / 3) % 97 * 21);
-  const bool is_quick = std::getenv("PITH_QUICK") != nullptr;
   for (const std::string& tier : usable_tiers()) {
     const bool is_best = tier == usable_tiers().front();
     for (const uint32_t threads : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u}) {
-      const bool is_slow = tier == "scalar" || is_quick;
-      if ((is_quick && !is_best) || (is_slow && threads != 8 && (is_quick || threads != 1))) continue;
+      const bool is_slow = tier == "scalar" || is_quick();
+      if ((is_quick() && !is_best) || (is_slow && threads != 8 && (is_quick() || threads != 1))) continue;
       pith_session_options options = session_options();
       options.tier = tier.c_str();
       options.max_threads = threads;

@@ -28,7 +28,7 @@ TEST_CASE("json schema: every escape of a string, whole ones and halves of pairs
     std::snprintf(text, sizeof text, form, unsigned(unit));
     return std::string(text);
   };
-  for (uint32_t unit = 0; unit < 0x10000; unit += kIsQuick ? 11 : 1) {
+  for (uint32_t unit = 0; unit < 0x10000; unit += is_quick() ? 11 : 1) {
     const bool is_half = unit >= 0xd800 && unit < 0xe000, is_high = is_half && unit < 0xdc00;
     const std::string lower = escape(unit), upper = escape(unit, "\\u%04X");
     if (string.fits("\"" + lower + "\"") == is_half || string.fits("\"" + upper + "\"") == is_half) FAIL_CHECK(lower);

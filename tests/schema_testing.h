@@ -5,16 +5,13 @@
 #include <doctest/doctest.h>
 
 #include <cstdio>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 #include "grammar_testing.h"
+#include "quick.h"
 
 namespace pith::test {
-
-// For slow builds: a part of what is tried whole elsewhere.
-inline const bool kIsQuick = std::getenv("PITH_QUICK") != nullptr;
 
 inline void check_texts(const std::string& schema, const std::vector<std::string>& fitting,
                         const std::vector<std::string>& others) {

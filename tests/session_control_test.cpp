@@ -168,8 +168,7 @@ TEST_CASE("a rewound session goes on as one that never went further") {
   CAPTURE(seed);
   double worst = 0;
   size_t n_exact = 0, n_near = 0;
-  for (const Scenario& s : scenarios(seed)) {
-    if (s.n_before != 25) continue;
+  for (const Scenario& s : scenarios(seed, kBeforeFull)) {
     CAPTURE(s.name);
     const bool is_grouped = s.is_gated() && !s.is_materialised();
     const std::vector<int32_t> first = few_ids(kScenarioCapacity, seed), other = few_ids(50, seed + 1);
@@ -209,8 +208,7 @@ TEST_CASE("a rewound session goes on as one that never went further") {
 TEST_CASE("a rewind is refused once its tokens were overwritten, and only then") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  for (const Scenario& s : scenarios(seed)) {
-    if (s.n_before != 25) continue;
+  for (const Scenario& s : scenarios(seed, kBeforeFull)) {
     CAPTURE(s.name);
     Session session(s.model(), s.options);
     CHECK(int(pith_session_rewind(session.get(), 0, nullptr)) == int(PITH_OK));
@@ -255,7 +253,7 @@ TEST_CASE("a copy goes on as the original, and neither sees what the other does"
     const auto expected_other = all_logits(s.model(), other, s.options);
     pith_session_options options = s.options;
     options.max_threads = 2;
-    if (s.n_before == 25 && !s.is_gated()) options.tier = "scalar";
+    if (s.n_before == kBeforeFull && !s.is_gated()) options.tier = "scalar";
     Session original(s.model(), s.options), copy(s.model(), options);
     original.eval(before);
     copy.eval(few_ids(55, seed + 3));

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "guarded_memory.h"
+#include "quick.h"
 #include "session_testing.h"
 
 using namespace pith;
@@ -12,12 +13,6 @@ using namespace pith::internal;
 using namespace pith::test;
 
 namespace {
-
-#ifdef __SANITIZE_ADDRESS__
-constexpr int kConfigurations = 50;  // of which sanitizers make minutes
-#else
-constexpr int kConfigurations = 200;
-#endif
 
 size_t bytes_of(const Model& model, const pith_session_options& options) {
   size_t bytes = 0;
@@ -81,7 +76,7 @@ TEST_CASE("pith_session_bytes is exact for 200 random configurations, between in
   const std::vector<SynthSpec> variants = all_variants();
   Models models;
   size_t n_other_bits = 0;
-  for (int i = 0; i < kConfigurations; ++i) {
+  for (int i = 0; i < int(200 / quick()); ++i) {
     const SynthSpec& spec = variants[random() % variants.size()];
     const char* types[] = {"q4", "q4m", "q8", "f32"};
     const Model& model = models.of(spec, types[random() % 4]);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "cache/row_pool.h"
+#include "quick.h"
 #include "runtime.h"
 #include "variants.h"
 
@@ -67,8 +68,10 @@ inline std::vector<int32_t> few_ids(size_t n, uint64_t seed) { return random_tok
 constexpr uint32_t kScenarioCapacity = 40;
 
 // Every form of attention, both caches, and for gated models pools of no, 4 and the default number of rows; before and after the
-// ring of 40 slots is full, with and without pinned tokens.
-inline std::vector<Scenario> scenarios(uint64_t seed) {
+// ring of 40 slots is full, with and without pinned tokens. n_before: those with as many tokens alone; 0: with any number of them, or
+// with PITH_QUICK one for every form.
+constexpr size_t kBeforeFull = 25;
+inline std::vector<Scenario> scenarios(uint64_t seed, size_t n_before = 0) {
   enum { kNoRows, kFewRows, kDefaultRows };
   std::vector<Scenario> out;
   std::map<std::string, std::shared_ptr<const Runtime>> runtimes;
@@ -93,8 +96,11 @@ inline std::vector<Scenario> scenarios(uint64_t seed) {
     const struct {
       uint32_t n_keep;
       size_t n_before;
-    } fillings[] = {{3, 25}, {0, 90}, {3, 70}};
+    } fillings[] = {{3, kBeforeFull}, {0, 90}, {3, 70}};
+    const size_t one = fillings[(seed + out.size()) % std::size(fillings)].n_before;
+    const size_t wanted = n_before != 0 ? n_before : is_quick() ? one : 0;
     for (const auto& filling : fillings) {
+      if (wanted != 0 && filling.n_before != wanted) continue;
       options.n_keep = filling.n_keep;
       std::string name = spec.name + (is_i8 ? ", int8" : ", float32");
       if (attention == PITH_ATTENTION_MATERIALISE) name += ", materialised";

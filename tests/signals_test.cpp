@@ -5,8 +5,9 @@
 #include <sys/time.h>
 
 #include <atomic>
-#include <cstdlib>
+#include <chrono>
 
+#include "quick.h"
 #include "session_testing.h"
 
 using namespace pith;
@@ -46,8 +47,6 @@ class Timer {
   struct sigaction before_ {};
 };
 
-const bool kIsQuick = std::getenv("PITH_QUICK") != nullptr;
-
 }  // namespace
 
 TEST_CASE("cancelled from a signal handler at any instant, a session goes on with the same bits") {
@@ -65,15 +64,17 @@ TEST_CASE("cancelled from a signal handler at any instant, a session goes on wit
       options.capacity = 50;
       options.chunk = 1;  // so that all ways to cut a text into calls give the same bits
       options.max_threads = n_threads;
+      const auto began = std::chrono::steady_clock::now();
       const std::vector<std::vector<float>> expected = all_logits(runtime.model, tokens, options);
+      const std::chrono::duration<double, std::micro> undisturbed = std::chrono::steady_clock::now() - began;
       Session session(runtime.model, options);
       Timer timer;
       to_cancel = session.get();
-      for (int round = 0; round < (kIsQuick ? 5 : 60); ++round) {
+      for (int round = 0; round < (is_quick() ? 5 : 60); ++round) {
         session.reset();
         while (session.position() < tokens.size()) {
           const size_t n_before = size_t(session.position());
-          timer.set(long(1 + random() % (kIsQuick ? 20000 : 2000)), 0);
+          timer.set(long(1 + random() % uint64_t(1 + undisturbed.count())), 0);
           const pith_status status =
               pith_session_eval(session.get(), tokens.data() + n_before, tokens.size() - n_before, nullptr);
           ++n_instants;
@@ -94,7 +95,7 @@ TEST_CASE("cancelled from a signal handler at any instant, a session goes on wit
     }
   }
   CHECK(n_wrong == 0);
-  CHECK(n_cancelled >= (kIsQuick ? 1 : 100));
+  CHECK(n_cancelled >= (is_quick() ? 1 : 100));
   MESSAGE(n_cancelled, " of ", n_instants, " evaluations cancelled");
 }
 
@@ -102,7 +103,7 @@ TEST_CASE("ten thousand signals a second change no bit, whatever the team") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
   const Runtime runtime = runtime_of(gated_spec("egmla", GateNorm::layer));
-  const std::vector<int32_t> tokens = few_ids(kIsQuick ? 100 : 1500, seed);
+  const std::vector<int32_t> tokens = few_ids(is_quick() ? 100 : 1500, seed);
   pith_session_options options = session_options();
   options.capacity = 150;
   const auto story = [&] {

@@ -119,16 +119,17 @@ def map_text(items):
 
 
 def test_every_character_is_of_the_same_kind():
-    """All of Unicode, character by character: ids differ where a letter, number, mark or space is taken for another."""
+    """All of Unicode, character by character: ids differ where a letter, number, mark or space is taken for another. Of the ten
+    planes without a single character one block in 64. In small texts, for the package takes quadratic time."""
     library()
     tokens, merges = kind_vocabulary()
     cpp = libpith.Tokenizer(kind_model(tokens, merges))
     package = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
     package.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
     package.decoder = decoders.ByteLevel()
-    for first in range(0, 0x110000, 0x400):
-        codes = [c for c in range(first, first + 0x400) if not 0xd800 <= c < 0xe000]
-        if codes:
+    for first in range(0, 0x110000, 0x40):
+        codes = [c for c in range(first, first + 0x40) if not 0xd800 <= c < 0xe000]
+        if codes and not (0x40000 <= first < 0xe0000 and first % 0x1000):
             assert_equal(cpp, package, "".join(f"n{chr(c)}  1{chr(c)}  .{chr(c)}  " for c in codes))
     n, a, digit, mark = (cpp.encode(t.encode()) for t in ("n", "na", "n1", "n."))
     assert (len(n), len(a), len(digit), len(mark)) == (1, 1, 2, 2)  # kinds show in the ids
