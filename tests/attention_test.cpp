@@ -2,6 +2,8 @@
 // values recomputed). They are equal in real arithmetic.
 #include <doctest/doctest.h>
 
+#include <algorithm>
+
 #include "random_model.h"
 #include "variants.h"
 
@@ -26,10 +28,11 @@ bool has_two_forms(const SynthSpec& spec) {
 TEST_CASE("absorbed attention equals materialised attention in float32") {
   const uint64_t seed = std::random_device{}();
   CAPTURE(seed);
-  size_t n_differ = 0;
+  size_t n_differ = 0, n_compared = 0;
   for (const SynthSpec& spec : some_variants()) {
     if (!has_two_forms(spec)) continue;
     CAPTURE(spec.name);
+    ++n_compared;
     const Case c(spec, seed, 140);  // more than two tiles of 64 slots
     const Runtime runtime(c.packed("f32"));
     pith_session_options options = exact_options();
@@ -47,7 +50,7 @@ TEST_CASE("absorbed attention equals materialised attention in float32") {
     n_differ += worst > 0;
     MESSAGE(spec.name, ": ", worst);
   }
-  CHECK(n_differ >= 3);  // positive control: the option chooses another computation
+  CHECK(n_differ >= std::min<size_t>(n_compared, 3));  // positive control: the option chooses another computation
 }
 
 // In int8 the forms round different intermediate values (the sums of latents; the keys), so they agree as two 8-bit

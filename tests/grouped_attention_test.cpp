@@ -19,8 +19,9 @@ namespace {
 
 std::vector<SynthSpec> gated_variants() {
   std::vector<SynthSpec> out;
+  Share share;
   for (const SynthSpec& spec : all_variants()) {
-    if (spec.config.gate == Gate::up) out.push_back(spec);
+    if (spec.config.gate == Gate::up && !share.leaves_out()) out.push_back(spec);
   }
   // One latent scale and two 32-blocks of it, as the paper's shape has; two 32-blocks of key channels.
   SynthSpec wide = gated_spec("egmla, r = 64, d_n = 64", GateNorm::layer);
