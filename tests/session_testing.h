@@ -69,7 +69,7 @@ constexpr uint32_t kScenarioCapacity = 40;
 
 // Every form of attention, both caches, and for gated models pools of no, 4 and the default number of rows; before and after the
 // ring of 40 slots is full, with and without pinned tokens. n_before: those with as many tokens alone; 0: with any number of them, or
-// with PITH_QUICK one for every form.
+// one for every form where PITH_QUICK leaves less than a third.
 constexpr size_t kBeforeFull = 25;
 inline std::vector<Scenario> scenarios(uint64_t seed, size_t n_before = 0) {
   enum { kNoRows, kFewRows, kDefaultRows };
@@ -98,7 +98,7 @@ inline std::vector<Scenario> scenarios(uint64_t seed, size_t n_before = 0) {
       size_t n_before;
     } fillings[] = {{3, kBeforeFull}, {0, 90}, {3, 70}};
     const size_t one = fillings[(seed + out.size()) % std::size(fillings)].n_before;
-    const size_t wanted = n_before != 0 ? n_before : is_quick() ? one : 0;
+    const size_t wanted = n_before != 0 ? n_before : quick() > std::size(fillings) ? one : 0;
     for (const auto& filling : fillings) {
       if (wanted != 0 && filling.n_before != wanted) continue;
       options.n_keep = filling.n_keep;
