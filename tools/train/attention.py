@@ -1,5 +1,5 @@
-"""Causal attention for training in bf16 on a CPU: products by matmul, which AMX takes, where PyTorch's fused kernel leaves more than
-half of a step to its backward pass. Written as operators of our own, so that torch.compile leaves them whole.
+"""Causal attention for training in bf16 on a CPU: products by matmul, which AMX takes, where the backward pass of PyTorch's
+fused kernel alone took 43 % of a step (width 192, batch 8). Written as operators of our own, so that torch.compile leaves them whole.
 
 Shapes: q, k [B, n_h, T, w]; v [B, n_h, T, d_v], all of one type; w the width of a key. Queries go in blocks of T / BLOCKS, each with
 the keys up to its end alone: of four blocks 10 of 16 products are left.
